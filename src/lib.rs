@@ -1,0 +1,2 @@
+//! Lifeboat: a terminal disaster-recovery console.
+pub mod formats;

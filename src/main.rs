@@ -1,0 +1,2 @@
+//! The `lifeboat` program.
+fn main() {}
