@@ -1,0 +1,59 @@
+//! Facts: what a probe learned of a service on a node.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ids::UnitName;
+use super::text::CleanText;
+
+/// The common envelope of what a probe learned; the rest is the driver's own.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Whether the service is there at all.
+    pub present: bool,
+    /// The version as it reports itself.
+    pub version: Option<CleanText>,
+    /// How it was installed, e.g. "official installer", "debian package", "unknown".
+    pub variant: Option<CleanText>,
+    /// Identities that must be unique among running nodes.
+    pub identities: Vec<Identity>,
+    /// Its units and their state.
+    pub units: Vec<UnitFacts>,
+    /// Things worth a sentence: what cannot be backed up, what is odd.
+    pub notes: Vec<CleanText>,
+    /// The driver's own facts.
+    pub own: Value,
+}
+
+/// Something only one running node may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// Which kind: `avalanche-node-id`, `avalanche-bls`, `consul-node-id`.
+    pub kind: String,
+    /// Its value as the service prints it.
+    pub value: String,
+}
+
+/// A unit's state as systemd tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFacts {
+    /// The unit.
+    pub unit: UnitName,
+    /// `LoadState`: `loaded`, `not-found`, `masked`.
+    pub load: String,
+    /// `ActiveState`: `active`, `inactive`, `failed`, `activating` …
+    pub active: String,
+    /// `UnitFileState`: `enabled`, `disabled`, `masked`, empty when there is none.
+    pub enabled: String,
+    /// `InvocationID`: changes with every start; empty when never started.
+    pub invocation: String,
+    /// `MainPID`, 0 when not running.
+    pub main_pid: u32,
+}
+
+impl UnitFacts {
+    /// Whether it runs or is about to.
+    pub fn is_running(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "activating" | "reloading")
+    }
+}
