@@ -8,4 +8,5 @@
 
 pub mod formats;
 pub mod model;
+pub mod services;
 pub mod transport;
