@@ -407,9 +407,9 @@ impl<'e> Executor<'e> {
             }
             OnLapse::Revert => {
                 for step in guarded.collect::<Vec<_>>().into_iter().rev() {
-                    let begun = match self.states.get(&step.id) {
-                        Some(StepState::Started(before) | StepState::Finished(before, _)) => before,
-                        _ => continue,
+                    let Some(StepState::Started(begun) | StepState::Finished(begun, _)) = self.states.get(&step.id)
+                    else {
+                        continue;
                     };
                     if let Some(script) = Self::undo_script(step, begun)? {
                         parts.push((step.id.to_string(), script));

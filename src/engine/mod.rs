@@ -2,7 +2,10 @@
 
 pub mod board;
 pub mod canonical;
+pub mod doctor;
 pub mod executor;
 mod heartbeat;
 pub mod links;
 pub mod node_run;
+pub mod planner;
+pub mod scan;
