@@ -1,1 +1,3 @@
-//! The integration suite.
+//! The integration suite: one binary, so that it links once.
+
+mod meta;
