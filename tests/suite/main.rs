@@ -1,3 +1,4 @@
 //! The integration suite: one binary, so that it links once.
 
 mod meta;
+mod sandbox;
