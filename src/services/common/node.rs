@@ -48,7 +48,11 @@ pub fn as_failure(error: &TransportError) -> Failure {
         TransportError::Setting { .. } => Exit::Usage,
         TransportError::Refused { .. } | TransportError::Lost { .. } | TransportError::TooMuch { .. } => Exit::Failed,
     };
-    Failure::new(exit, error.to_string())
+    let cut = matches!(
+        error,
+        TransportError::Unreachable { .. } | TransportError::TimedOut { .. } | TransportError::Lost { .. }
+    );
+    Failure { cut, ..Failure::new(exit, error.to_string()) }
 }
 
 /// Runs a reading script as root; a status other than 0 is a failure with the script's own last words.
