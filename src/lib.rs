@@ -6,6 +6,7 @@
 //! Layers, each seeing only those before it: [`model`] ← [`formats`], `config`, [`transport`] ← `vault` ←
 //! `services` ← `engine` ← `cli`. A test scans every `crate::` path and holds the line.
 
+pub mod config;
 pub mod formats;
 pub mod model;
 pub mod transport;
