@@ -8,8 +8,12 @@ mod error;
 mod hosts;
 mod keys;
 mod load;
+pub mod paths;
 mod policy;
+pub mod prompt;
 mod reader;
+pub mod secrets;
+mod shell;
 mod values;
 
 pub use error::{ConfigError, failure};
