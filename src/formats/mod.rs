@@ -5,5 +5,6 @@ pub mod expand;
 pub mod node_id;
 pub mod pem;
 pub mod staking;
+pub mod tar;
 mod text;
 pub use text::EntryName;
