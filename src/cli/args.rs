@@ -31,9 +31,10 @@ pub struct Cli {
 }
 
 /// Flags every command takes.
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// The inventory; else $LIFEBOAT_INVENTORY, else inventory.toml in the configuration directory
+    /// The inventory; else `$LIFEBOAT_INVENTORY`, else inventory.toml in the configuration directory
     #[arg(long, global = true, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
     /// The vault, instead of the inventory's
@@ -150,7 +151,7 @@ pub struct Enroll {
     /// The fingerprint the host must show, SHA256:…
     #[arg(long, value_name = "SHA256:…")]
     pub fingerprint: Option<String>,
-    /// A known_hosts file whose keys are trusted
+    /// A `known_hosts` file whose keys are trusted
     #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
     pub known_hosts: Option<PathBuf>,
 }

@@ -146,8 +146,82 @@ impl<'e> Executor<'e> {
         }
     }
 
+    /// Takes the run over on its nodes: this console owns it from here on, and what a guard did meanwhile is taken in.
+    ///
+    /// # Errors
+    /// A node cannot be reached, or its guard could not bring everything back: then a person must look.
+    pub fn take_over(&mut self) -> Result<()> {
+        self.open_nodes()?;
+        self.absorb_guards()
+    }
+
+    /// Gives the run's locks and guards back and leaves everything as it is now.
+    pub fn leave(&mut self) -> Result<()> {
+        self.open_nodes()?;
+        self.heartbeats.clear();
+        for host in self.opened.clone() {
+            self.with_cx(&host, &Cancel::new(), |cx| node_run::close_run(cx, ""))?;
+            self.opened.remove(&host);
+        }
+        Ok(())
+    }
+
+    /// Takes in what guards did by themselves: steps a guard undid are undone, and its note no longer blocks the run.
+    fn absorb_guards(&mut self) -> Result<()> {
+        let cancel = Cancel::new().within(REVERT_LIMIT);
+        for host in self.opened.clone() {
+            let Some(fired) = self.with_cx(&host, &cancel, |cx| node_run::read_fired(cx, &self.run))? else { continue };
+            if !fired.is_sound {
+                let log = fired.log.one_line();
+                return Err(Failure::new(
+                    Exit::Changed,
+                    format!("The guard on {host} acted, but not all of it worked: {log}."),
+                )
+                .hint(format!("Look at the service on {host}, then: lifeboat resume {} --leave", self.run)));
+            }
+            self.with_cx(&host, &cancel, |cx| node_run::set_fired_aside(cx, &self.mark))?;
+            // The timer has run out; a new one counts from the next guarded step on.
+            self.heartbeats.remove(&host);
+            for guard in self.plan.guards.clone().into_iter().filter(|guard| guard.host == host) {
+                self.note(EventKind::GuardFired { guard: guard.id.clone() })?;
+                let undone = self
+                    .plan
+                    .steps
+                    .iter()
+                    .filter(|step| step.guard.as_ref() == Some(&guard.id))
+                    .map(|step| step.id.clone());
+                for id in undone.collect::<Vec<_>>() {
+                    let begun = matches!(self.states.get(&id), Some(StepState::Started(_) | StepState::Finished(..)));
+                    if fired.on_lapse == OnLapse::Revert && begun {
+                        self.states.insert(id.clone(), StepState::Reverted);
+                        self.note(EventKind::StepReverted { step: id })?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The console that took the run over, if one did: then nothing more may be touched here.
+    fn taken_over_by(&self) -> Option<String> {
+        let cancel = Cancel::new().within(Duration::from_secs(30));
+        self.opened.iter().find_map(|host| {
+            let owner = self.with_cx(host, &cancel, |cx| node_run::owner_of(cx, &self.run)).ok()??;
+            (owner.as_str() != self.mark.owner).then(|| owner.to_string())
+        })
+    }
+
     /// Undoes every step that was done or begun, newest first, and closes the run on its nodes.
     pub fn undo(&mut self, failure: Failure) -> Failure {
+        if let Some(other) = self.taken_over_by() {
+            self.heartbeats.clear();
+            let state = format!("Console {other} runs this now; nothing more was done from here.");
+            return Failure { exit: Exit::Changed, ..failure }.state(state);
+        }
+        if let Err(error) = self.absorb_guards() {
+            self.heartbeats.clear();
+            return self.judge(failure, &[error.message]);
+        }
         let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
         let mut left = Vec::new();
         for step in &steps {

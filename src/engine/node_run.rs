@@ -86,11 +86,6 @@ rm -rf "$d"
 rmdir "$b/hold" 2>/dev/null || :
 "#;
 
-const ADOPT: &str = r#"d=/var/lib/lifeboat/runs/$1
-[ -d "$d" ] || exit 96
-printf '%s\n' "$2" >"$d/owner.new" && mv "$d/owner.new" "$d/owner" && sync -f "$d" || exit 1
-"#;
-
 const LIST: &str = r#"cd /var/lib/lifeboat/runs 2>/dev/null || exit 0
 for r in *; do
   [ -d "$r" ] || continue
@@ -206,11 +201,6 @@ pub fn close_run(cx: &Cx, kept: &str) -> Result<()> {
     run_shown(cx, CLOSE, &[kept], None, "Closing the run")
 }
 
-/// Puts another console, or another epoch of this one, in charge.
-pub fn adopt_run(cx: &Cx, mark: &Mark) -> Result<()> {
-    read_node(cx, Script::new(ADOPT).arg(mark.run.as_str()).arg(&mark.owner), "Taking the run over").map(|_| ())
-}
-
 /// Every run that lies on the node.
 pub fn list_runs(cx: &Cx) -> Result<Vec<FoundRun>> {
     let output = read_node(cx, Script::new(LIST), "Listing runs")?;
@@ -232,12 +222,59 @@ pub fn read_run_file(cx: &Cx, run: &RunId, name: &str) -> Result<Vec<u8>> {
     Ok(read_node(cx, script, "Reading the run")?.stdout)
 }
 
-/// Sets the note of a guard that acted aside, so that the run can go on.
-pub fn clear_fired(cx: &Cx, run: &RunId) -> Result<()> {
-    let script = Script::new(
-        "d=/var/lib/lifeboat/runs/$1\n[ ! -e \"$d/fired\" ] || mv \"$d/fired\" \"$d/fired.before\"\ncat /proc/sys/kernel/random/boot_id >\"$d/boot\"\n",
-    );
-    read_node(cx, script.arg(run.as_str()), "Setting the guard's note aside").map(|_| ())
+/// How a guard that acted ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fired {
+    /// What it did.
+    pub on_lapse: OnLapse,
+    /// Whether every part of it worked.
+    pub is_sound: bool,
+    /// What it printed.
+    pub log: CleanText,
+}
+
+/// Whether the run's guard has acted; when it has, waits until it is through, at most a minute.
+pub fn read_fired(cx: &Cx, run: &RunId) -> Result<Option<Fired>> {
+    let fired = read_run_file(cx, run, "fired")?;
+    if fired.is_empty() {
+        return Ok(None);
+    }
+    let fired = CleanText::from_bytes(&fired);
+    let on_lapse = match fired.as_str().split_whitespace().nth(1) {
+        Some("revert") => OnLapse::Revert,
+        Some("start") => OnLapse::Start,
+        _ => OnLapse::StayDown,
+    };
+    let mut log = CleanText::default();
+    for _ in 0..120 {
+        log = CleanText::from_bytes(&read_run_file(cx, run, "fired.log")?);
+        if log.as_str().ends_with("all done\n") {
+            let is_sound = !log.as_str().lines().any(|line| line.starts_with("failed: "));
+            return Ok(Some(Fired { on_lapse, is_sound, log }));
+        }
+        if cx.cancel.wait(std::time::Duration::from_millis(500)) {
+            break;
+        }
+    }
+    Ok(Some(Fired { on_lapse, is_sound: false, log }))
+}
+
+/// Who the node says runs this; `None` when the run does not lie there.
+pub fn owner_of(cx: &Cx, run: &RunId) -> Result<Option<CleanText>> {
+    let owner = CleanText::from_bytes(&read_run_file(cx, run, "owner")?);
+    Ok((!owner.is_empty()).then(|| owner.as_str().trim().into()))
+}
+
+const SET_ASIDE: &str = r#"d=/var/lib/lifeboat/runs/$1
+[ "$(cat "$d/owner")" = "$2" ] || exit 97
+mv "$d/fired" "$d/fired.before"
+cat /proc/sys/kernel/random/boot_id >"$d/boot"
+"#;
+
+/// Sets the note of a guard that acted aside, so that the run can go on under this mark.
+pub fn set_fired_aside(cx: &Cx, mark: &Mark) -> Result<()> {
+    let script = Script::new(SET_ASIDE).arg(mark.run.as_str()).arg(&mark.owner);
+    read_node(cx, script, "Setting the guard's note aside").map(|_| ())
 }
 
 /// The guard's whole script: takes the run's lock (ending a step that hangs), notes that it acted, then runs `parts` in order.
