@@ -53,13 +53,11 @@ fn snapshot(facts: &Facts, own: &Own) -> (Standing, Value) {
 
 fn agent_config(own: &Own) -> (Standing, Value) {
     let outside = &own.config_files;
-    match &own.config_dir {
-        Some(dir) => (Standing::Ready, json!({"path": dir, "not_inside": outside})),
-        None => {
-            let why = "No configuration directory was found; name it with config_dir.";
-            (Standing::Absent(why.into()), json!({"not_inside": outside}))
-        }
-    }
+    let Some(dir) = &own.config_dir else {
+        let why = "No configuration directory was found; name it with config_dir.";
+        return (Standing::Absent(why.into()), json!({"not_inside": outside}));
+    };
+    (Standing::Ready, json!({"path": dir, "not_inside": outside}))
 }
 
 fn node_identity(own: &Own) -> (Standing, Value) {
