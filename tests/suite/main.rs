@@ -1,3 +1,6 @@
 //! The integration suite: one binary, so that it links once.
 
+#[cfg(feature = "machines")]
+mod machines;
 mod meta;
+mod support;

@@ -1,0 +1,3 @@
+//! What several suites use.
+
+pub mod fault_proxy;
