@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -137,7 +137,7 @@ impl Machine {
             .process_group(0)
             .spawn()
             .expect("start systemd-nspawn");
-        let up = wait_for(Duration::from_secs(60), || {
+        let up = wait_for(Duration::from_mins(1), || {
             let ended = nspawn.try_wait().expect("look at systemd-nspawn");
             assert!(ended.is_none(), "{} did not boot: {ended:?}\n{}", self.name, self.console());
             self.banner(Duration::from_millis(200))
@@ -353,7 +353,7 @@ impl Drop for Machine {
         self.poweroff();
         let root = self.root();
         let gone = wait_for(Duration::from_secs(5), || {
-            Command::new("umount").arg(&root).stderr(Stdio::null()).status().ok().filter(|s| s.success())
+            Command::new("umount").arg(&root).stderr(Stdio::null()).status().ok().filter(ExitStatus::success)
         });
         if gone.is_some() {
             let _ = fs::remove_dir_all(&self.dir);

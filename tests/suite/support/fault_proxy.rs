@@ -183,8 +183,26 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) {
 /// The bytes on their way in one direction, with the moment each piece arrived.
 #[derive(Debug, Default)]
 struct Line {
-    pieces: Mutex<(VecDeque<(Instant, Vec<u8>)>, usize, bool)>,
+    held: Mutex<Held>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    pieces: VecDeque<(Instant, Vec<u8>)>,
+    bytes: usize,
+    /// Nobody takes pieces any more.
+    ended: bool,
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, held: MutexGuard<'a, Held>) -> MutexGuard<'a, Held> {
+        self.changed.wait(held).unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One thread reads and stamps, one writes when the time has come: a delay holds bytes back
@@ -196,13 +214,13 @@ fn carry(from: Arc<TcpStream>, to: Arc<TcpStream>, way: Toward, shared: &Arc<Sha
         let mut buffer = vec![0; 64 << 10];
         loop {
             let read = (&*from).read(&mut buffer).unwrap_or(0);
-            let mut held = reader.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-            while held.1 > HELD && !held.2 {
-                held = reader.changed.wait(held).unwrap_or_else(PoisonError::into_inner);
+            let mut held = reader.lock();
+            while held.bytes > HELD && !held.ended {
+                held = reader.wait(held);
             }
-            let ended = read == 0 || held.2;
-            held.0.push_back((Instant::now(), buffer[..read].to_vec()));
-            held.1 += read;
+            let ended = read == 0 || held.ended;
+            held.pieces.push_back((Instant::now(), buffer[..read].to_vec()));
+            held.bytes += read;
             drop(held);
             reader.changed.notify_all();
             if ended {
@@ -212,7 +230,7 @@ fn carry(from: Arc<TcpStream>, to: Arc<TcpStream>, way: Toward, shared: &Arc<Sha
     });
     thread::spawn(move || {
         deliver(&line, &to, way, &shared);
-        line.pieces.lock().unwrap_or_else(PoisonError::into_inner).2 = true;
+        line.lock().ended = true;
         line.changed.notify_all();
     });
 }
@@ -221,13 +239,13 @@ fn deliver(line: &Line, mut to: &TcpStream, way: Toward, shared: &Shared) {
     let mut free_at = Instant::now();
     loop {
         let (arrived, mut piece) = {
-            let mut held = line.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = line.lock();
             loop {
-                if let Some(first) = held.0.pop_front() {
-                    held.1 -= first.1.len();
+                if let Some(first) = held.pieces.pop_front() {
+                    held.bytes -= first.1.len();
                     break first;
                 }
-                held = line.changed.wait(held).unwrap_or_else(PoisonError::into_inner);
+                held = line.wait(held);
             }
         };
         line.changed.notify_all();
@@ -242,7 +260,7 @@ fn deliver(line: &Line, mut to: &TcpStream, way: Toward, shared: &Shared) {
             if knobs.closed || !knobs.stalled && wait.is_zero() {
                 break;
             }
-            let limit = if knobs.stalled { Duration::from_secs(3600) } else { wait };
+            let limit = if knobs.stalled { Duration::from_hours(1) } else { wait };
             knobs = shared.turned.wait_timeout(knobs, limit).unwrap_or_else(PoisonError::into_inner).0;
         }
         if piece.is_empty() {
@@ -355,7 +373,11 @@ mod tests {
         assert_eq!(round(&connect(&proxy), &[1; 5000]).len(), 1000);
         assert!(round(&connect(&proxy), b"again").is_empty(), "still cut");
         proxy.cut_after(Toward::Client, None);
-        assert_eq!(round(&connect(&proxy), b"again"), b"again");
+        let stream = connect(&proxy);
+        assert_eq!(round(&stream, b"again"), b"again");
+        proxy.cut_now();
+        assert!(round(&stream, b"abc").is_empty());
+        assert_eq!(round(&connect(&proxy), b"new"), b"new");
     }
 
     #[test]

@@ -1,3 +1,11 @@
 //! What several suites use.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a fixture fails its test"
+)]
+
 pub mod fault_proxy;
