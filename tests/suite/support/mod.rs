@@ -9,3 +9,4 @@
 )]
 
 pub mod fault_proxy;
+mod fault_proxy_tests;
