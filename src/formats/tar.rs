@@ -383,4 +383,4 @@ fn field(hash: &mut Sha256, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -276,7 +276,7 @@ mod tests {
         assert!(matches!(read(b"25 GNU.sparse.map=0,1,2\n\n"), Err(PaxError::OldSparse(_))));
         assert_eq!(read(b"14 VENDOR.x=1\n").unwrap().attributes.len(), 0);
         let mut global = Extensions::default();
-        assert!(global.pax(b"9 path=a\n", true).is_err() && global.pax(b"11 comment=\n", true).is_ok());
+        assert!(global.pax(b"9 path=a\n", true).is_err() && global.pax(b"12 comment=\n", true).is_ok());
         assert!(global.is_empty());
     }
 
