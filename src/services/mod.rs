@@ -21,9 +21,10 @@ use crate::model::text::CleanText;
 use crate::transport::{Cancel, Transport};
 
 pub mod common;
+pub mod files;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[];
+pub static REGISTRY: &[&dyn Driver] = &[&files::Files];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {
