@@ -13,7 +13,7 @@ use crate::model::facts::UnitFacts;
 use crate::model::ids::{HostId, ItemRef, UnitName};
 use crate::model::manifest::StoredFile;
 use crate::model::plan::{Effect, OnLapse};
-use crate::model::secret::{SecretRef, Secrets};
+use crate::model::secret::{SecretRef, SecretString, Secrets};
 use crate::services::Mark;
 use crate::transport::{Cancel, Dial, Duplex, End, Endpoint, Finished, Running, Script, Transport, TransportError};
 
@@ -95,7 +95,9 @@ impl Clock for Still {
     fn sleep(&self, _span: Duration) {}
 }
 impl Secrets for Still {
-    SECRETS
+    fn resolve(&self, _wanted: &SecretRef, _purpose: &str) -> Result<SecretString, String> {
+        Err("there are none".into())
+    }
 }
 
 const RUN: &str = "20261120T184500Z-7f3a9c";
@@ -122,7 +124,14 @@ impl Bench {
         Self { home, node, host: "val-1".parse().unwrap(), cancel: Cancel::new(), mark }
     }
     fn cx(&self) -> Cx<'_> {
-        Cx { host: &self.host, node: &self.node, cancel: &self.cancel, clock: &Still, secrets: &Still, run: Some(&self.mark) }
+        Cx {
+            host: &self.host,
+            node: &self.node,
+            cancel: &self.cancel,
+            clock: &Still,
+            secrets: &Still,
+            run: Some(&self.mark),
+        }
     }
     fn path(&self, name: &str) -> String {
         self.home.path().join(name).to_str().unwrap().to_owned()
@@ -208,7 +217,13 @@ fn manifest(facts: Value, files: Vec<StoredFile>) -> Manifest {
     .unwrap()
 }
 
-fn plan(settings: &Value, facts: &Facts, item: &Item, manifest: Option<&Manifest>, set: &[(&str, &str)]) -> Result<Draft> {
+fn plan(
+    settings: &Value,
+    facts: &Facts,
+    item: &Item,
+    manifest: Option<&Manifest>,
+    set: &[(&str, &str)],
+) -> Result<Draft> {
     let host: HostId = "val-1".parse().unwrap();
     let place = place();
     let command = match manifest {
@@ -216,7 +231,17 @@ fn plan(settings: &Value, facts: &Facts, item: &Item, manifest: Option<&Manifest
         Some(from) => Command::Restore { item: place.clone(), snapshot: from.id.clone(), to: host.clone() },
     };
     let chosen = set.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>();
-    let ask = Ask { command: &command, host: &host, settings, facts, item, place: &place, manifest, sightings: &[], chosen: &chosen };
+    let ask = Ask {
+        command: &command,
+        host: &host,
+        settings,
+        facts,
+        item,
+        place: &place,
+        manifest,
+        sightings: &[],
+        chosen: &chosen,
+    };
     Files.plan(&ask)
 }
 
@@ -282,10 +307,7 @@ fn a_restore_unpacks_and_compares_before_it_stops_anything() {
     let stop = draft.steps.iter().position(|step| step.effect == Effect::Quiesce).unwrap();
     assert!(draft.steps[..stop].iter().all(|step| step.guard.is_none()));
     assert_eq!(draft.leaves.len(), 1);
-    assert_eq!(
-        draft.steps[1].args["undo"],
-        "rm -rf -- '/srv/.app.lifeboat-{run}.in' '/srv/.app.lifeboat-{run}.new'\n"
-    );
+    assert_eq!(draft.steps[1].args["undo"], "rm -rf -- '/srv/.app.lifeboat-{run}.in' '/srv/.app.lifeboat-{run}.new'\n");
     assert_eq!(draft, plan(&settings, &facts, &item, Some(&saved), &[]).unwrap(), "a plan is pure");
 }
 
@@ -313,7 +335,9 @@ fn what_cannot_be_saved_says_why() {
 
 #[test]
 fn the_recipe_names_the_tools_of_each_compression() {
-    for (name, words) in [("tree-0.tar.zst", "zstd -d -c"), ("tree-0.tar.gz", "gzip -d -c"), ("tree-0.tar", "--file='./plain")] {
+    for (name, words) in
+        [("tree-0.tar.zst", "zstd -d -c"), ("tree-0.tar.gz", "gzip -d -c"), ("tree-0.tar", "--file='./plain")]
+    {
         let (_, _, item) = found(COMMANDS, false);
         let recipe = Files.recipe(&manifest(item.facts, vec![stored(name)]));
         let text = format!("{recipe:?}");
@@ -370,7 +394,8 @@ fn what_differs_on_the_node_is_named() {
     let (saved, bodies) = bench.backup(&text, "gzip").unwrap();
     bench.restore(&text, &saved, &bodies, "compare").unwrap();
     let staged = bench.path(&format!(".app.lifeboat-{RUN}.new"));
-    let args = |bytes: bool| json!({"places": [{"archive": "tree-0", "path": staged}], "bytes": bytes, "numeric": false});
+    let args =
+        |bytes: bool| json!({"places": [{"archive": "tree-0", "path": staged}], "bytes": bytes, "numeric": false});
     let op = crate::services::op("files.compare/1").unwrap();
     std::fs::write(format!("{staged}/sub/$(x)"), "body OF sub/$(x)").unwrap();
     assert!(op.run(&bench.cx(), &args(false), &Value::Null).is_ok(), "only bytes differ");
