@@ -127,6 +127,9 @@ impl Op for Compare {
 pub struct ResumeArgs {
     /// `sh` text run as root; idempotent.
     pub run: String,
+    /// What holds the files still again when a restore is undone after this; idempotent too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
 }
 
 /// The op `files.resume/1`: the declared command that lets files go again. Unlike a plain declared command it is also
@@ -138,10 +141,10 @@ impl Op for Resume {
         "files.resume/1"
     }
     fn tell(&self, args: &Value) -> Result<Told> {
-        let ResumeArgs { run } = args_of(args)?;
+        let ResumeArgs { run, undo } = args_of(args)?;
         Ok(Told {
             what: format!("Runs as root: {run}"),
-            undo: "Nothing by itself; the guard runs it again if the console vanishes.".into(),
+            undo: undo.map_or("Nothing to undo.".into(), |undo| format!("Runs as root: {undo}")),
             by_hand: vec![run],
         })
     }
@@ -153,11 +156,12 @@ impl Op for Resume {
         let output = crate::services::common::run_change(cx, &script, "The resume command")?;
         Ok(json!({"said": output.text().last_line()}))
     }
-    fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {
-        Ok(None)
+    fn undo_script(&self, args: &Value, _before: &Value) -> Result<Option<String>> {
+        let ResumeArgs { undo, .. } = args_of(args)?;
+        Ok(undo.map(|undo| format!("( {undo}\n)\n")))
     }
     fn forward_script(&self, args: &Value) -> Result<Option<String>> {
-        let ResumeArgs { run } = args_of(args)?;
+        let ResumeArgs { run, .. } = args_of(args)?;
         Ok(Some(format!("( {run}\n)\n")))
     }
 }

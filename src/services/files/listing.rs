@@ -7,6 +7,8 @@ use tar::EntryType;
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::CleanText;
+use crate::services::common::as_failure;
+use crate::transport::TransportError;
 
 /// One line of what a tree must look like, as the node's own `find` and `sha256sum` will print it. Names are relative:
 /// `.` is the root, `./a/b` lies inside it.
@@ -260,7 +262,15 @@ fn damaged(name: &[u8], why: &str) -> Failure {
         .hint("Nothing of it is in use. Verify the snapshot: lifeboat verify SNAPSHOT.")
 }
 
+/// What went wrong below keeps its own words; anything else is the archive's fault.
 fn broken(error: &io::Error) -> Failure {
+    let inner = error.get_ref();
+    if let Some(transport) = inner.and_then(|e| e.downcast_ref::<TransportError>()) {
+        return as_failure(transport);
+    }
+    if let Some(failure) = inner.and_then(|e| e.downcast_ref::<Failure>()) {
+        return failure.clone();
+    }
     let why = CleanText::new(&error.to_string());
     Failure::new(Exit::Integrity, format!("The archive could not be read: {}.", why.as_str().trim_end_matches('.')))
 }

@@ -51,15 +51,16 @@ impl Still {
             }
         }
     }
-    fn undo(&self, forward: &StepMaker) -> Result<Option<Step>> {
+    /// `undoable`: whether going back later means holding the files still once more.
+    fn undo(&self, forward: &StepMaker, undoable: bool) -> Result<Option<Step>> {
         match self {
             Self::No => Ok(None),
             Self::Unit(unit) => {
                 let title = format!("Start {unit}");
                 forward.step("start", &title, "service.start/1", json!({"unit": unit}), Effect::Write).map(Some)
             }
-            Self::Commands { resume, .. } => {
-                let args = ResumeArgs { run: resume.clone() };
+            Self::Commands { quiesce, resume } => {
+                let args = ResumeArgs { run: resume.clone(), undo: undoable.then(|| quiesce.clone()) };
                 forward
                     .step("resume", "Let the files go again", "files.resume/1", value(&args)?, Effect::Write)
                     .map(Some)
@@ -133,7 +134,8 @@ pub fn backup(ask: &Ask) -> Result<Draft> {
     };
     let compress = compress_of(ask, &settings, &own)?;
     let missing = own.paths.iter().filter(|(_, seen)| !seen.exists()).map(|(path, _)| path.clone()).collect();
-    let args = value(&SourceArgs { entries, missing, exclude: settings.exclude.clone(), compress })?;
+    let mounts = own.paths.values().flat_map(|seen| seen.mounts.iter().cloned()).collect();
+    let args = value(&SourceArgs { entries, missing, mounts, exclude: settings.exclude.clone(), compress })?;
     let plain = StepMaker::on(ask.host);
     let id = guard_id()?;
     let guard = still.guard(ask, &id);
@@ -143,7 +145,7 @@ pub fn backup(ask: &Ask) -> Result<Draft> {
     };
     let mut steps: Vec<Step> = still.make(&held)?.into_iter().collect();
     steps.push(capture_step(&held, KIND, ask.item, args)?);
-    steps.extend(still.undo(&forward)?);
+    steps.extend(still.undo(&forward, false)?);
     let unit = settings.unit.as_ref().filter(|_| settings.quiesce.as_deref() == Some(STOP));
     Ok(Draft { basis: basis(ask, &own, unit), guards: guard.into_iter().collect(), steps, ..Draft::default() })
 }
@@ -195,7 +197,7 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
     step.timeout = Seconds(180);
     steps.push(step);
     steps.push(compare_step(&held, "check", "Check the files in place", &entries, false, numeric, str::to_owned)?);
-    steps.extend(still.undo(&forward)?);
+    steps.extend(still.undo(&forward, true)?);
     if let Some(accept) = &settings.accept {
         let args = value(&DeclaredArgs { run: accept.clone(), undo: None })?;
         steps.push(forward.step(

@@ -25,7 +25,7 @@ pub struct Settings {
     pub exclude: Vec<String>,
     /// The unit that uses the files; stopped around a restore's swap.
     pub unit: Option<UnitName>,
-    /// `stop`, or a command that makes the files hold still.
+    /// `stop`, or a command that makes the files hold still; runs more than once when a restore is undone.
     pub quiesce: Option<String>,
     /// The command that undoes `quiesce`; runs more than once when a run is interrupted.
     pub resume: Option<String>,

@@ -20,6 +20,9 @@ pub struct SourceArgs {
     pub entries: Vec<Entry>,
     /// Declared paths that were not there.
     pub missing: Vec<String>,
+    /// What is mounted inside the paths and so stays out.
+    #[serde(default)]
+    pub mounts: Vec<CleanText>,
     /// tar's exclude patterns.
     pub exclude: Vec<String>,
     /// How archives are compressed; never `auto`.
@@ -99,7 +102,9 @@ pub struct Tars<'a> {
 impl<'a> Tars<'a> {
     /// A source of what `args` names.
     pub fn new(cx: &'a Cx<'a>, args: SourceArgs) -> Self {
-        let marks = args.missing.iter().map(|path| format!("{path} was not there").into()).collect();
+        let missing = args.missing.iter().map(|path| format!("{path} was not there").into());
+        let mounts = args.mounts.iter().map(|path| format!("{path} is mounted there and was not saved").into());
+        let marks = missing.chain(mounts).collect();
         Self { cx, args, next: 0, reader: None, marks, learned: BTreeMap::new() }
     }
 

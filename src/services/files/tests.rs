@@ -1,249 +1,15 @@
 //! Plans from facts, and whole round trips through a real `sh` and GNU tar.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read, Seek, Write};
-use std::process::{Child, Command as Process, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+mod bench;
+
+use std::io;
 
 use super::*;
-use crate::model::clock::Clock;
-use crate::model::exit::{Exit, Failure};
+use crate::model::exit::Exit;
 use crate::model::facts::UnitFacts;
-use crate::model::ids::{HostId, ItemRef, UnitName};
-use crate::model::manifest::StoredFile;
+use crate::model::ids::UnitName;
 use crate::model::plan::{Effect, OnLapse};
-use crate::model::secret::{SecretRef, SecretString, Secrets};
-use crate::services::Mark;
-use crate::transport::{Cancel, Dial, Duplex, End, Endpoint, Finished, Running, Script, Transport, TransportError};
-
-/// Runs scripts here, with Lifeboat's directory on the node in a temporary one.
-#[derive(Debug)]
-struct Here {
-    endpoint: Endpoint,
-    home: String,
-}
-
-struct Job {
-    child: Child,
-    stderr: std::fs::File,
-    count: u64,
-}
-
-impl Read for Job {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.child.stdout.as_mut().unwrap().read(into)?;
-        self.count += count as u64;
-        Ok(count)
-    }
-}
-impl Write for Job {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.child.stdin.as_mut().unwrap().write(from)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-impl Running for Job {
-    fn close_input(&mut self) -> io::Result<()> {
-        self.child.stdin = None;
-        Ok(())
-    }
-    fn finish(mut self: Box<Self>) -> Result<Finished, TransportError> {
-        io::copy(&mut *self, &mut io::sink()).unwrap();
-        let status = self.child.wait().unwrap();
-        let mut said = Vec::new();
-        self.stderr.rewind().unwrap();
-        self.stderr.read_to_end(&mut said).unwrap();
-        let end = status.code().map_or(End::Unknown, End::Exited);
-        Ok(Finished { end, stderr: CleanText::from_bytes(&said), stdout_bytes: self.count })
-    }
-}
-
-impl Transport for Here {
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-    fn start(&self, script: &Script, _cancel: &Cancel) -> Result<Box<dyn Running>, TransportError> {
-        use std::os::unix::ffi::OsStrExt;
-        let stderr = tempfile::tempfile().unwrap();
-        let mut process = Process::new("sh");
-        process.arg("-c").arg(script.text.replace("/var/lib/lifeboat", &self.home)).arg("sh");
-        process.args(script.args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg)));
-        process.stdin(if script.input { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
-        let child = process.stderr(stderr.try_clone().unwrap()).spawn().unwrap();
-        Ok(Box::new(Job { child, stderr, count: 0 }))
-    }
-    fn dial(&self, _target: &Dial, _cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
-        Err(TransportError::Cancelled)
-    }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
-        Err(TransportError::Cancelled)
-    }
-    fn hang_up(&self) {}
-}
-
-struct Still;
-impl Clock for Still {
-    fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _span: Duration) {}
-}
-impl Secrets for Still {
-    fn resolve(&self, _wanted: &SecretRef, _purpose: &str) -> Result<SecretString, String> {
-        Err("there are none".into())
-    }
-}
-
-const RUN: &str = "20261120T184500Z-7f3a9c";
-
-struct Bench {
-    home: tempfile::TempDir,
-    node: Here,
-    host: HostId,
-    cancel: Cancel,
-    mark: Mark,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let run = home.path().join("lifeboat/runs").join(RUN);
-        std::fs::create_dir_all(&run).unwrap();
-        std::fs::write(run.join("owner"), "console 1").unwrap();
-        let mark = Mark { run: RUN.parse().unwrap(), owner: "console 1".into() };
-        let node = Here {
-            endpoint: Endpoint { name: "val-1".into(), ..Endpoint::default() },
-            home: home.path().join("lifeboat").to_str().unwrap().to_owned(),
-        };
-        Self { home, node, host: "val-1".parse().unwrap(), cancel: Cancel::new(), mark }
-    }
-    fn cx(&self) -> Cx<'_> {
-        Cx {
-            host: &self.host,
-            node: &self.node,
-            cancel: &self.cancel,
-            clock: &Still,
-            secrets: &Still,
-            run: Some(&self.mark),
-        }
-    }
-    fn path(&self, name: &str) -> String {
-        self.home.path().join(name).to_str().unwrap().to_owned()
-    }
-    /// Probes, plans a backup with `compress` and carries its capture out.
-    fn backup(&self, text: &str, compress: &str) -> Result<(Manifest, Vec<Vec<u8>>)> {
-        let settings = Files.settings(&text.parse().unwrap()).unwrap();
-        let facts = Files.probe(&self.cx(), &settings)?;
-        let item = Files.items(&facts).remove(0);
-        assert_eq!(item.standing, Standing::Ready);
-        let draft = plan(&settings, &facts, &item, None, &[("compress", compress)])?;
-        let cx = self.cx();
-        let mut source = Files.source(&cx, &draft.steps[0].args["source"])?;
-        let (mut files, mut bodies) = (Vec::new(), Vec::new());
-        while let Some(mut file) = source.next()? {
-            let mut body = Vec::new();
-            file.body.read_to_end(&mut body).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-            files.push(stored(&file.name));
-            bodies.push(body);
-        }
-        assert_eq!(source.marks(), Vec::<CleanText>::new());
-        let mut facts = item.facts;
-        for (key, value) in source.learned() {
-            facts[key] = value;
-        }
-        Ok((manifest(facts, files), bodies))
-    }
-    /// Plans a restore and carries out its steps up to `last`.
-    fn restore(&self, text: &str, manifest: &Manifest, bodies: &[Vec<u8>], last: &str) -> Result<()> {
-        let settings = Files.settings(&text.parse().unwrap()).unwrap();
-        let facts = Files.probe(&self.cx(), &settings)?;
-        let item = Files.items(&facts).remove(0);
-        let draft = plan(&settings, &facts, &item, Some(manifest), &[])?;
-        let cx = self.cx();
-        for step in &draft.steps {
-            let args: Value = serde_json::from_str(&step.args.to_string().replace("{run}", RUN)).unwrap();
-            if step.op == crate::services::common::DELIVER {
-                let mut sink = Files.sink(&cx, &args["sink"])?;
-                for (file, body) in manifest.files.iter().zip(bodies) {
-                    sink.put(file, &mut &body[..])?;
-                }
-                sink.finish()?;
-            } else {
-                let op = crate::services::op(&step.op)?;
-                let crate::services::Now::Todo(before) = op.observe(&cx, &args, None)? else { panic!("{}", step.id) };
-                op.run(&cx, &args, &before)?;
-            }
-            if step.id.as_str() == last {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn stored(name: &str) -> StoredFile {
-    StoredFile {
-        name: name.into(),
-        origin: name.into(),
-        mode: None,
-        owner: None,
-        group: None,
-        plain_size: 0,
-        plain_sha256: None,
-        stored_name: name.into(),
-        stored_size: 0,
-        stored_sha256: String::new(),
-    }
-}
-
-fn place() -> ItemRef {
-    ItemRef { owner: "val-1".parse().unwrap(), service: "app".parse().unwrap(), item: "tree".parse().unwrap() }
-}
-
-fn manifest(facts: Value, files: Vec<StoredFile>) -> Manifest {
-    serde_json::from_value(json!({
-        "version": 1, "id": "20261120T184500Z-7f3a", "item": place(), "kind": "files", "format": "tar/1",
-        "created": "2026-11-20T18:45:00Z", "run": RUN, "console": "c", "made_by": "0",
-        "source": {"host": "val-1", "address": "a", "host_key": null, "clock_skew": 0, "version": null},
-        "sensitivity": "secret", "copying": "live", "identities": [], "facts": facts, "marks": [], "recipients": [],
-        "files": files,
-    }))
-    .unwrap()
-}
-
-fn plan(
-    settings: &Value,
-    facts: &Facts,
-    item: &Item,
-    manifest: Option<&Manifest>,
-    set: &[(&str, &str)],
-) -> Result<Draft> {
-    let host: HostId = "val-1".parse().unwrap();
-    let place = place();
-    let command = match manifest {
-        None => Command::Backup { item: place.clone(), reason: None },
-        Some(from) => Command::Restore { item: place.clone(), snapshot: from.id.clone(), to: host.clone() },
-    };
-    let chosen = set.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>();
-    let ask = Ask {
-        command: &command,
-        host: &host,
-        settings,
-        facts,
-        item,
-        place: &place,
-        manifest,
-        sightings: &[],
-        chosen: &chosen,
-    };
-    Files.plan(&ask)
-}
+use bench::{Bench, RUN, manifest, plan, stored};
 
 /// Facts as if the probe had found `/srv/app` and, when `running`, its unit at work.
 fn found(text: &str, running: bool) -> (Value, Facts, Item) {
@@ -440,4 +206,58 @@ fn a_run_taken_over_elsewhere_uploads_nothing() {
     std::fs::write(format!("{}/runs/{RUN}/owner", bench.node.home), "other 2").unwrap();
     let failure = bench.restore(&text, &saved, &bodies, "deliver").unwrap_err();
     assert!(failure.message.contains("taken the run over"), "{failure:?}");
+}
+
+#[test]
+fn a_node_that_cannot_unpack_says_so_itself() {
+    let bench = Bench::new();
+    let tree = bench.path("app");
+    std::fs::create_dir(&tree).unwrap();
+    // More than any pipe holds, and nothing to squeeze out.
+    let noise: Vec<u8> = (0_u32..1 << 20).flat_map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    std::fs::write(format!("{tree}/noise"), noise).unwrap();
+    let text = format!("paths = [{tree:?}]");
+    let (saved, bodies) = bench.backup(&text, "zstd").unwrap();
+    std::fs::write(bench.path("plain"), "no directory").unwrap();
+    let blocked = bench.path("plain/x");
+    let args = json!({"numeric": false, "zstd": true, "gzip": true, "places": [
+        {"archive": "tree-0", "root": "app", "arriving": format!("{blocked}.in"), "staged": blocked}]});
+    let cx = bench.cx();
+    let mut sink = Files.sink(&cx, &args).unwrap();
+    let failure = sink.put(&saved.files[0], &mut &bodies[0][..]).unwrap_err();
+    assert!(failure.message.contains("Not a directory") || failure.message.contains("File exists"), "{failure:?}");
+    assert!(sink.finish().is_err(), "nothing arrived");
+}
+
+#[test]
+fn a_node_without_zstd_gets_a_plain_stream() {
+    let bench = Bench::new();
+    let tree = bench.path("app");
+    grow(&tree);
+    let text = format!("paths = [{tree:?}]");
+    let (saved, bodies) = bench.backup(&text, "zstd").unwrap();
+    let staged = bench.path("staged");
+    let args = json!({"numeric": true, "zstd": false, "gzip": false, "places": [
+        {"archive": "tree-0", "root": "app", "arriving": bench.path("arriving"), "staged": staged}]});
+    let cx = bench.cx();
+    let mut sink = Files.sink(&cx, &args).unwrap();
+    sink.put(&saved.files[0], &mut &bodies[0][..]).unwrap();
+    assert_eq!(sink.finish().unwrap()["entries"], 15);
+    let args = json!({"places": [{"archive": "tree-0", "path": staged}], "bytes": true, "numeric": true});
+    crate::services::op("files.compare/1").unwrap().run(&cx, &args, &Value::Null).unwrap();
+}
+
+#[test]
+fn a_path_that_vanished_ends_the_copy_with_tar_s_own_words() {
+    let bench = Bench::new();
+    let entry = json!({"archive": "tree-0", "path": bench.path("gone"), "kind": "dir"});
+    let args = json!({"entries": [entry], "missing": ["/opt/old"], "exclude": [], "compress": "zstd"});
+    let cx = bench.cx();
+    let mut source = Files.source(&cx, &args).unwrap();
+    let mut file = source.next().unwrap().unwrap();
+    let error = io::copy(&mut file.body, &mut io::sink()).unwrap_err().to_string();
+    drop(file);
+    assert!(error.contains("status 2") && error.contains("tar"), "{error}");
+    assert!(source.next().is_err(), "a failed archive must not be passed over");
+    assert_eq!(source.marks(), [CleanText::new("/opt/old was not there")]);
 }
