@@ -72,7 +72,7 @@ fn check_members(notes: &mut Notes<'_>, inventory: &Inventory, tables: &Tables<'
         let mut lines: Vec<(&str, usize)> = Vec::new();
         match found.value {
             toml::de::DeValue::Array(array) => {
-                for value in array.iter() {
+                for value in array {
                     if let toml::de::DeValue::String(text) = value.get_ref() {
                         lines.push((text, notes.line(value.span().start)));
                     }
@@ -126,15 +126,8 @@ fn check_jumps(notes: &mut Notes<'_>, inventory: &Inventory, tables: &Tables<'_>
             }
         }
     }
-    let mut told: BTreeSet<&str> = BTreeSet::new();
-    for start in inventory.hosts.keys() {
-        let Some(ring) = find_loop(start.as_str(), inventory) else { continue };
-        // One sentence per ring, whoever of it comes first.
-        if ring.iter().any(|name| told.contains(name)) {
-            continue;
-        }
-        told.extend(ring.iter().copied());
-        let Some((section, line)) = tables.hosts.get(start.as_str()) else { continue };
+    for ring in rings(inventory) {
+        let Some((section, line)) = ring.first().and_then(|first| tables.hosts.get(first)) else { continue };
         let line = section.get(notes, "jump").map_or(*line, |found| found.line);
         let message = format!("The jump hosts go in a circle: {}.", ring.join(" → "));
         let hint = "One of them must be reached directly; write jump = \"none\" there.";
@@ -156,34 +149,46 @@ fn check_hop(hop: &str, tables: &Tables<'_>) -> Result<(), Problem> {
     Err(Problem::new(format!("There is no host '{hop}' to jump through."), hint))
 }
 
-/// The ring that `start` stands on, if its jumps lead back to it; `start` is both ends.
+/// Every ring of jump hosts, its first name at both ends and no host in two of them.
 ///
-/// A path is walked depth first over hosts seen once each, so a large inventory stays cheap.
-fn find_loop<'a>(start: &'a str, inventory: &'a Inventory) -> Option<Vec<&'a str>> {
-    let next = |name: &str| -> Vec<&'a str> {
+/// Depth first, each host entered once, so that a large inventory stays cheap.
+fn rings(inventory: &Inventory) -> Vec<Vec<&str>> {
+    let next = |name: &str| -> Vec<&str> {
         let host = HostId::new(name).ok().and_then(|id| inventory.hosts.get(&id));
         let jump = host.and_then(|host| host.access.jump.as_deref()).unwrap_or("");
         hops(jump).filter(|hop| !hop.is_empty() && *hop != "none" && !hop.contains('@')).collect()
     };
-    let mut seen = BTreeSet::new();
-    let mut trail = vec![start];
-    let mut open = vec![next(start)];
-    while let Some(choices) = open.last_mut() {
-        let Some(hop) = choices.pop() else {
-            open.pop();
-            trail.pop();
+    let mut entered: BTreeSet<&str> = BTreeSet::new();
+    let mut in_ring: BTreeSet<&str> = BTreeSet::new();
+    let mut rings = Vec::new();
+    for start in inventory.hosts.keys().map(HostId::as_str) {
+        if !entered.insert(start) {
             continue;
-        };
-        if hop == start {
-            trail.push(start);
-            return Some(trail);
         }
-        if seen.insert(hop) {
-            trail.push(hop);
-            open.push(next(hop));
+        let mut trail = vec![start];
+        let mut on_trail = BTreeSet::from([start]);
+        let mut open = vec![next(start)];
+        while let Some(choices) = open.last_mut() {
+            let Some(hop) = choices.pop() else {
+                open.pop();
+                trail.pop().map(|left| on_trail.remove(left));
+                continue;
+            };
+            if on_trail.contains(hop) && !in_ring.contains(hop) {
+                let mut ring: Vec<&str> = trail.iter().copied().skip_while(|name| *name != hop).collect();
+                in_ring.extend(ring.iter().copied());
+                let least = ring.iter().enumerate().min_by_key(|(_, name)| **name).map_or(0, |(at, _)| at);
+                ring.rotate_left(least);
+                ring.extend(ring.first().copied());
+                rings.push(ring);
+            } else if entered.insert(hop) {
+                trail.push(hop);
+                on_trail.insert(hop);
+                open.push(next(hop));
+            }
         }
     }
-    None
+    rings
 }
 
 fn check_addresses(notes: &mut Notes<'_>, inventory: &Inventory, tables: &Tables<'_>) {

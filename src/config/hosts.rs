@@ -14,6 +14,7 @@ use crate::model::secret::SecretRef;
 
 /// What one host table says; `None` where it is silent.
 #[derive(Default)]
+#[expect(clippy::struct_field_names, reason = "a host's own keys and its host keys are both called that")]
 pub(crate) struct HostKeys {
     transport: Option<TransportKind>,
     address: Option<String>,

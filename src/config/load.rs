@@ -59,7 +59,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     }
     String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+        let line = valid.split(|&byte| byte == b'\n').count();
         ConfigError { line, ..error("The inventory is not UTF-8.".into(), "Save it as UTF-8 text.") }
     })
 }

@@ -13,10 +13,16 @@ mod policy;
 pub mod prompt;
 mod reader;
 pub mod secrets;
+pub mod selector;
 mod shell;
+mod ssh_config;
+pub mod target;
 mod values;
+mod write;
 
 pub use error::{ConfigError, failure};
 pub use keys::known_keys;
 pub use load::{LONGEST, Loaded, load_inventory, parse_inventory};
 pub use policy::effective_policy;
+pub use ssh_config::inventory_from_ssh_config;
+pub use write::set_vault_id;

@@ -101,10 +101,9 @@ fn read_answer(tty: &mut impl Read) -> Result<SecretString, String> {
             Err(error) => return Err(format!("The terminal failed while asking: {error}.")),
         }
         match byte[0] {
-            b'\n' | b'\r' => break,
             0x03 => return Err(DECLINED.into()),
             0x04 if typed.is_empty() => return Err(DECLINED.into()),
-            0x04 => break,
+            b'\n' | b'\r' | 0x04 => break,
             0x15 => typed.clear(),
             0x08 | 0x7f => erase(&mut typed),
             _ if typed.len() == LONGEST => return Err("The answer is too long.".into()),

@@ -176,7 +176,7 @@ impl<'a> Section<'a> {
             return found.checked(notes, read(text)).map(|one| vec![one]);
         };
         let mut all = Vec::with_capacity(array.len());
-        for value in array.iter() {
+        for value in array {
             let line = notes.line(value.span().start);
             let one = Found { value: value.get_ref(), key: found.key.clone(), line };
             let Some(text) = one.string(notes) else { continue };

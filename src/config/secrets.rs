@@ -56,7 +56,7 @@ impl SecretResolver {
             prompter,
             lookup: Box::new(|name| std::env::var_os(name)),
             hidden: secret_variables(inventory),
-            timeout: Duration::from_secs(120),
+            timeout: Duration::from_mins(2),
             found: Mutex::default(),
         }
     }

@@ -25,10 +25,7 @@ pub mod consul;
 pub mod files;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[
-    &consul::Consul,
-    &files::Files,
-];
+pub static REGISTRY: &[&dyn Driver] = &[&consul::Consul, &files::Files];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {

@@ -5,3 +5,5 @@ mod machines;
 mod meta;
 mod sandbox;
 mod support;
+//! The integration suite.
+mod config;
