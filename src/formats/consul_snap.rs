@@ -181,7 +181,7 @@ pub fn read_consul_snap(
     let limits = &options.limits;
     let mut input = gunzip(input, &limits.expand);
     let (mut meta, mut sums, mut state) = (None, None, None);
-    let mut hashes: Vec<(Vec<u8>, [u8; 32])> = Vec::new();
+    let mut sums_found: Vec<(Vec<u8>, [u8; 32])> = Vec::new();
     let visit = |entry: &TarEntry, content: &mut dyn Read| {
         if entry.kind != EntryKind::File || entry.sparse {
             return Err(SnapError::Unexpected { name: entry.name.clone() });
@@ -197,7 +197,7 @@ pub fn read_consul_snap(
         }
         Ok(())
     };
-    let hashed = |entry: &TarEntry, hash: &[u8; 32]| hashes.push((entry.name.as_bytes().to_vec(), *hash));
+    let hashed = |entry: &TarEntry, hash: &[u8; 32]| sums_found.push((entry.name.as_bytes().to_vec(), *hash));
     // A few more than three, so that an entry too many is told by its name.
     let tar_limits = TarLimits { max_entries: 8, max_padding: 1 << 20, ..TarLimits::default() };
     walk(&mut input, &tar_limits, visit, hashed).map_err(|error| match error {
@@ -210,7 +210,7 @@ pub fn read_consul_snap(
     let meta = meta.ok_or(SnapError::Missing { name: META })?;
     let state: State = state.ok_or(SnapError::Missing { name: STATE })?;
     let (meta_sum, state_sum) = parse_sums(&sums)?;
-    let found = |name: &str| hashes.iter().find(|(had, _)| had == name.as_bytes()).map(|(_, hash)| *hash);
+    let found = |name: &str| sums_found.iter().find(|(had, _)| had == name.as_bytes()).map(|(_, hash)| *hash);
     if found(META) != Some(meta_sum) {
         return Err(SnapError::Hash { name: META });
     }

@@ -201,11 +201,10 @@ fn every_changed_byte_of_the_tar_is_found() {
     let mut plain = Vec::new();
     gunzip(small.as_slice(), &ExpandLimits::default()).read_to_end(&mut plain).unwrap();
     for at in 0..plain.len() {
-        plain[at] ^= 0x20;
-        // A blank for the NUL after a checksum is the same number; nothing else may pass.
-        let same_number = at < plain.len() - 1024 && at % 512 == 154;
-        assert!(read(&gzip(&plain)).is_err() || same_number, "byte {at}");
-        plain[at] ^= 0x20;
+        // This bit makes another digit of every digit, so that no byte keeps its meaning.
+        plain[at] ^= 8;
+        assert!(read(&gzip(&plain)).is_err(), "byte {at}");
+        plain[at] ^= 8;
     }
 }
 

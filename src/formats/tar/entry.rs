@@ -84,7 +84,7 @@ pub struct TarEntry {
     pub link_escapes: bool,
     /// Whether the file was stored with its holes left out.
     pub sparse: bool,
-    /// Names of extended attributes (ACLs, capabilities, SELinux labels) it carries.
+    /// Names of extended attributes (access lists, capabilities, security labels) it carries.
     pub attributes: Vec<EntryName>,
     pub(super) gnu_sparse: Option<GnuSparse>,
 }
