@@ -9,3 +9,4 @@
 pub mod formats;
 pub mod model;
 pub mod transport;
+pub mod vault;
