@@ -7,6 +7,7 @@
 //! `services` ← `engine` ← `cli`. A test scans every `crate::` path and holds the line.
 
 pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod formats;
 pub mod model;

@@ -140,10 +140,21 @@ impl<'e> Executor<'e> {
     pub fn execute(&mut self) -> Result<BTreeMap<StepId, Value>> {
         let steps = self.plan.steps.clone();
         let done = self.open_nodes().and_then(|()| steps.iter().try_for_each(|step| self.run_step(step)));
-        match done.and_then(|()| self.close_nodes()) {
-            Ok(()) => Ok(self.outs()),
-            Err(failure) => Err(self.undo(failure)),
+        if let Err(failure) = done {
+            return Err(self.undo(failure));
         }
+        let outs = self.outs();
+        self.finish().map(|()| outs)
+    }
+
+    /// Every step is done, so nothing is undone any more: what remains is taking guards and locks off, if need be over a new login.
+    fn finish(&mut self) -> Result<()> {
+        let Err(first) = self.close_nodes() else { return Ok(()) };
+        self.opened.iter().for_each(|host| self.means.links.forget(host));
+        self.close_nodes().map_err(|_| {
+            let state = "Every step is done and the service runs; only the run's own directory, lock or guard was not taken off.";
+            Failure { exit: Exit::Changed, ..first }.state(state).hint(format!("Finish it: lifeboat resume {}", self.run))
+        })
     }
 
     /// Takes the run over on its nodes: this console owns it from here on, and what a guard did meanwhile is taken in.
@@ -213,6 +224,9 @@ impl<'e> Executor<'e> {
 
     /// Undoes every step that was done or begun, newest first, and closes the run on its nodes.
     pub fn undo(&mut self, failure: Failure) -> Failure {
+        if failure.cut {
+            self.opened.iter().for_each(|host| self.means.links.forget(host));
+        }
         if let Some(other) = self.taken_over_by() {
             self.heartbeats.clear();
             let state = format!("Console {other} runs this now; nothing more was done from here.");
@@ -220,7 +234,7 @@ impl<'e> Executor<'e> {
         }
         if let Err(error) = self.absorb_guards() {
             self.heartbeats.clear();
-            return self.judge(failure, &[error.message]);
+            return self.judge(failure, &[error.message.trim_end_matches('.').to_owned()]);
         }
         let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
         let mut left = Vec::new();
@@ -241,7 +255,7 @@ impl<'e> Executor<'e> {
         if left.is_empty()
             && let Err(error) = self.close_nodes()
         {
-            left.push(error.message);
+            left.push(error.message.trim_end_matches('.').to_owned());
         }
         self.heartbeats.clear();
         self.judge(failure, &left)
@@ -293,10 +307,21 @@ impl<'e> Executor<'e> {
         let key = self.plan.command.place().service.to_string();
         let changed = self.plan.steps.iter().filter(|step| step.effect != Effect::Read).map(|step| step.host.clone());
         for host in changed.collect::<BTreeSet<_>>() {
-            if !self.opened.contains(&host) {
-                self.with_cx(&host, &self.means.cancel, |cx| node_run::open_run(cx, &self.mark, &key, &plan))?;
-                self.opened.insert(host);
+            if self.opened.contains(&host) {
+                continue;
             }
+            let open = |this: &Self| {
+                this.with_cx(&host, &this.means.cancel, |cx| node_run::open_run(cx, &this.mark, &key, &plan))
+            };
+            let mut opened = open(self);
+            if opened.as_ref().is_err_and(|failure| failure.cut) {
+                self.means.links.forget(&host);
+                // It may have been made all the same, so it is closed like one that was.
+                self.opened.insert(host.clone());
+                opened = open(self);
+            }
+            opened?;
+            self.opened.insert(host);
         }
         Ok(())
     }
@@ -305,8 +330,9 @@ impl<'e> Executor<'e> {
     fn close_nodes(&mut self) -> Result<()> {
         let kept: Vec<_> = self.outs().values().filter_map(|out| out.get("kept").cloned()).collect();
         for host in self.opened.clone() {
-            if self.heartbeats.remove(&host).is_some() {
+            if self.heartbeats.contains_key(&host) {
                 self.with_cx(&host, &Cancel::new(), node_run::disarm_guard)?;
+                self.heartbeats.remove(&host);
                 for guard in self.plan.guards.clone().iter().filter(|guard| guard.host == host) {
                     self.note(EventKind::GuardDisarmed { guard: guard.id.clone() })?;
                 }
@@ -349,8 +375,7 @@ impl<'e> Executor<'e> {
     fn after_a_cut(&mut self, step: &Step, acted: Result<(Value, Value)>, cancel: &Cancel) -> Result<(Value, Value)> {
         let Err(failure) = acted else { return acted };
         let Some(StepState::Started(before)) = self.states.get(&step.id).cloned() else { return Err(failure) };
-        let was_cut = failure.exit == Exit::Unreachable || failure.message.contains("was lost");
-        if !was_cut || cancel.is_cancelled() || step.op == CAPTURE || step.op == DELIVER {
+        if !failure.cut || cancel.is_cancelled() || step.op == CAPTURE || step.op == DELIVER {
             return Err(failure);
         }
         self.means.links.forget(&step.host);

@@ -9,3 +9,4 @@ pub mod links;
 pub mod node_run;
 pub mod planner;
 pub mod scan;
+pub mod world;

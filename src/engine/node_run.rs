@@ -198,7 +198,13 @@ pub fn disarm_guard(cx: &Cx) -> Result<()> {
 
 /// Gives the lock back and removes the run from the node; `kept` is listed by `lifeboat kept`.
 pub fn close_run(cx: &Cx, kept: &str) -> Result<()> {
-    run_shown(cx, CLOSE, &[kept], None, "Closing the run")
+    let mark = cx.run.map(|mark| mark.run.clone());
+    let closed = run_shown(cx, CLOSE, &[kept], None, "Closing the run");
+    match (closed, mark) {
+        // Closing twice, or closing what was never made, is closed.
+        (Err(failure), Some(run)) if !failure.cut && owner_of(cx, &run)?.is_none() => Ok(()),
+        (closed, _) => closed,
+    }
 }
 
 /// Every run that lies on the node.

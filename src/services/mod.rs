@@ -22,9 +22,10 @@ use crate::transport::{Cancel, Transport};
 
 pub mod common;
 pub mod consul;
+pub mod files;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[&consul::Consul];
+pub static REGISTRY: &[&dyn Driver] = &[&consul::Consul, &files::Files];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {
