@@ -107,6 +107,14 @@ fn draft_with(
     Consul.plan(&ask)
 }
 
+fn verified() -> Value {
+    let set = json!({"count": 1, "sha256": "x"});
+    json!({
+        "types": {}, "kv_keys": 0, "kv_ordered": true, "kv_sha256": "x", "acl_tokens": set, "acl_policies": set,
+        "acl_roles": set, "config_entries": set, "enterprise_types": [], "unknown_types": [],
+    })
+}
+
 fn standing(facts: &Facts, item: &str) -> Standing {
     Consul.items(facts).into_iter().find(|own| own.id.as_str() == item).unwrap().standing
 }
@@ -173,7 +181,7 @@ fn a_backup_is_one_step_and_does_not_depend_on_who_leads() {
 
 #[test]
 fn a_restore_checks_saves_replaces_once_and_compares() {
-    let snapshot = manifest("snapshot", json!({"datacenter": "dc1", "version": "1.20.1", "verified": {"by_type": {}}}));
+    let snapshot = manifest("snapshot", json!({"datacenter": "dc1", "version": "1.20.1", "verified": verified()}));
     let plan = draft(&facts(), "snapshot", Some(&snapshot), &[]).unwrap();
     assert_eq!(ids(&plan), ["ready", "safety", "deliver", "accept"]);
     assert_eq!(gates(&plan), [("overwrite", "dc1")]);
@@ -193,7 +201,8 @@ fn a_restore_checks_saves_replaces_once_and_compares() {
 
 #[test]
 fn versions_that_differ_are_asked_about_and_newer_ones_refused() {
-    let from = |version: &str| manifest("snapshot", json!({"datacenter": "dc1", "version": version}));
+    let from =
+        |version: &str| manifest("snapshot", json!({"datacenter": "dc1", "version": version, "verified": verified()}));
     for (version, gate) in
         [("1.20.1", None), ("1.20.4", Some("1.20.1")), ("1.18.0", Some("1.20.1")), ("odd", Some("1.20.1"))]
     {
@@ -213,7 +222,9 @@ fn a_snapshot_that_would_crash_the_leader_is_never_sent() {
         let failure = draft(&facts(), "snapshot", Some(&snapshot), &[]).unwrap_err();
         assert_eq!(failure.exit, Exit::Integrity, "{failure:?}");
     }
-    let snapshot = manifest("snapshot", json!({"version": "1.20.1", "datacenter": "dc9"}));
+    let unread = manifest("snapshot", json!({"version": "1.20.1", "datacenter": "dc1"}));
+    assert!(draft(&facts(), "snapshot", Some(&unread), &[]).unwrap_err().message.contains("never read through"));
+    let snapshot = manifest("snapshot", json!({"version": "1.20.1", "datacenter": "dc9", "verified": verified()}));
     let elsewhere = draft(&facts(), "snapshot", Some(&snapshot), &[]).unwrap();
     assert!(gates(&elsewhere).contains(&("datacenter", "dc1")));
     let leaderless = changed(|own| own.leader = None);
@@ -257,4 +268,14 @@ fn recipes_name_the_official_tools() {
         assert!(text.contains(if item == "snapshot" { "consul snapshot restore" } else { "systemctl start consul" }));
         assert!(item == "snapshot" || text.contains("con'\\\\''sul"), "{text}");
     }
+}
+
+#[test]
+fn a_copied_node_id_must_be_the_one_that_was_seen() {
+    let items = Consul.items(&facts());
+    let item = items.iter().find(|item| item.id.as_str() == "node-identity").unwrap();
+    let of = |sha256: &str| Consul.conclude(item, &[("sha256".to_owned(), json!(sha256))].into());
+    let good = of("424ac5ebc25c5fa9cb8100da09b3920c89711a3505309b67cc03cfe171121472");
+    assert_eq!((good.identities[0].kind.as_str(), &good.refused), ("consul-node-id", &None));
+    assert!(of("00").refused.is_some());
 }

@@ -10,7 +10,7 @@ use super::{Consul, LOOK, SELF};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::item::Standing;
 use crate::model::manifest::StoredFile;
-use crate::services::{Driver, Source};
+use crate::services::Driver;
 
 const LEADER: &str = "\"10.0.0.1:8300\"";
 const HEALTHY: &str = r#"{"Healthy":true,"Servers":[{"Name":"a","Version":"1.20.1","Voter":true,"Healthy":true,"SerfStatus":"alive","LastIndex":21}]}"#;
@@ -183,9 +183,18 @@ fn stored(size: u64) -> StoredFile {
     .unwrap()
 }
 
+/// A real snapshot, and what it was verified to hold.
+const GOLDEN: &[u8] = include_bytes!("../../../../tests/fixtures/formats/consul-1.20.1.snap");
+
+fn expected() -> Value {
+    let mut verifier = crate::formats::verifier("consul-snap/1").unwrap();
+    verifier.file("state.snap", &mut &*GOLDEN).unwrap();
+    super::compare::comparable(&json!(verifier.finish().unwrap().facts)).unwrap()
+}
+
 fn put(agent: &Agent, said: u64) -> Result<Value> {
     let world = world();
-    let compare = json!({"access": access(agent), "after": {"env": "n3w"}, "expected": {"by_type": {"KVS": 1}}});
+    let compare = json!({"access": access(agent), "after": {"env": "n3w"}, "expected": expected()});
     let cx = world.cx();
     let mut sink = Consul.sink(&cx, &json!({"what": "snapshot", "compare": compare})).unwrap();
     sink.put(&stored(said), &mut Cursor::new(vec![9; 5000]))?;
@@ -271,4 +280,31 @@ fn the_look_at_the_configuration_leaves_its_secrets_on_the_node() {
     }
     let seen = super::read_look(printed.as_str());
     assert_eq!((seen.data_dir.as_deref(), seen.port, seen.encrypt), (Some("/opt/consul"), Some(8501), true));
+}
+
+#[test]
+fn a_lost_answer_is_settled_by_what_the_datacenter_holds() {
+    let agent = Agent::start(|asked| match (asked.line.as_str(), asked.token.as_deref()) {
+        ("PUT /v1/snapshot", _) => Reply::HangUp,
+        (_, Some("n3w")) => Reply::Chunks("", GOLDEN.to_vec(), true),
+        _ => say(403, "ACL not found"),
+    });
+    assert!(put(&agent, 5000).unwrap()["found"].as_str().unwrap().contains("holds the snapshot"));
+}
+
+#[test]
+fn a_restored_datacenter_is_compared_with_its_snapshot() {
+    let compare = crate::services::op("consul.compare/1").unwrap();
+    let agent = Agent::start(|asked| match asked.token.as_deref() {
+        Some("n3w") => Reply::Chunks("", GOLDEN.to_vec(), true),
+        _ => say(403, "ACL not found"),
+    });
+    let mut args = json!({"access": access(&agent), "after": {"env": "n3w"}, "expected": expected()});
+    assert_eq!(compare.run(&world().cx(), &args, &Value::Null).unwrap()["equal"], true);
+    args["expected"]["types"]["KVS"]["count"] = json!(20);
+    let failure = compare.run(&world().cx(), &args, &Value::Null).unwrap_err();
+    assert!(failure.message.contains("KVS: 19 instead of 20"), "{}", failure.message);
+    args["after"] = Value::Null;
+    let failure = compare.run(&world().cx(), &args, &Value::Null).unwrap_err();
+    assert!(failure.state.unwrap().contains("was not compared"));
 }
