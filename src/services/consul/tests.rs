@@ -2,6 +2,7 @@
 
 mod fake;
 mod flows;
+mod live;
 
 use std::collections::BTreeMap;
 
