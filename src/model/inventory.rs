@@ -10,7 +10,7 @@ use super::secret::SecretRef;
 use super::units::Seconds;
 
 /// Hosts, clusters and their services, validated whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Inventory {
     /// The file it was read from, shown to the operator.
     pub path: PathBuf,

@@ -88,12 +88,27 @@ pub trait Driver: Sync {
     fn source<'a>(&self, cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Source + 'a>>;
     /// Bytes back onto it, for a step made by [`common::deliver_step`]; `args` is that step's `sink`.
     fn sink<'a>(&self, cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Sink + 'a>>;
+    /// What follows from the verified bytes of an item: its identities, and where they disagree with what the node said. Pure.
+    fn conclude(&self, _item: &Item, _verified: &BTreeMap<String, Value>) -> Conclusion {
+        Conclusion::default()
+    }
     /// How a person restores a snapshot by hand, for its `RESTORE.md`. Pure.
     fn recipe(&self, manifest: &Manifest) -> Recipe;
     /// Its own ops.
     fn ops(&self) -> &'static [&'static dyn Op] {
         &[]
     }
+}
+
+/// What a driver concludes from an item's verified bytes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Conclusion {
+    /// Identities inside that must be unique among running nodes.
+    pub identities: Vec<Identity>,
+    /// What must be marked on the snapshot.
+    pub marks: Vec<CleanText>,
+    /// Why the copy must not be kept as good: it is not the identity that runs.
+    pub refused: Option<String>,
 }
 
 /// A setting that cannot be used.

@@ -2,6 +2,7 @@
 
 mod command;
 mod fence;
+pub mod http;
 mod node;
 mod reader;
 mod steps;

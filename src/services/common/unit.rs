@@ -91,7 +91,9 @@ impl Op for Stop {
             "Stopping the service",
             Duration::from_mins(3),
         )?;
-        Ok(json!({"took_ms": u64::try_from((cx.clock.elapsed() - started).as_millis()).unwrap_or(u64::MAX)}))
+        Ok(
+            json!({"took_ms": u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX)}),
+        )
     }
     fn undo_script(&self, args: &Value, before: &Value) -> Result<Option<String>> {
         let UnitArgs { unit } = args_of(args)?;
