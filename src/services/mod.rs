@@ -20,10 +20,11 @@ use crate::model::secret::Secrets;
 use crate::model::text::CleanText;
 use crate::transport::{Cancel, Transport};
 
+pub mod avalanchego;
 pub mod common;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[];
+pub static REGISTRY: &[&dyn Driver] = &[&avalanchego::AvalancheGo];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {

@@ -10,7 +10,7 @@ use crate::model::facts::UnitFacts;
 use crate::model::ids::UnitName;
 use crate::model::text::CleanText;
 use crate::services::Cx;
-use crate::transport::{End, Output, Script, TransportError};
+use crate::transport::{End, Output, Running, Script, TransportError};
 
 /// Lifeboat's directory on a node, root-only.
 pub const NODE_DIR: &str = "/var/lib/lifeboat";
@@ -83,6 +83,30 @@ pub fn run_change_with(cx: &Cx, script: &str, args: &[&str], doing: &str, limit:
         End::Exited(98) => Err(refused(cx, doing, "the guard has acted there because nothing was heard in time")),
         _ => judge(cx, output, doing),
     }
+}
+
+/// Starts a changing script that is fed or read for long, as root under the run's mark.
+///
+/// The mark is checked as for [`run_change`], but the lock is given back before the script's own words: a guard need
+/// not wait for an upload into a place nothing reads yet. The script's status is the caller's to judge.
+///
+/// # Errors
+/// Outside a run, or when the node cannot be reached.
+pub fn start_change(cx: &Cx, script: &str, args: &[&str], limit: Duration) -> Result<Box<dyn Running>> {
+    let Some(mark) = cx.run else {
+        return Err(Failure::new(Exit::Failed, format!("A change on {} was asked for outside a run.", cx.host)));
+    };
+    let silence = limit.min(Duration::from_mins(5));
+    let mut marked = Script::new(format!("{MARKED}exec 9>&-\n{script}"))
+        .arg(mark.run.as_str())
+        .arg(&mark.owner)
+        .as_root()
+        .with_input()
+        .within(limit, silence);
+    for arg in args {
+        marked = marked.arg(arg);
+    }
+    cx.node.start(&marked, cx.cancel).map_err(|error| as_failure(&error))
 }
 
 fn refused(cx: &Cx, doing: &str, why: &str) -> Failure {
