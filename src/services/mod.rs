@@ -20,12 +20,13 @@ use crate::model::secret::Secrets;
 use crate::model::text::CleanText;
 use crate::transport::{Cancel, Transport};
 
+pub mod avalanchego;
 pub mod common;
 pub mod consul;
 pub mod files;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[&consul::Consul, &files::Files];
+pub static REGISTRY: &[&dyn Driver] = &[&avalanchego::AvalancheGo, &consul::Consul, &files::Files];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {
