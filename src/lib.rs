@@ -13,3 +13,4 @@ pub mod formats;
 pub mod model;
 pub mod services;
 pub mod transport;
+pub mod vault;

@@ -53,10 +53,13 @@ impl App {
         let paths = Paths::from_environment()?;
         let named = paths.inventory(global.inventory.as_deref())?;
         if !named.path.exists() {
-            return Err(Failure::new(Exit::Usage, format!("There is no inventory at {} (named by {}).", named.path.display(), named.source))
-                .hint("Make one: lifeboat init".to_owned()));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("There is no inventory at {} (named by {}).", named.path.display(), named.source),
+            )
+            .hint("Make one: lifeboat init".to_owned()));
         }
-        let Loaded { mut inventory, warnings } =
+        let Loaded { mut inventory, warnings, .. } =
             load_inventory(&named.path, &paths.home).map_err(|errors| crate::config::failure(&errors))?;
         for warning in warnings {
             out.aside(format!("warning: {warning}"));
@@ -66,7 +69,8 @@ impl App {
             inventory.vault.id = inventory.vault.id.filter(|_| *vault == inventory.vault.path);
             inventory.vault.path.clone_from(vault);
         }
-        let prompter = (!global.no_input).then(|| Box::new(TtyPrompter::default()) as Box<dyn crate::config::prompt::Prompter>);
+        let prompter =
+            (!global.no_input).then(|| Box::new(TtyPrompter::default()) as Box<dyn crate::config::prompt::Prompter>);
         let secrets: Arc<dyn Secrets> = Arc::new(SecretResolver::new(&paths, &inventory, prompter));
         let dialer = NodeDialer::new(&paths, secrets.clone());
         Ok(Self {
@@ -89,7 +93,13 @@ impl App {
 
     /// A prober over those logins.
     pub fn prober<'a>(&'a self, links: &'a Links<'a>) -> Prober<'a> {
-        Prober { inventory: &self.inventory, links, clock: self.clock.clone(), secrets: self.secrets.clone(), cancel: self.cancel.clone() }
+        Prober {
+            inventory: &self.inventory,
+            links,
+            clock: self.clock.clone(),
+            secrets: self.secrets.clone(),
+            cancel: self.cancel.clone(),
+        }
     }
 
     /// Refuses what changes something when the call is read-only.
@@ -102,12 +112,15 @@ impl App {
 
     /// What selectors mean; everything without any. Hosts named ad hoc join the inventory for this call.
     pub fn select(&mut self, selectors: &[String]) -> Result<Vec<Target>> {
-        let parsed: Vec<Selector> =
-            if selectors.is_empty() { vec![Selector::all()] } else { selectors.iter().map(|text| text.parse()).collect::<Result<_>>()? };
+        let parsed: Vec<Selector> = if selectors.is_empty() {
+            vec![Selector::all()]
+        } else {
+            selectors.iter().map(|text| text.parse()).collect::<Result<_>>()?
+        };
         let targets = resolve(&parsed, &self.inventory)?;
         for target in targets.iter().filter(|target| !target.listed) {
             if let Subject::Host(host) = &target.subject {
-                self.inventory.hosts.insert(host.id.clone(), host.clone());
+                self.inventory.hosts.insert(host.id.clone(), (**host).clone());
             }
         }
         Ok(targets)
@@ -155,4 +168,3 @@ pub fn pairs(words: &[String], flag: &str) -> Result<BTreeMap<String, String>> {
     };
     words.iter().map(pair).collect()
 }
-

@@ -18,8 +18,15 @@ pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
     let hosts = App::hosts_of(&app.select(&select.selectors)?);
     let links = app.links();
     let prober = app.prober(&links);
-    app.out.document("console", &json!({"inventory": app.inventory.path, "libssh2": crate::transport::linked_libssh2_version()}));
-    app.out.aside(format!("inventory {}, {}", app.inventory.path.display(), crate::transport::linked_libssh2_version()));
+    app.out.document(
+        "console",
+        &json!({"inventory": app.inventory.path, "libssh2": crate::transport::linked_libssh2_version()}),
+    );
+    app.out.aside(format!(
+        "inventory {}, {}",
+        app.inventory.path.display(),
+        crate::transport::linked_libssh2_version()
+    ));
     let health = in_parallel(&hosts, JOBS, |host| prober.check_health(host));
     for node in &health {
         app.out.document("health", node);
@@ -99,7 +106,9 @@ fn row(found: &Found, item: &Item) -> Vec<String> {
 pub fn brief(facts: &Value) -> String {
     let Some(map) = facts.as_object() else { return String::new() };
     let shown = map.iter().filter_map(|(key, value)| match value {
-        Value::String(text) if !text.is_empty() && text.len() <= 80 => Some(format!("{} {text}", key.replace('_', " "))),
+        Value::String(text) if !text.is_empty() && text.len() <= 80 => {
+            Some(format!("{} {text}", key.replace('_', " ")))
+        }
         Value::Number(number) => Some(format!("{} {number}", key.replace('_', " "))),
         Value::Bool(true) => Some(key.replace('_', " ")),
         _ => None,

@@ -49,12 +49,24 @@ pub fn render_plan(app: &App, planned: &Planned) {
         }
     }
     for guard in &plan.guards {
-        let forward = plan.steps.iter().any(|step| step.guard.as_ref() == Some(&guard.id) && step.on_lapse == Some(OnLapse::Start));
-        let then = if forward { "before the swap it puts everything back, after it it starts the new one" } else { "it puts everything back" };
+        let forward = plan
+            .steps
+            .iter()
+            .any(|step| step.guard.as_ref() == Some(&guard.id) && step.on_lapse == Some(OnLapse::Start));
+        let then = if forward {
+            "before the swap it puts everything back, after it it starts the new one"
+        } else {
+            "it puts everything back"
+        };
         app.out.line(format!("  guard on {}: if nothing is heard for {}, {then}", guard.host, guard.lapse));
     }
     for choice in &plan.choices {
-        app.out.line(format!("  choice {}={}{}", choice.key, choice.value, if choice.by_default { " (default)" } else { "" }));
+        app.out.line(format!(
+            "  choice {}={}{}",
+            choice.key,
+            choice.value,
+            if choice.by_default { " (default)" } else { "" }
+        ));
     }
     for left in &plan.leaves {
         app.out.line(format!("  afterwards: {left}"));
@@ -98,7 +110,10 @@ pub fn answer_gates(app: &App, planned: &Planned, planning: &Planning) -> Result
     }
     let mut failure = Failure::new(
         Exit::Confirmation,
-        format!("Nothing was changed: {} must be answered first.", if unanswered.len() == 1 { "a question" } else { "several questions" }),
+        format!(
+            "Nothing was changed: {} must be answered first.",
+            if unanswered.len() == 1 { "a question" } else { "several questions" }
+        ),
     );
     for gate in unanswered {
         failure = failure.hint(format!("{} --confirm {}={}", gate.question, gate.id, gate.word));
@@ -113,7 +128,8 @@ fn can_ask(app: &App) -> bool {
 /// Asks for a gate's word on the terminal; anything else is a no.
 fn ask(gate: &Gate) -> Result<bool> {
     let mut err = std::io::stderr();
-    let cannot = |error: std::io::Error| Failure::new(Exit::Confirmation, format!("The question could not be asked: {error}."));
+    let cannot =
+        |error: std::io::Error| Failure::new(Exit::Confirmation, format!("The question could not be asked: {error}."));
     write!(err, "\n{}\nType '{}' to go on: ", gate.question, gate.word).map_err(cannot)?;
     err.flush().map_err(cannot)?;
     let mut line = String::new();
@@ -127,7 +143,8 @@ pub fn ask_yes(app: &App, question: &str) -> Result<bool> {
         return Ok(false);
     }
     let mut err = std::io::stderr();
-    let cannot = |error: std::io::Error| Failure::new(Exit::Confirmation, format!("The question could not be asked: {error}."));
+    let cannot =
+        |error: std::io::Error| Failure::new(Exit::Confirmation, format!("The question could not be asked: {error}."));
     write!(err, "{question} Type 'yes' to go on: ").and_then(|()| err.flush()).map_err(cannot)?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(cannot)?;
@@ -169,16 +186,22 @@ fn tell(app: &App, event: &Event, plan: &Plan) {
     app.out.document("event", event);
     let name = |id: &crate::model::ids::StepId| {
         let step = plan.steps.iter().enumerate().find(|(_, step)| step.id == *id);
-        step.map_or(id.to_string(), |(number, step)| format!("{}/{} {}: {}", number + 1, plan.steps.len(), step.host, step.title))
+        step.map_or(id.to_string(), |(number, step)| {
+            format!("{}/{} {}: {}", number + 1, plan.steps.len(), step.host, step.title)
+        })
     };
     match &event.kind {
         EventKind::RunStarted { .. } => app.out.aside(format!("run {}", event.run)),
         EventKind::RunAdopted { epoch, .. } => app.out.aside(format!("run {} taken up, epoch {epoch}", event.run)),
         EventKind::StepFinished { step, .. } => app.out.aside(format!("  done    {}", name(step))),
         EventKind::StepSkipped { step, .. } => app.out.aside(format!("  already {}", name(step))),
-        EventKind::StepFailed { step, failure } => app.out.aside(format!("  FAILED  {}: {}", name(step), failure.message)),
+        EventKind::StepFailed { step, failure } => {
+            app.out.aside(format!("  FAILED  {}: {}", name(step), failure.message))
+        }
         EventKind::StepReverted { step } => app.out.aside(format!("  undone  {}", name(step))),
-        EventKind::RevertFailed { step, failure } => app.out.aside(format!("  NOT UNDONE {}: {}", name(step), failure.message)),
+        EventKind::RevertFailed { step, failure } => {
+            app.out.aside(format!("  NOT UNDONE {}: {}", name(step), failure.message))
+        }
         EventKind::GuardArmed { guard } => app.out.aside(format!("  armed   guard {guard}")),
         EventKind::GuardFired { guard } => app.out.aside(format!("  guard {guard} had acted by itself")),
         EventKind::Note { text } => app.out.aside(format!("  note    {text}")),
@@ -217,8 +240,14 @@ impl Meter {
             seconds => format!("stalled for {seconds} s"),
         };
         let (from, first) = self.started.unwrap_or((now, 0));
-        let rate = ((progress.bytes - first) * 1000).checked_div(u64::try_from(now.duration_since(from).as_millis()).unwrap_or(1)).unwrap_or(0);
-        let total = if progress.expected > progress.bytes { format!(" of about {}", ByteSize(progress.expected)) } else { String::new() };
+        let rate = ((progress.bytes - first) * 1000)
+            .checked_div(u64::try_from(now.duration_since(from).as_millis()).unwrap_or(1))
+            .unwrap_or(0);
+        let total = if progress.expected > progress.bytes {
+            format!(" of about {}", ByteSize(progress.expected))
+        } else {
+            String::new()
+        };
         format!("{doing}: {}{total}, {}/s, {state}", ByteSize(progress.bytes), ByteSize(rate))
     }
 }

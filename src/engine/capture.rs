@@ -66,10 +66,17 @@ impl Capture<'_> {
         })?;
         let clock_skew = clock_skew(cx);
         let holder = Holder::this(self.console.clone());
-        let request = StageRequest { run: self.run, item: &self.place, sensitivity: item.sensitivity, sealing: self.sealing, holder: &holder };
+        let request = StageRequest {
+            run: self.run,
+            item: &self.place,
+            sensitivity: item.sensitivity,
+            sealing: self.sealing,
+            holder: &holder,
+        };
         let staging = self.vault.stage(&request, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
         let mut source = driver.source(cx, &step.args["source"])?;
-        let verdict = copy(cx, &mut *source, &staging, verifier, board).map_err(|failure| name_the_item(failure, &self.place))?;
+        let verdict =
+            copy(cx, &mut *source, &staging, verifier, board).map_err(|failure| name_the_item(failure, &self.place))?;
         counts()?;
         let conclusion = driver.conclude(&item, &verdict.facts);
         if let Some(why) = conclusion.refused {
@@ -115,13 +122,28 @@ impl Capture<'_> {
             files: Vec::new(),
         };
         staging.describe(&mut manifest);
-        let proof = |rung, detail| Proof { version: 1, rung, at: now, console: self.console.clone(), run: Some(self.run.clone()), passed: true, detail };
+        let proof = |rung, detail| Proof {
+            version: 1,
+            rung,
+            at: now,
+            console: self.console.clone(),
+            run: Some(self.run.clone()),
+            passed: true,
+            detail,
+        };
         let proofs = [
-            proof(Rung::Copied, json!({"trailer": "the node's own trailer and byte count agree with what arrived", "bytes": verdict.plain_bytes})),
-            proof(Rung::Verified, json!({"format": item.format, "entries": verdict.entries, "warnings": verdict.warnings})),
+            proof(
+                Rung::Copied,
+                json!({"trailer": "the node's own trailer and byte count agree with what arrived", "bytes": verdict.plain_bytes}),
+            ),
+            proof(
+                Rung::Verified,
+                json!({"format": item.format, "entries": verdict.entries, "warnings": verdict.warnings}),
+            ),
         ];
         let card = super::card::render(&manifest, &driver.recipe(&manifest));
-        let published = staging.publish(&manifest, &proofs, &card, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
+        let published =
+            staging.publish(&manifest, &proofs, &card, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
         Ok(json!({
             "snapshot": published.id, "item": self.place, "path": published.path, "sums_sha256": published.sums_sha256,
             "bytes": manifest.files.iter().map(|file| file.plain_size).sum::<u64>(), "identities": manifest.identities, "marks": manifest.marks,
@@ -149,19 +171,29 @@ enum Piece {
     End,
 }
 
-fn copy(cx: &Cx, source: &mut dyn services::Source, staging: &Staging, verifier: Box<dyn Verifier>, board: &Board) -> Result<Verdict> {
+fn copy(
+    cx: &Cx,
+    source: &mut dyn services::Source,
+    staging: &Staging,
+    verifier: Box<dyn Verifier>,
+    board: &Board,
+) -> Result<Verdict> {
     std::thread::scope(|scope| {
         let (tee, pieces) = sync_channel(QUEUE);
         let judge = scope.spawn(move || verify(verifier, &pieces));
         let sent = store_all(cx, source, staging, &tee, board);
         drop(tee);
-        let verdict = judge.join().unwrap_or_else(|_| Err(FormatError::Io(io::Error::other("the verifier stopped"))));
+        let verdict = judge.join().unwrap_or_else(|_| Err(FormatError::io("", io::Error::other("the verifier stopped"))));
         match (sent, verdict) {
             (Ok(()), Ok(verdict)) => Ok(verdict),
             // When the stream itself broke, what the verifier thinks of the stump is no news.
             (Err(Stopped::By(failure)), _) => Err(failure),
-            (Ok(()) | Err(Stopped::VerifierLeft), Err(error)) => Err(Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}"))),
-            (Err(Stopped::VerifierLeft), Ok(_)) => Err(Failure::new(Exit::Failed, "the verifier ended before the stream did.")),
+            (Ok(()) | Err(Stopped::VerifierLeft), Err(error)) => {
+                Err(Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}")))
+            }
+            (Err(Stopped::VerifierLeft), Ok(_)) => {
+                Err(Failure::new(Exit::Failed, "the verifier ended before the stream did."))
+            }
         }
     })
 }
@@ -177,7 +209,13 @@ impl From<Failure> for Stopped {
     }
 }
 
-fn store_all(cx: &Cx, source: &mut dyn services::Source, staging: &Staging, tee: &SyncSender<Piece>, board: &Board) -> Result<(), Stopped> {
+fn store_all(
+    cx: &Cx,
+    source: &mut dyn services::Source,
+    staging: &Staging,
+    tee: &SyncSender<Piece>,
+    board: &Board,
+) -> Result<(), Stopped> {
     while let Some(file) = source.next()? {
         store_one(cx, file, staging, tee, board)?;
         board.file_done();
@@ -185,8 +223,15 @@ fn store_all(cx: &Cx, source: &mut dyn services::Source, staging: &Staging, tee:
     Ok(())
 }
 
-fn store_one(cx: &Cx, mut file: SourceFile, staging: &Staging, tee: &SyncSender<Piece>, board: &Board) -> Result<(), Stopped> {
-    let meta = FileMeta { origin: file.origin.clone(), mode: file.mode, owner: file.owner.clone(), group: file.group.clone() };
+fn store_one(
+    cx: &Cx,
+    mut file: SourceFile,
+    staging: &Staging,
+    tee: &SyncSender<Piece>,
+    board: &Board,
+) -> Result<(), Stopped> {
+    let meta =
+        FileMeta { origin: file.origin.clone(), mode: file.mode, owner: file.owner.clone(), group: file.group.clone() };
     let mut writer = staging.file(&file.name, meta).map_err(|e| vault_failure(&e))?;
     let send = |piece| tee.send(piece).map_err(|_| Stopped::VerifierLeft);
     send(Piece::Start(file.name.clone()))?;
@@ -225,7 +270,15 @@ fn read_failure(cx: &Cx, name: &str, error: &io::Error) -> Failure {
         return services::common::as_failure(inner);
     }
     let why = CleanText::new(&error.to_string());
-    Failure::new(Exit::Failed, format!("{} on {} could not be read to its end: {}.", CleanText::new(name), cx.host, why.as_str().trim_end_matches('.')))
+    Failure::new(
+        Exit::Failed,
+        format!(
+            "{} on {} could not be read to its end: {}.",
+            CleanText::new(name),
+            cx.host,
+            why.as_str().trim_end_matches('.')
+        ),
+    )
 }
 
 fn verify(mut verifier: Box<dyn Verifier>, pieces: &Receiver<Piece>) -> Result<Verdict, FormatError> {
@@ -233,7 +286,7 @@ fn verify(mut verifier: Box<dyn Verifier>, pieces: &Receiver<Piece>) -> Result<V
         if let Piece::Start(name) = piece {
             let mut file = PieceReader { pieces, chunk: Vec::new(), at: 0, over: false };
             verifier.file(&name, &mut file)?;
-            io::copy(&mut file, &mut io::sink()).map_err(FormatError::Io)?;
+            io::copy(&mut file, &mut io::sink()).map_err(|error| FormatError::io(&name, error))?;
         }
     }
     verifier.finish()
@@ -253,7 +306,9 @@ impl Read for PieceReader<'_> {
             match self.pieces.recv() {
                 Ok(Piece::Bytes(chunk)) => (self.chunk, self.at) = (chunk, 0),
                 Ok(Piece::End) => self.over = true,
-                Ok(Piece::Start(_)) | Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was cut")),
+                Ok(Piece::Start(_)) | Err(_) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was cut"));
+                }
             }
         }
         let rest = self.chunk.get(self.at..).unwrap_or_default();

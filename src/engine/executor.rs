@@ -110,6 +110,13 @@ impl<'e> Executor<'e> {
         self
     }
 
+    /// Takes what each step came to from elsewhere: an earlier run that is to be undone.
+    #[must_use]
+    pub fn with_states(mut self, states: BTreeMap<StepId, StepState>) -> Self {
+        self.states = states;
+        self
+    }
+
     /// What each step has come to.
     pub fn states(&self) -> &BTreeMap<StepId, StepState> {
         &self.states

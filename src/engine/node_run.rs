@@ -222,6 +222,39 @@ pub fn list_runs(cx: &Cx) -> Result<Vec<FoundRun>> {
     Ok(rows.collect())
 }
 
+/// What a restore kept aside on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The run that kept it.
+    pub run: RunId,
+    /// Where it lies.
+    pub paths: Vec<String>,
+}
+
+/// Everything kept aside on the node.
+pub fn list_kept(cx: &Cx) -> Result<Vec<Kept>> {
+    let script = Script::new(
+        "cd /var/lib/lifeboat/kept 2>/dev/null || exit 0\nfor f in *; do [ -f \"$f\" ] && printf '%s %s\\n' \"$f\" \"$(cat \"$f\")\"; done; :",
+    );
+    let output = read_node(cx, script, "Listing what is kept")?;
+    let text = CleanText::from_bytes(&output.stdout);
+    let rows = text.as_str().lines().filter_map(|line| {
+        let (run, list) = line.split_once(' ')?;
+        let lists: Vec<Vec<String>> = serde_json::from_str(list).ok()?;
+        Some(Kept { run: RunId::new(run).ok()?, paths: lists.into_iter().flatten().collect() })
+    });
+    Ok(rows.collect())
+}
+
+/// Removes what a run kept aside; only paths of its own making, beside what it replaced, are touched.
+pub fn purge_kept(cx: &Cx, kept: &Kept) -> Result<()> {
+    let mut script = Script::new("r=$1; shift\nfor p in \"$@\"; do case $p in /*/.*.lifeboat-\"$r\".kept) rm -rf -- \"$p\";; esac; done\nrm -f \"/var/lib/lifeboat/kept/$r\"").arg(kept.run.as_str());
+    for path in &kept.paths {
+        script = script.arg(path);
+    }
+    read_node(cx, script, "Removing what is kept").map(|_| ())
+}
+
 /// A file of a run on the node, at most 4 MiB; empty when it is not there.
 pub fn read_run_file(cx: &Cx, run: &RunId, name: &str) -> Result<Vec<u8>> {
     let script = Script::new("cat \"/var/lib/lifeboat/runs/$1/$2\" 2>/dev/null || :").arg(run.as_str()).arg(name);

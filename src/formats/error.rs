@@ -55,7 +55,7 @@ pub enum FormatError {
 }
 
 impl FormatError {
-    pub(super) fn io(path: &str, source: std::io::Error) -> Self {
+    pub(crate) fn io(path: &str, source: std::io::Error) -> Self {
         Self::Io { path: EntryName::from(path.as_bytes()), source }
     }
 

@@ -20,7 +20,7 @@ pub(super) const NODE_ID: &str = "consul-node-id";
 
 /// Unit, command line, version, and of every configuration file only the keys named here: its tokens and gossip key
 /// never leave the node this way.
-const LOOK: &str = r#"unit=$1
+pub(super) const LOOK: &str = r#"unit=$1
 echo '== unit'
 systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID -- "$unit"
 pid=$(systemctl show --property=MainPID --value -- "$unit")

@@ -5,12 +5,12 @@
 
 use serde_json::{Value, json};
 
-use super::KIND;
 use super::ops::{CompareArgs, ReadyArgs};
 use super::plan::{SAFETY, access_of, snapshot_source};
 use super::probe::Own;
 use super::settings::Settings;
 use super::sink::Bring;
+use super::{KIND, compare};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, StepId};
 use crate::model::manifest::Manifest;
@@ -34,7 +34,13 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     )?];
     gates.extend(version_gate(ask, manifest)?);
     gates.extend(datacenter_gate(own, manifest)?);
-    let expected = manifest.facts.get("verified").cloned().unwrap_or(Value::Null);
+    let expected = compare::comparable(&manifest.facts["verified"]).ok_or_else(|| {
+        Failure::new(
+            Exit::Integrity,
+            "The snapshot was never read through, so nothing says what a server would meet in it.",
+        )
+        .hint(format!("Verify it first: lifeboat verify {}@{}.", manifest.item, manifest.id))
+    })?;
     let compare = CompareArgs { access: access.clone(), after: settings.token_after.clone(), expected };
     let maker = StepMaker::on(ask.host);
     let version = ask.facts.version.clone();

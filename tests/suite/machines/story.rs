@@ -71,7 +71,9 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
     for file in [&token_file, &after_file] {
         write_secret(file, "not yet");
     }
-    let fill_in = |text: String| text.replace("{TOKEN}", token_file.to_str().unwrap()).replace("{AFTER}", after_file.to_str().unwrap());
+    let fill_in = |text: String| {
+        text.replace("{TOKEN}", token_file.to_str().unwrap()).replace("{AFTER}", after_file.to_str().unwrap())
+    };
     let stage = Stage::set(&|machine| fill_in(services(machine)));
     let Stage { console, old, spare } = stage;
 
@@ -91,7 +93,9 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
 
     console.run(&["doctor", "val-1", "spare-1"]).expect(0).says("host key");
     console.run(&["scan", "val-1"]).expect(0).says(&identity.node_id).says("val-1/avalanchego/staking-identity");
-    console.run(&["backup", "val-1/avalanchego/staking-identity", "val-1/consul/snapshot", "val-1/files/tree"]).expect(0);
+    console
+        .run(&["backup", "val-1/avalanchego/staking-identity", "val-1/consul/snapshot", "val-1/files/tree"])
+        .expect(0);
     console.run(&["list"]).expect(0).says("val-1/consul/snapshot").says("verified");
     console.run(&["verify"]).expect(0);
     console.run(&["show", "val-1/avalanchego/staking-identity"]).expect(0).says(&identity.node_id);
@@ -102,10 +106,13 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
     assert_ne!(fresh.node_id, identity.node_id);
     let fresh_token = install_consul(&spare, &consul::Options::default()).expect("ACLs are on");
 
-    let unproved = console.run(&["restore", "val-1/avalanchego/staking-identity", "--to", "spare-1", "--no-input"]).expect(15);
+    let unproved =
+        console.run(&["restore", "val-1/avalanchego/staking-identity", "--to", "spare-1", "--no-input"]).expect(15);
     unproved.says("fenced-val-1");
     let confirm = ["--confirm", "fenced-val-1=val-1"];
-    console.run(&[&["restore", "val-1/avalanchego/staking-identity", "--to", "spare-1"][..], &confirm].concat()).expect(0);
+    console
+        .run(&[&["restore", "val-1/avalanchego/staking-identity", "--to", "spare-1"][..], &confirm].concat())
+        .expect(0);
     assert_eq!(avalanchego::avalanche_node_id(&spare), identity);
 
     console.run(&["restore", "val-1/files/tree", "--to", "spare-1"]).expect(0);

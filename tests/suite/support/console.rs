@@ -30,7 +30,12 @@ impl Ended {
     /// Asserts that either stream has `text`.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text) || self.err.contains(text), "'{text}' is not in\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "'{text}' is not in\n--- stdout\n{}\n--- stderr\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 
@@ -93,15 +98,20 @@ impl Console {
     pub fn keygen(&self) -> String {
         let key = self.path("key.txt");
         let ended = self.run(&["keygen", key.to_str().unwrap()]).expect(0);
-        let public = ended.out.split_whitespace().find(|word| word.starts_with("age1")).expect("the public key is printed");
+        let public =
+            ended.out.split_whitespace().find(|word| word.starts_with("age1")).expect("the public key is printed");
         public.to_owned()
     }
 }
 
 /// Every regular file below a directory, for looking at a vault as bytes.
 pub fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        walkdir::WalkDir::new(dir).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_file()).map(|e| e.into_path()).collect();
+    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(dir)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|e| e.file_type().is_file())
+        .map(|e| e.into_path())
+        .collect();
     found.sort();
     found
 }
