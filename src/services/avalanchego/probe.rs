@@ -130,7 +130,7 @@ pub(super) fn start(answers: &Answers, settings: &Settings) -> (Own, Vec<String>
     let host = text("http-host", "127.0.0.1");
     let own = Own {
         unit: settings.unit.clone(),
-        installed: matches!(answers.shown("LoadState").as_str(), "loaded" | "masked"),
+        installed: !matches!(answers.shown("LoadState").as_str(), "" | "not-found"),
         fragment: answers.shown("FragmentPath"),
         drop_ins: answers
             .shown("DropInPaths")

@@ -193,7 +193,7 @@ impl Sink for Delivery<'_> {
     }
 
     fn finish(self: Box<Self>) -> Result<Value> {
-        let limit = Duration::from_mins(60);
+        let limit = Duration::from_hours(1);
         match &self.args {
             SinkArgs::Files { dir, files, owner } => {
                 if let Some(missing) = files.keys().find(|name| !self.sums.contains_key(*name)) {
