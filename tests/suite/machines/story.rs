@@ -109,12 +109,15 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
     let unproved =
         console.run(&["restore", "val-1/avalanchego/staking-identity", "--to", "spare-1", "--no-input"]).expect(15);
     unproved.says("fenced-val-1");
-    let confirm = ["--confirm", "fenced-val-1=val-1"];
+    let confirm = ["--confirm", "fenced-val-1=val-1", "--confirm", "public-ip=127.0.0.1"];
     console
         .run(&[&["restore", "val-1/avalanchego/staking-identity", "--to", "spare-1"][..], &confirm].concat())
         .expect(0);
     assert_eq!(avalanchego::avalanche_node_id(&spare), identity);
 
+    // The blank machine does not know the accounts; the console says which, before anything is touched.
+    console.run(&["restore", "val-1/files/tree", "--to", "spare-1"]).expect(1).says("useradd --system treeapp");
+    spare.exec("useradd --system --user-group treeapp").ok();
     console.run(&["restore", "val-1/files/tree", "--to", "spare-1"]).expect(0);
     assert_eq!(tree_listing(&spare, "/srv/tree"), listing);
 
