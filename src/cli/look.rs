@@ -20,12 +20,12 @@ pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
     let prober = app.prober(&links);
     app.out.document(
         "console",
-        &json!({"inventory": app.inventory.path, "libssh2": crate::transport::linked_libssh2_version()}),
+        &json!({"inventory": app.inventory.path, "libssh2": crate::transport::ssh::linked_libssh2_version()}),
     );
     app.out.aside(format!(
         "inventory {}, {}",
         app.inventory.path.display(),
-        crate::transport::linked_libssh2_version()
+        crate::transport::ssh::linked_libssh2_version()
     ));
     let health = in_parallel(&hosts, JOBS, |host| prober.check_health(host));
     for node in &health {

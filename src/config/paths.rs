@@ -126,6 +126,11 @@ impl Paths {
         })
     }
 
+    /// The running SSH agent's socket.
+    pub fn agent_socket(&self) -> Option<PathBuf> {
+        std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from)
+    }
+
     /// The private key this console signs receipts with.
     pub fn console_key(&self) -> PathBuf {
         self.data_dir.join("console.key")

@@ -183,7 +183,8 @@ fn copy(
         let judge = scope.spawn(move || verify(verifier, &pieces));
         let sent = store_all(cx, source, staging, &tee, board);
         drop(tee);
-        let verdict = judge.join().unwrap_or_else(|_| Err(FormatError::io("", io::Error::other("the verifier stopped"))));
+        let verdict =
+            judge.join().unwrap_or_else(|_| Err(FormatError::io("", io::Error::other("the verifier stopped"))));
         match (sent, verdict) {
             (Ok(()), Ok(verdict)) => Ok(verdict),
             // When the stream itself broke, what the verifier thinks of the stump is no news.

@@ -1,152 +1,114 @@
-//! TEMP
-use crate::config::paths::Paths;
-use crate::engine::links::Dialer;
-use crate::model::inventory::{Host, Inventory};
-use crate::model::secret::Secrets;
-use crate::model::text::CleanText;
-use crate::transport::*;
-use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::process::{Child, Command, Stdio};
+//! Logins as the inventory says: over SSH, or to this machine itself.
+
+use std::path::PathBuf;
 use std::sync::Arc;
-/// x
-pub struct NodeDialer;
+
+use super::links::Dialer;
+use crate::config::paths::Paths;
+use crate::model::ids::HostId;
+use crate::model::inventory::{Access, Host, Inventory, TransportKind};
+use crate::model::secret::Secrets;
+use crate::transport::known_hosts::HostKey;
+use crate::transport::ssh::{self, Sourced, SshSpec};
+use crate::transport::{Cancel, Transport, TransportError};
+
+/// The program's own dialer.
+pub struct NodeDialer {
+    known_hosts: Vec<PathBuf>,
+    agent: Option<PathBuf>,
+    home: PathBuf,
+    secrets: Arc<dyn Secrets>,
+}
+
+/// More hops than this are a mistake in the inventory.
+const LONGEST_CHAIN: usize = 8;
+
 impl NodeDialer {
-    /// x
-    pub fn new(_: &Paths, _: Arc<dyn Secrets>) -> Self {
-        Self
+    /// Logs in with this console's known hosts, then the user's and the system's.
+    pub fn new(paths: &Paths, secrets: Arc<dyn Secrets>) -> Self {
+        let known_hosts =
+            vec![paths.known_hosts(), paths.home.join(".ssh/known_hosts"), PathBuf::from("/etc/ssh/ssh_known_hosts")];
+        Self { known_hosts, agent: paths.agent_socket(), home: paths.home.clone(), secrets }
+    }
+
+    /// Learns a host's key without logging in to it.
+    pub fn scan_host_key(
+        &self,
+        host: &Host,
+        inventory: &Inventory,
+        cancel: &Cancel,
+    ) -> Result<HostKey, TransportError> {
+        ssh::scan_host_key(&self.spec(&host.id, &host.access, inventory, 0)?, &self.secrets, cancel)
+    }
+
+    /// Everything needed to reach a host, its jump hosts included.
+    pub fn spec(
+        &self,
+        id: &HostId,
+        access: &Access,
+        inventory: &Inventory,
+        depth: usize,
+    ) -> Result<SshSpec, TransportError> {
+        let name = id.as_str();
+        let address = access.address.clone().unwrap_or_else(|| name.to_owned());
+        let mut spec = from_inventory(name, access, &address);
+        spec.known_hosts.clone_from(&self.known_hosts);
+        if spec.agent.value.is_none() {
+            spec.agent = Sourced::new(self.agent.clone(), "environment");
+        }
+        let jump = access.jump.as_deref().unwrap_or("none");
+        for hop in jump.split(',').map(str::trim).filter(|hop| !hop.is_empty() && *hop != "none") {
+            spec.jump.push(self.hop(name, hop, inventory, depth)?);
+        }
+        Ok(spec)
+    }
+
+    /// A jump host: one of the inventory, or `user@address:port`.
+    fn hop(&self, host: &str, hop: &str, inventory: &Inventory, depth: usize) -> Result<SshSpec, TransportError> {
+        let refuse = |why: String| TransportError::Setting { host: host.to_owned(), why };
+        if depth >= LONGEST_CHAIN {
+            return Err(refuse(format!("its chain of jump hosts is longer than {LONGEST_CHAIN}")));
+        }
+        if let Some(known) = HostId::new(hop).ok().and_then(|id| inventory.hosts.get(&id)) {
+            return self.spec(&known.id, &known.access, inventory, depth + 1);
+        }
+        let (user, rest) = hop.rsplit_once('@').map_or((None, hop), |(user, rest)| (Some(user.to_owned()), rest));
+        let (address, port) = match rest.rsplit_once(':') {
+            Some((address, port)) => {
+                (address, Some(port.parse().map_err(|_| refuse(format!("'{hop}' has no usable port")))?))
+            }
+            None => (rest, None),
+        };
+        let id = HostId::new(address).map_err(|error| refuse(error.to_string()))?;
+        let access = Access { address: Some(address.to_owned()), port, user, ..inventory.defaults.clone() };
+        self.spec(&id, &Access { jump: None, ..access }, inventory, depth + 1)
     }
 }
-#[derive(Debug, Clone)]
-struct Ssh {
-    endpoint: Endpoint,
-    args: Vec<OsString>,
-}
+
 impl Dialer for NodeDialer {
-    fn connect(&self, host: &Host, _: &Inventory, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
-        let a = &host.access;
-        let addr = a.address.clone().unwrap_or(host.id.to_string());
-        let user = a.user.clone().unwrap_or("root".into());
-        let mut args: Vec<OsString> = [
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-            "-o",
-            "ControlMaster=auto",
-            "-o",
-            "ControlPath=/tmp/cm-%C",
-            "-o",
-            "ControlPersist=60",
-        ]
-        .iter()
-        .map(OsString::from)
-        .collect();
-        for f in &a.identity_files {
-            args.push("-i".into());
-            args.push(f.into());
+    fn connect(
+        &self,
+        host: &Host,
+        inventory: &Inventory,
+        cancel: &Cancel,
+    ) -> Result<Arc<dyn Transport>, TransportError> {
+        match host.access.transport {
+            TransportKind::Ssh => {
+                ssh::connect(&self.spec(&host.id, &host.access, inventory, 0)?, &self.secrets, cancel)
+            }
+            TransportKind::Local => Err(TransportError::Setting { host: host.id.to_string(), why: "local".into() }),
         }
-        args.push(format!("{user}@{addr}").into());
-        Ok(Arc::new(Ssh {
-            endpoint: Endpoint {
-                name: host.id.to_string(),
-                address: addr,
-                port: 22,
-                user,
-                login: "temp".into(),
-                ..Endpoint::default()
-            },
-            args,
-        }))
     }
 }
-struct P {
-    child: Child,
-    bytes: u64,
-}
-impl Transport for Ssh {
-    fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-    fn start(&self, script: &Script, _: &Cancel) -> Result<Box<dyn Running>, TransportError> {
-        let mut line = String::new();
-        if script.rights == Rights::Root {
-            line += "sudo -n -- ";
-        }
-        line += "/bin/sh -c ";
-        line += &quote::quote(script.text.as_bytes());
-        line += " lifeboat";
-        for arg in &script.args {
-            line += " ";
-            line += &quote::quote(arg);
-        }
-        let mut c = Command::new("ssh");
-        c.args(&self.args).arg(line);
-        c.stdin(if script.input { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child =
-            c.spawn().map_err(|e| TransportError::Lost { host: self.endpoint.name.clone(), why: e.to_string() })?;
-        Ok(Box::new(P { child, bytes: 0 }))
-    }
-    fn dial(&self, t: &Dial, _: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
-        let Dial::Tcp(h, p) = t else { return Err(TransportError::Cancelled) };
-        let mut c = Command::new("ssh");
-        c.args(["-W".to_string(), format!("{h}:{p}")]).args(&self.args);
-        let child = c
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|_| TransportError::Cancelled)?;
-        Ok(Box::new(P { child, bytes: 0 }))
-    }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
-        Ok(Arc::new(self.clone()))
-    }
-    fn hang_up(&self) {}
-}
-impl Read for P {
-    fn read(&mut self, b: &mut [u8]) -> io::Result<usize> {
-        let n = self.child.stdout.as_mut().map_or(Ok(0), |o| o.read(b))?;
-        self.bytes += n as u64;
-        Ok(n)
-    }
-}
-impl Write for P {
-    fn write(&mut self, b: &[u8]) -> io::Result<usize> {
-        self.child.stdin.as_mut().map_or(Ok(0), |o| o.write(b))
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-impl Duplex for P {
-    fn close_write(&mut self) -> io::Result<()> {
-        self.child.stdin = None;
-        Ok(())
-    }
-    fn set_timeout(&mut self, _: std::time::Duration) -> io::Result<()> {
-        Ok(())
-    }
-}
-impl Running for P {
-    fn close_input(&mut self) -> io::Result<()> {
-        self.child.stdin = None;
-        Ok(())
-    }
-    fn finish(mut self: Box<Self>) -> Result<Finished, TransportError> {
-        let mut e = Vec::new();
-        if let Some(mut s) = self.child.stderr.take() {
-            let _ = s.read_to_end(&mut e);
-        }
-        let st = self.child.wait().map_err(|_| TransportError::Cancelled)?;
-        Ok(Finished {
-            end: st.code().map_or(End::Unknown, End::Exited),
-            stderr: CleanText::from_bytes(&e),
-            stdout_bytes: self.bytes,
-        })
-    }
+
+fn from_inventory(name: &str, access: &Access, address: &str) -> SshSpec {
+    let user = access.user.clone().unwrap_or_else(|| "root".to_owned());
+    let mut spec = SshSpec::new(name, address, access.port.unwrap_or(22), &user);
+    spec.identity_files = Sourced::new(access.identity_files.clone(), "inventory");
+    spec.host_keys.clone_from(&access.host_keys);
+    spec.privilege = access.privilege;
+    spec.password.clone_from(&access.password);
+    spec.passphrase.clone_from(&access.passphrase);
+    spec.become_password.clone_from(&access.become_password);
+    spec
 }

@@ -14,3 +14,4 @@ mod machines;
 mod meta;
 mod sandbox;
 mod support;
+mod transport;

@@ -199,7 +199,9 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
         let Some(value) = verified.get(key).and_then(Value::as_str) else { continue };
         conclusion.identities.push(Identity { kind: kind.to_owned(), value: value.to_owned() });
         let running = item.facts[key].as_str().filter(|running| told_by_node && *running != value);
-        conclusion.marks.extend(running.map(|running| format!("the files are {value}, but the node runs as {running}").as_str().into()));
+        conclusion.marks.extend(
+            running.map(|running| format!("the files are {value}, but the node runs as {running}").as_str().into()),
+        );
     }
     if !told_by_node {
         conclusion.marks.push("not compared with the running node: its API did not answer".into());

@@ -91,7 +91,7 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
     install_tree(&old, "/srv/tree");
     let listing = tree_listing(&old, "/srv/tree");
 
-    console.run(&["doctor", "val-1", "spare-1"]).expect(0);
+    console.run(&["doctor", "val-1", "spare-1"]).expect(0).says("host key");
     console.run(&["scan", "val-1"]).expect(0).says(&identity.node_id).says("val-1/avalanchego/staking-identity");
     console
         .run(&["backup", "val-1/avalanchego/staking-identity", "val-1/consul/snapshot", "val-1/files/tree"])
