@@ -4,7 +4,7 @@
 //! that a newer writer is not called damaged). To count and hash them it is enough to know where each ends.
 
 use super::text::shown;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 /// What one value may cost.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +99,7 @@ const fn head(byte: u8) -> Head {
 ///
 /// # Errors
 /// A [`MsgpackError`]; `out` then holds the part that was read.
-pub fn copy_value(input: &mut impl Read, out: &mut Vec<u8>, limits: &MsgpackLimits) -> Result<u64, MsgpackError> {
+pub fn copy_value(input: &mut impl BufRead, out: &mut Vec<u8>, limits: &MsgpackLimits) -> Result<u64, MsgpackError> {
     let start = out.len();
     // One count of values still to come for each level that is open.
     let mut open = vec![1_u64];
@@ -134,22 +134,41 @@ pub fn copy_value(input: &mut impl Read, out: &mut Vec<u8>, limits: &MsgpackLimi
 }
 
 /// Copies a few bytes and reads them as a big-endian number.
-fn take(r: &mut impl Read, out: &mut Vec<u8>, start: usize, n: usize, l: &MsgpackLimits) -> Result<u64, MsgpackError> {
+fn take(
+    r: &mut impl BufRead,
+    out: &mut Vec<u8>,
+    start: usize,
+    n: usize,
+    l: &MsgpackLimits,
+) -> Result<u64, MsgpackError> {
     let from = out.len();
     pass(r, out, start, n as u64, l)?;
     Ok(out.get(from..).unwrap_or_default().iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
-fn pass(r: &mut impl Read, out: &mut Vec<u8>, start: usize, n: u64, l: &MsgpackLimits) -> Result<(), MsgpackError> {
-    let have = (out.len() - start) as u64;
-    if have.saturating_add(n) > l.max_value {
+fn pass(r: &mut impl BufRead, out: &mut Vec<u8>, start: usize, n: u64, l: &MsgpackLimits) -> Result<(), MsgpackError> {
+    let mut have = (out.len() - start) as u64;
+    let end = have.saturating_add(n);
+    if end > l.max_value {
         return Err(MsgpackError::TooLong(l.max_value));
     }
-    if n == 0 {
-        return Ok(());
+    while have < end {
+        let ready = match r.fill_buf() {
+            Ok(ready) => ready,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(MsgpackError::Read(error)),
+        };
+        let wanted = usize::try_from(end - have).unwrap_or(usize::MAX);
+        let piece = ready.get(..wanted).unwrap_or(ready);
+        if piece.is_empty() {
+            return Err(MsgpackError::Cut(have));
+        }
+        out.extend_from_slice(piece);
+        let count = piece.len();
+        r.consume(count);
+        have += count as u64;
     }
-    let read = r.take(n).read_to_end(out).map_err(MsgpackError::Read)? as u64;
-    if read < n { Err(MsgpackError::Cut(have + read)) } else { Ok(()) }
+    Ok(())
 }
 
 /// Walks over a value already in memory.

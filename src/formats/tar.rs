@@ -46,7 +46,7 @@ pub struct TarLimits {
     pub max_holes: u64,
     /// The most zero bytes after the end blocks.
     pub max_padding: u64,
-    /// Whether device nodes, fifos may stand in the archive. They are refused unless asked for.
+    /// Whether devices and fifos may stand in the archive. They are refused unless asked for.
     pub allow_special: bool,
 }
 

@@ -92,7 +92,7 @@ impl<'a, R: Read> Content<'a, R> {
 
     /// Reads what was left unread.
     pub(super) fn drain(&mut self) {
-        let mut buffer = vec![0; 32 * 1024];
+        let mut buffer = [0; 16 * 1024];
         loop {
             match self.read(&mut buffer) {
                 Ok(0) => return,
