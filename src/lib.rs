@@ -6,7 +6,11 @@
 //! Layers, each seeing only those before it: [`model`] ← [`formats`], `config`, [`transport`] ← `vault` ←
 //! `services` ← `engine` ← `cli`. A test scans every `crate::` path and holds the line.
 
+pub mod cli;
+pub mod config;
+pub mod engine;
 pub mod formats;
 pub mod model;
+pub mod services;
 pub mod transport;
 pub mod vault;

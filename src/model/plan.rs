@@ -32,6 +32,15 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The item it is about.
+    pub fn place(&self) -> &ItemRef {
+        match self {
+            Self::Backup { item, .. } | Self::Restore { item, .. } => item,
+        }
+    }
+}
+
 /// Exactly what will happen. Its hash covers all of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {

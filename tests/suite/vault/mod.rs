@@ -1,7 +1,5 @@
 //! The vault, through its public face and through the hands of `age`, `sha256sum`, `jq` and `openssl`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests, helpers included")]
-
 mod by_hand;
 mod crash;
 mod flips;

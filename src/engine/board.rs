@@ -1,0 +1,91 @@
+//! What watchers see of a run: events in order, and a sampled picture of the progress.
+//!
+//! The executor never waits for a watcher. It journals first, then adds the event here and wakes whoever waits;
+//! watchers pull everything since the number they know.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::model::event::Event;
+use crate::model::text::CleanText;
+
+/// One run's events and progress, shared between its executor and any number of watchers.
+#[derive(Debug, Default)]
+pub struct Board {
+    events: Mutex<Vec<Event>>,
+    wake: Condvar,
+    bytes: AtomicU64,
+    expected: AtomicU64,
+    files: AtomicU64,
+    doing: Mutex<CleanText>,
+}
+
+/// A picture of the progress at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Bytes moved so far in this step.
+    pub bytes: u64,
+    /// Bytes expected in this step; 0 when unknown.
+    pub expected: u64,
+    /// Files finished in this step.
+    pub files: u64,
+    /// What is being done.
+    pub doing: CleanText,
+}
+
+impl Board {
+    /// Adds an event that is already durable.
+    pub fn add(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.wake.notify_all();
+    }
+
+    /// Every event from number `seq` on.
+    pub fn since(&self, seq: u64) -> Vec<Event> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().filter(|event| event.seq >= seq).cloned().collect()
+    }
+
+    /// Waits until there is an event from number `seq` on, at most for `span`.
+    pub fn wait_for(&self, seq: u64, span: Duration) -> Vec<Event> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = |events: &mut Vec<Event>| !events.iter().any(|event| event.seq >= seq);
+        let waited = self.wake.wait_timeout_while(events, span, missing);
+        let (events, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        events.iter().filter(|event| event.seq >= seq).cloned().collect()
+    }
+
+    /// Wakes whoever waits, so that it can see that the run is over.
+    pub fn wake(&self) {
+        self.wake.notify_all();
+    }
+
+    /// Begins a new stretch of work.
+    pub fn begin(&self, doing: CleanText, expected: u64) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.files.store(0, Ordering::Relaxed);
+        self.expected.store(expected, Ordering::Relaxed);
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// Counts bytes moved.
+    pub fn moved(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a finished file.
+    pub fn file_done(&self) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The progress now.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            expected: self.expected.load(Ordering::Relaxed),
+            files: self.files.load(Ordering::Relaxed),
+            doing: self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Looking at the fleet: every service's facts and items, many hosts at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::links::Links;
+use crate::model::clock::Clock;
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::facts::Facts;
+use crate::model::ids::{HostId, ItemId, ItemRef, OwnerId, ServiceName};
+use crate::model::inventory::{Inventory, ServiceEntry};
+use crate::model::item::Item;
+use crate::model::secret::Secrets;
+use crate::services::{self, Cx};
+use crate::transport::{Cancel, Transport};
+
+/// What a probe needs besides a host.
+pub struct Prober<'e> {
+    /// The hosts and services.
+    pub inventory: &'e Inventory,
+    /// Logins.
+    pub links: &'e Links<'e>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Tokens and passwords.
+    pub secrets: Arc<dyn Secrets>,
+    /// The operator's wish to stop.
+    pub cancel: Cancel,
+}
+
+/// A service as it was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The host or cluster it belongs to.
+    pub owner: OwnerId,
+    /// The entry's name.
+    pub service: ServiceName,
+    /// The driver.
+    pub kind: String,
+    /// The host it was looked at on; for a cluster, the member that answered.
+    pub host: HostId,
+    /// The checked settings.
+    pub settings: Value,
+    /// What was learned.
+    pub facts: Facts,
+    /// What can be saved.
+    pub items: Vec<Item>,
+}
+
+impl Found {
+    /// An item's place in the vault.
+    pub fn place(&self, item: &ItemId) -> ItemRef {
+        ItemRef { owner: self.owner.clone(), service: self.service.clone(), item: item.clone() }
+    }
+    /// An item of the service.
+    pub fn item(&self, id: &ItemId) -> Result<&Item> {
+        self.items.iter().find(|item| item.id == *id).ok_or_else(|| {
+            let known: Vec<_> = self.items.iter().map(|item| item.id.as_str()).collect();
+            Failure::new(Exit::Nothing, format!("{}/{} has no item '{id}'.", self.owner, self.service))
+                .hint(format!("Its items: {}.", known.join(", ")))
+        })
+    }
+}
+
+/// A service to look at: an entry of a host, or of a cluster served by any of its members.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The host or cluster.
+    pub owner: OwnerId,
+    /// Hosts that can serve it, in order of preference.
+    pub hosts: Vec<HostId>,
+    /// The entry.
+    pub entry: ServiceEntry,
+}
+
+/// Every service of the inventory, hosts first.
+pub fn wanted_of(inventory: &Inventory) -> Vec<Wanted> {
+    let of_hosts = inventory.hosts.values().flat_map(|host| {
+        let wanted = move |entry: &ServiceEntry| Wanted {
+            owner: (&host.id).into(),
+            hosts: vec![host.id.clone()],
+            entry: entry.clone(),
+        };
+        host.services.values().map(wanted)
+    });
+    let of_clusters = inventory.clusters.values().flat_map(|cluster| {
+        let wanted = move |entry: &ServiceEntry| Wanted {
+            owner: cluster.id.clone(),
+            hosts: cluster.members.clone(),
+            entry: entry.clone(),
+        };
+        cluster.services.values().map(wanted)
+    });
+    of_hosts.chain(of_clusters).collect()
+}
+
+/// A service's settings, checked by its driver; every mistake in one failure with file and line.
+pub fn settings_of(inventory: &Inventory, owner: &OwnerId, entry: &ServiceEntry) -> Result<Value> {
+    let driver = services::driver(&entry.kind)?;
+    driver.settings(&entry.settings).map_err(|errors| {
+        let told = errors.iter().map(|error| {
+            let line = entry.lines.get(&error.key).or_else(|| entry.lines.get("")).copied().unwrap_or(0);
+            format!("{}:{line}: {} {}", inventory.path.display(), error.message, error.hint)
+        });
+        let told: Vec<_> = told.collect();
+        Failure::new(
+            Exit::Usage,
+            format!("The settings of {owner}/{} cannot be used:\n{}", entry.name, told.join("\n")),
+        )
+    })
+}
+
+impl Prober<'_> {
+    /// Does `work` on a host with a login.
+    pub fn on<T>(&self, host: &HostId, work: impl FnOnce(&Cx) -> Result<T>) -> Result<T> {
+        let node = self.links.get(host, &self.cancel)?;
+        let node: &dyn Transport = &*node;
+        work(&Cx { host, node, cancel: &self.cancel, clock: &*self.clock, secrets: &*self.secrets, run: None })
+    }
+
+    /// Looks at one service on one host.
+    pub fn probe_on(&self, host: &HostId, wanted: &Wanted) -> Result<Found> {
+        let driver = services::driver(&wanted.entry.kind)?;
+        let settings = settings_of(self.inventory, &wanted.owner, &wanted.entry)?;
+        let facts = self.on(host, |cx| driver.probe(cx, &settings))?;
+        let items = driver.items(&facts);
+        Ok(Found {
+            owner: wanted.owner.clone(),
+            service: wanted.entry.name.clone(),
+            kind: wanted.entry.kind.clone(),
+            host: host.clone(),
+            settings,
+            facts,
+            items,
+        })
+    }
+
+    /// Looks at a service on the first host that answers and has it.
+    ///
+    /// # Errors
+    /// The last host's failure when none does.
+    pub fn probe(&self, wanted: &Wanted) -> Result<Found> {
+        let mut last = Err(Failure::new(Exit::Usage, format!("{} has no members.", wanted.owner)));
+        for host in &wanted.hosts {
+            last = self.probe_on(host, wanted);
+            if last.as_ref().is_ok_and(|found| found.facts.present) {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Looks at many services, at most `jobs` at once; results in the order asked.
+    pub fn probe_all(&self, wanted: &[Wanted], jobs: usize) -> Vec<(Wanted, Result<Found>)> {
+        let results = in_parallel(wanted, jobs, |one| self.probe(one));
+        wanted.iter().cloned().zip(results).collect()
+    }
+}
+
+/// Applies `work` to every input on at most `jobs` threads; results in the order of the inputs.
+pub fn in_parallel<I: Sync, O: Send>(inputs: &[I], jobs: usize, work: impl Fn(&I) -> O + Sync) -> Vec<O> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<O>>> = Mutex::new(inputs.iter().map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, inputs.len().max(1)) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(input) = inputs.get(index) else { break };
+                    let output = work(input);
+                    if let Some(slot) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+                        *slot = Some(output);
+                    }
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
+}

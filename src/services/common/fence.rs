@@ -1,0 +1,184 @@
+//! One identity, one running node: fencing the other one, or saying that nobody proved it gone.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::node::{args_of, probe_unit, read_node, run_change_with};
+use super::steps::StepMaker;
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::{GateId, UnitName};
+use crate::model::plan::{Choice, Effect, Gate, Step};
+use crate::services::{Ask, Cx, Now, Op, Sighting, Told, Whereabouts};
+use crate::transport::Script;
+
+/// The choice of every restore that brings back an identity.
+pub const FENCE_CHOICE: &str = "fence";
+
+/// The choice itself, for a driver's list.
+pub fn fence_choice() -> Choice {
+    Choice {
+        key: FENCE_CHOICE.to_owned(),
+        question: "What is done with a node that runs this identity now?".to_owned(),
+        values: vec![
+            ("refuse".to_owned(), "nothing; the restore does not run".to_owned()),
+            ("stop".to_owned(), "it is stopped and kept from starting, for good".to_owned()),
+        ],
+        default: "refuse".to_owned(),
+    }
+}
+
+/// What a restore of an identity needs before its node may start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Fencing {
+    /// Steps that stop the identity elsewhere; they come first.
+    pub before: Vec<Step>,
+    /// Steps that look once more; they come right before the start.
+    pub again: Vec<Step>,
+    /// What the operator must declare of nodes nobody reached.
+    pub gates: Vec<Gate>,
+}
+
+/// Plans the fencing of every other node that has, or may have, the snapshot's identity.
+///
+/// Evidence is graded: a node that was reached is stopped and kept from starting (*proved*); one that was not reached
+/// needs the operator's declaration. A node that runs the identity is never overridden, only stopped on purpose.
+///
+/// # Errors
+/// [`Exit::AliveElsewhere`] when it runs somewhere and the choice says to refuse.
+pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
+    let mut fencing = Fencing::default();
+    for Sighting { host, unit, state } in ask.sightings {
+        let unit_step = |id: &str, title: String, op: &str, effect| {
+            let unit = unit.clone().map(|unit| json!({"unit": unit}));
+            StepMaker::on(host).step(id, &title, op, unit.unwrap_or(Value::Null), effect)
+        };
+        match state {
+            Whereabouts::Elsewhere => {}
+            Whereabouts::Alive(identities) if ask.choice(FENCE_CHOICE) != "stop" => {
+                let seen: Vec<_> = identities.iter().map(|identity| identity.value.as_str()).collect();
+                return Err(Failure::new(
+                    Exit::AliveElsewhere,
+                    format!("The identity {} runs on {host} now, so nothing was started.", seen.join(" and ")),
+                )
+                .hint(format!("Stop it there yourself, or let the restore stop it for good: --set {FENCE_CHOICE}=stop.")));
+            }
+            Whereabouts::Alive(_) | Whereabouts::Stopped { .. } => {
+                let name = unit.as_ref().map_or("the service".to_owned(), ToString::to_string);
+                if matches!(state, Whereabouts::Alive(_)) {
+                    fencing.gates.push(gate(
+                        &format!("stop-{host}"),
+                        &format!("{name} runs this identity on {host}. It will be stopped and kept from starting there, and nothing undoes that by itself."),
+                        host.as_str(),
+                    )?);
+                }
+                let title = format!("Stop {name} on {host} and keep it from starting");
+                fencing.before.push(unit_step(&format!("fence-{host}"), title, "service.fence/1", Effect::Fence)?);
+                let title = format!("Check that {name} on {host} is still down");
+                fencing.again.push(unit_step(&format!("fenced-{host}"), title, "service.absent/1", Effect::Read)?);
+            }
+            Whereabouts::Unreachable(why) => fencing.gates.push(gate(
+                &format!("fenced-{host}"),
+                &format!("{host} could not be reached ({}), so nothing proves that this identity is not running there. Two nodes with one identity harm each other. Declare it gone only if you know.", why.as_str().trim_end_matches('.')),
+                host.as_str(),
+            )?),
+        }
+    }
+    Ok(fencing)
+}
+
+fn gate(id: &str, question: &str, word: &str) -> Result<Gate> {
+    let id = GateId::new(id).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    Ok(Gate { id, question: question.into(), word: word.to_owned() })
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct UnitArgs {
+    unit: UnitName,
+}
+
+const FENCE: &str = r#"u=$1
+mkdir -p /var/lib/lifeboat/fence "/etc/systemd/system/$u.d"
+: >"/var/lib/lifeboat/fence/$u"
+printf '[Unit]\nConditionPathExists=!/var/lib/lifeboat/fence/%s\n' "$u" >"/etc/systemd/system/$u.d/90-lifeboat-fence.conf"
+sync -f /var/lib/lifeboat/fence
+systemctl daemon-reload
+systemctl disable -- "$u" 2>/dev/null || :
+systemctl stop -- "$u"
+systemctl reset-failed -- "$u" 2>/dev/null || :
+s=$(systemctl show --property=ActiveState --value -- "$u")
+[ "$s" = inactive ] || { echo "$u is $s after its stop" >&2; exit 1; }
+"#;
+
+/// Stops a unit for good: nothing undoes it, and nothing of Lifeboat's ever starts it.
+pub struct Fence;
+
+impl Op for Fence {
+    fn name(&self) -> &'static str {
+        "service.fence/1"
+    }
+    fn tell(&self, args: &Value) -> Result<Told> {
+        let UnitArgs { unit } = args_of(args)?;
+        Ok(Told {
+            what: format!("Stops {unit}, disables it and makes systemd refuse to start it."),
+            undo: format!(
+                "Nothing by itself. By hand: rm /var/lib/lifeboat/fence/{unit}, then systemctl enable --now {unit}."
+            ),
+            by_hand: vec![format!("systemctl disable --now {unit}")],
+        })
+    }
+    fn observe(&self, cx: &Cx, args: &Value, _before: Option<&Value>) -> Result<Now> {
+        let UnitArgs { unit } = args_of(args)?;
+        let now = probe_unit(cx, &unit)?;
+        let done = !now.is_running() && is_fenced(cx, &unit)?;
+        Ok(if done {
+            Now::Done(json!({"proved": now.active}))
+        } else {
+            Now::Todo(json!({"active": now.active, "enabled": now.enabled}))
+        })
+    }
+    fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
+        let UnitArgs { unit } = args_of(args)?;
+        run_change_with(cx, FENCE, &[unit.as_str()], "Fencing the service", std::time::Duration::from_mins(3))?;
+        Ok(json!({"proved": "stopped, disabled and kept from starting"}))
+    }
+    fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+/// Whether a unit is kept from starting by a fence.
+pub fn is_fenced(cx: &Cx, unit: &UnitName) -> Result<bool> {
+    let script = Script::new("test -e \"/var/lib/lifeboat/fence/$1\" && echo fenced || echo free").arg(unit.as_str());
+    Ok(read_node(cx, script, "Looking for a fence")?.stdout.starts_with(b"fenced"))
+}
+
+/// Looks once more that a fenced unit is down, right before the identity starts elsewhere.
+pub struct Absent;
+
+impl Op for Absent {
+    fn name(&self) -> &'static str {
+        "service.absent/1"
+    }
+    fn tell(&self, args: &Value) -> Result<Told> {
+        let UnitArgs { unit } = args_of(args)?;
+        Ok(Told {
+            what: format!("Checks that {unit} does not run."),
+            undo: "Nothing to undo.".into(),
+            by_hand: vec![format!("systemctl is-active {unit}")],
+        })
+    }
+    fn observe(&self, _cx: &Cx, _args: &Value, _before: Option<&Value>) -> Result<Now> {
+        Ok(Now::Todo(Value::Null))
+    }
+    fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
+        let UnitArgs { unit } = args_of(args)?;
+        let now = probe_unit(cx, &unit)?;
+        if now.is_running() {
+            return Err(Failure::new(Exit::AliveElsewhere, format!("{unit} runs on {} again.", cx.host)));
+        }
+        Ok(json!({"active": now.active}))
+    }
+    fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,26 @@
+//! What every service needs: scripts under a run's mark, units, swaps, fences, and how steps are made.
+
+mod command;
+mod fence;
+pub mod http;
+mod node;
+mod reader;
+mod steps;
+mod swap;
+mod unit;
+
+pub use command::DeclaredArgs;
+pub use fence::{FENCE_CHOICE, Fencing, fence_choice, is_fenced, plan_fencing};
+pub use node::{
+    NODE_DIR, args_of, as_failure, finish_change, probe_unit, read_node, run_change, run_change_with, start_change,
+    text_of,
+};
+pub use reader::ScriptReader;
+pub use steps::{CAPTURE, DELIVER, StepMaker, capture_step, deliver_step, kept_path, staged_path};
+pub use swap::{SwapArgs, SwapEntry};
+
+use super::Op;
+
+/// The ops any driver's plan may use.
+pub static OPS: &[&dyn Op] =
+    &[&unit::Stop, &unit::Start, &fence::Fence, &fence::Absent, &swap::Swap, &command::Declared];

@@ -1,0 +1,171 @@
+//! Scripts on a node: reading freely, changing only under the run's mark.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::facts::UnitFacts;
+use crate::model::ids::UnitName;
+use crate::model::text::CleanText;
+use crate::services::Cx;
+use crate::transport::{End, Finished, Output, Running, Script, TransportError};
+use crate::transport::{End, Output, Running, Script, TransportError};
+
+/// Lifeboat's directory on a node, root-only.
+pub const NODE_DIR: &str = "/var/lib/lifeboat";
+
+const OUTPUT_LIMIT: usize = 4 << 20;
+
+/// Shows the run's mark, and holds the run's lock on the node so that the guard and a step never act at once.
+///
+/// `$1` is the run, `$2` its owner. 96: no run directory; 95: the lock is held; 97: another console owns the run;
+/// 98: the guard has acted. The pid in `holder` lets the guard end a step that hangs.
+const MARKED: &str = r#"d=/var/lib/lifeboat/runs/$1
+[ -d "$d" ] || exit 96
+exec 9>>"$d/lock"
+flock -w 20 9 || exit 95
+[ "$(cat "$d/owner")" = "$2" ] || exit 97
+[ ! -e "$d/fired" ] || exit 98
+echo $$ >"$d/holder"
+shift 2
+set -eu
+"#;
+
+/// Turns an op's arguments into its own type.
+pub fn args_of<T: DeserializeOwned>(args: &Value) -> Result<T> {
+    serde_json::from_value(args.clone())
+        .map_err(|error| Failure::new(Exit::Usage, format!("A step's arguments cannot be read: {error}.")))
+}
+
+/// The failure an operator reads for a transport's error.
+pub fn as_failure(error: &TransportError) -> Failure {
+    let exit = match error {
+        TransportError::Unreachable { .. } | TransportError::TimedOut { .. } => Exit::Unreachable,
+        TransportError::HostKey { .. } => Exit::HostKey,
+        TransportError::Login { .. } | TransportError::Root { .. } => Exit::Authentication,
+        TransportError::Cancelled => Exit::Cancelled,
+        TransportError::Setting { .. } => Exit::Usage,
+        TransportError::Refused { .. } | TransportError::Lost { .. } | TransportError::TooMuch { .. } => Exit::Failed,
+    };
+    let cut = matches!(
+        error,
+        TransportError::Unreachable { .. } | TransportError::TimedOut { .. } | TransportError::Lost { .. }
+    );
+    Failure { cut, ..Failure::new(exit, error.to_string()) }
+}
+
+/// Runs a reading script as root; a status other than 0 is a failure with the script's own last words.
+pub fn read_node(cx: &Cx, script: Script, doing: &str) -> Result<Output> {
+    let output = cx.node.run(&script.as_root(), &[], OUTPUT_LIMIT, cx.cancel).map_err(|error| as_failure(&error))?;
+    judge(cx, output, doing)
+}
+
+/// Runs a changing script as root under the run's mark and lock.
+///
+/// # Errors
+/// Besides the script's own: the run was adopted elsewhere, or its guard has acted; then nothing was done.
+pub fn run_change(cx: &Cx, script: &str, doing: &str) -> Result<Output> {
+    run_change_with(cx, script, &[], doing, Duration::from_mins(3))
+}
+
+/// As [`run_change`], with arguments from `$1` and a limit.
+pub fn run_change_with(cx: &Cx, script: &str, args: &[&str], doing: &str, limit: Duration) -> Result<Output> {
+    let Some(mark) = cx.run else {
+        return Err(Failure::new(Exit::Failed, format!("{doing} on {} was asked for outside a run.", cx.host)));
+    };
+    let mut marked =
+        Script::new(format!("{MARKED}{script}")).arg(mark.run.as_str()).arg(&mark.owner).as_root().within(limit, limit);
+    for arg in args {
+        marked = marked.arg(arg);
+    }
+    let output = cx.node.run(&marked, &[], OUTPUT_LIMIT, cx.cancel).map_err(|error| as_failure(&error))?;
+    judge_change(cx, output, doing)
+}
+
+/// Judges a script that began with [`MARKED`].
+fn judge_change(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
+    match output.end {
+        End::Exited(95) => Err(refused(cx, doing, "another script of the run still works there")),
+        End::Exited(96) => Err(refused(cx, doing, "the run is no longer there")),
+        End::Exited(97) => Err(refused(cx, doing, "another console has taken the run over")),
+        End::Exited(98) => Err(refused(cx, doing, "the guard has acted there because nothing was heard in time")),
+        _ => judge(cx, output, doing),
+    }
+}
+
+/// Starts a changing script that takes its input from us and may work for hours, such as an upload.
+///
+/// The run's mark is shown as in [`run_change`], but the lock is let go before `script` begins: the guard must be able
+/// to act while bytes are under way. So such a script may only touch what nothing reads yet. Statuses 95 to 98 mean
+/// that it was refused and did nothing.
+pub fn start_change(cx: &Cx, script: &str, args: &[&str]) -> Result<Box<dyn Running>> {
+    let Some(mark) = cx.run else {
+        return Err(Failure::new(Exit::Failed, format!("A change of {} was asked for outside a run.", cx.host)));
+    };
+    let mut marked = Script::new(format!("{MARKED}exec 9>&-\n{script}"))
+        .arg(mark.run.as_str())
+        .arg(&mark.owner)
+        .as_root()
+        .with_input()
+        .within(Duration::from_hours(24), Duration::from_hours(1));
+    for arg in args {
+        marked = marked.arg(arg);
+    }
+    cx.node.start(&marked, cx.cancel).map_err(|error| as_failure(&error))
+}
+
+/// Ends the input of what [`start_change`] started and judges its end.
+pub fn finish_change(cx: &Cx, mut running: Box<dyn Running>, doing: &str) -> Result<Finished> {
+    // A script that failed early has closed its input already; its own words tell more than our failure to write.
+    let closed = running.close_input();
+    let finished = running.finish().map_err(|error| as_failure(&error))?;
+    let (end, stderr) = (finished.end.clone(), finished.stderr.clone());
+    judge_change(cx, Output { stdout: Vec::new(), stderr, end }, doing)?;
+    closed.map_err(|error| as_failure(&TransportError::from_io(cx.host.as_str(), &error)))?;
+    Ok(finished)
+}
+
+fn refused(cx: &Cx, doing: &str, why: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("{doing} on {} was refused: {why}.", cx.host))
+        .hint("See what is true there: lifeboat runs --on HOST.")
+}
+
+fn judge(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
+    let why = match &output.end {
+        End::Exited(0) => return Ok(output),
+        End::Exited(status) => format!("status {status}"),
+        End::Killed(signal) => format!("killed by signal {signal}"),
+        End::Unknown => "its end is unknown".to_owned(),
+    };
+    let said = output.stderr.last_line();
+    let said = if said.is_empty() { String::new() } else { format!(": {}", said.trim_end_matches('.')) };
+    Err(Failure::new(Exit::Failed, format!("{doing} on {} failed ({why}){said}.", cx.host)))
+}
+
+/// A string of a JSON value, or empty.
+pub fn text_of<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or("")
+}
+
+/// A unit's state now.
+pub fn probe_unit(cx: &Cx, unit: &UnitName) -> Result<UnitFacts> {
+    let script =
+        Script::new("systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID -- \"$1\"")
+            .arg(unit.as_str());
+    let output = read_node(cx, script, "Asking systemd for a unit")?;
+    let text = CleanText::from_bytes(&output.stdout);
+    let field = |name: &str| {
+        let found = text.as_str().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        found.unwrap_or("").to_owned()
+    };
+    Ok(UnitFacts {
+        unit: unit.clone(),
+        load: field("LoadState"),
+        active: field("ActiveState"),
+        enabled: field("UnitFileState"),
+        invocation: field("InvocationID"),
+        main_pid: field("MainPID").parse().unwrap_or(0),
+    })
+}

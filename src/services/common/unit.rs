@@ -1,0 +1,165 @@
+//! Stopping and starting a unit so that nothing but its own run, or the guard, can start it in between.
+//!
+//! While a service is stopped by us it is *held*: a drop-in makes systemd refuse it as long as a file stands in
+//! `/var/lib/lifeboat/hold/`. A reboot in the middle therefore starts nothing half-swapped; the guard, whose timer is
+//! on disk, lifts the hold.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::node::{args_of, probe_unit, run_change_with};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::UnitName;
+use crate::services::{Cx, Now, Op, Told};
+use crate::transport::Script;
+use crate::transport::quote::quote;
+
+/// Arguments of both ops.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UnitArgs {
+    /// The unit.
+    pub unit: UnitName,
+}
+
+const HOLD: &str = r#"u=$1
+mkdir -p /var/lib/lifeboat/hold "/etc/systemd/system/$u.d"
+: >"/var/lib/lifeboat/hold/$u"
+printf '[Unit]\nConditionPathExists=!/var/lib/lifeboat/hold/%s\n' "$u" >"/etc/systemd/system/$u.d/90-lifeboat-hold.conf"
+sync -f /var/lib/lifeboat/hold
+systemctl daemon-reload
+"#;
+
+const STOP: &str = r#"systemctl stop -- "$u"
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  s=$(systemctl show --property=ActiveState --value -- "$u")
+  case $s in inactive|failed) exit 0;; esac
+  sleep 0.5
+done
+echo "$u is still $s" >&2
+exit 1
+"#;
+
+/// The words that lift a hold: shared by both undo and forward scripts.
+fn unhold(unit: &UnitName) -> String {
+    let unit = quote(unit.as_str().as_bytes());
+    format!(
+        "rm -f /var/lib/lifeboat/hold/{unit} /etc/systemd/system/{unit}.d/90-lifeboat-hold.conf\n\
+         rmdir /etc/systemd/system/{unit}.d 2>/dev/null || :\nsystemctl daemon-reload\n"
+    )
+}
+
+fn is_held(cx: &Cx, unit: &UnitName) -> Result<bool> {
+    let script = Script::new("test -e \"/var/lib/lifeboat/hold/$1\" && echo held || echo free").arg(unit.as_str());
+    Ok(super::node::read_node(cx, script, "Looking for a hold")?.stdout.starts_with(b"held"))
+}
+
+/// Stops a unit and holds it; undone by lifting the hold and starting what ran.
+pub struct Stop;
+
+impl Op for Stop {
+    fn name(&self) -> &'static str {
+        "service.stop/1"
+    }
+    fn tell(&self, args: &Value) -> Result<Told> {
+        let UnitArgs { unit } = args_of(args)?;
+        Ok(Told {
+            what: format!("Stops {unit} and keeps it from starting until the run ends."),
+            undo: format!("Starts {unit} again if it ran before."),
+            by_hand: vec![format!("systemctl stop {unit}")],
+        })
+    }
+    fn observe(&self, cx: &Cx, args: &Value, before: Option<&Value>) -> Result<Now> {
+        let UnitArgs { unit } = args_of(args)?;
+        let now = probe_unit(cx, &unit)?;
+        let held = is_held(cx, &unit)?;
+        Ok(match before {
+            Some(_) if held && !now.is_running() => Now::Done(json!({"active": now.active})),
+            Some(before) => Now::Todo(before.clone()),
+            None if held => Now::Foreign(format!("{unit} is already held by another run")),
+            None => Now::Todo(json!({"was_running": now.is_running(), "invocation": now.invocation})),
+        })
+    }
+    fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
+        let UnitArgs { unit } = args_of(args)?;
+        let started = cx.clock.elapsed();
+        run_change_with(
+            cx,
+            &format!("{HOLD}{STOP}"),
+            &[unit.as_str()],
+            "Stopping the service",
+            Duration::from_mins(3),
+        )?;
+        Ok(
+            json!({"took_ms": u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX)}),
+        )
+    }
+    fn undo_script(&self, args: &Value, before: &Value) -> Result<Option<String>> {
+        let UnitArgs { unit } = args_of(args)?;
+        let mut script = unhold(&unit);
+        if before.get("was_running").and_then(Value::as_bool) == Some(true) {
+            script += &format!(
+                "systemctl reset-failed -- {0} 2>/dev/null || :\nsystemctl start -- {0}\n",
+                quote(unit.as_str().as_bytes())
+            );
+        }
+        Ok(Some(script))
+    }
+}
+
+/// Lifts the hold and starts a unit; undone by holding and stopping it again.
+pub struct Start;
+
+impl Op for Start {
+    fn name(&self) -> &'static str {
+        "service.start/1"
+    }
+    fn tell(&self, args: &Value) -> Result<Told> {
+        let UnitArgs { unit } = args_of(args)?;
+        Ok(Told {
+            what: format!("Starts {unit}."),
+            undo: format!("Stops {unit} again."),
+            by_hand: vec![format!("systemctl start {unit}")],
+        })
+    }
+    fn observe(&self, cx: &Cx, args: &Value, before: Option<&Value>) -> Result<Now> {
+        let UnitArgs { unit } = args_of(args)?;
+        let now = probe_unit(cx, &unit)?;
+        if now.load != "loaded" {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{unit} cannot be started on {}: it is {}.", cx.host, now.load),
+            ));
+        }
+        let done = before.is_some() && now.active == "active" && !is_held(cx, &unit)?;
+        Ok(if done {
+            Now::Done(json!({"invocation": now.invocation}))
+        } else {
+            Now::Todo(json!({"active": now.active}))
+        })
+    }
+    fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
+        let UnitArgs { unit } = args_of(args)?;
+        let script = self.forward_script(args)?.unwrap_or_default();
+        run_change_with(cx, &script, &[], "Starting the service", Duration::from_mins(3))?;
+        let now = probe_unit(cx, &unit)?;
+        if now.is_running() {
+            return Ok(json!({"invocation": now.invocation}));
+        }
+        Err(Failure::new(Exit::Failed, format!("{unit} on {} is {} after its start.", cx.host, now.active))
+            .hint(format!("Read its log there: journalctl -u {unit} -n 50.")))
+    }
+    fn undo_script(&self, args: &Value, _before: &Value) -> Result<Option<String>> {
+        let UnitArgs { unit } = args_of(args)?;
+        Ok(Some(format!("set -- {}\n( {HOLD}{STOP} )\n", quote(unit.as_str().as_bytes()))))
+    }
+    fn forward_script(&self, args: &Value) -> Result<Option<String>> {
+        let UnitArgs { unit } = args_of(args)?;
+        let name = quote(unit.as_str().as_bytes());
+        Ok(Some(format!(
+            "{}systemctl reset-failed -- {name} 2>/dev/null || :\nsystemctl start -- {name}\n",
+            unhold(&unit)
+        )))
+    }
+}

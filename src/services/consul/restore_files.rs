@@ -1,0 +1,157 @@
+//! Bringing back an agent's files: staged beside their place, swapped by rename while the unit is held.
+
+use serde_json::{Value, json};
+
+use super::KIND;
+use super::items::{AGENT_CONFIG, KEYRINGS, NODE_IDENTITY};
+use super::ops::AgentArgs;
+use super::probe::{Own, is_keyring, is_uuid};
+use super::settings::{Settings, is_plain_path};
+use super::sink::{Bring, Member};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::{GateId, GuardId};
+use crate::model::manifest::Manifest;
+use crate::model::plan::{Effect, Gate, Guard, OnLapse};
+use crate::model::units::Seconds;
+use crate::services::common::{
+    Fencing, StepMaker, SwapArgs, SwapEntry, deliver_step, kept_path, plan_fencing, staged_path, text_of,
+};
+use crate::services::{Ask, Draft};
+use crate::transport::quote::quote;
+
+/// What goes where.
+struct Layout {
+    bring: Bring,
+    targets: Vec<String>,
+    staging: Vec<String>,
+    what: &'static str,
+    node_id: Option<Member>,
+}
+
+pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
+    let manifest = ask.manifest.ok_or_else(|| Failure::new(Exit::Usage, "A restore needs a snapshot."))?;
+    let unit = settings.unit.clone();
+    if !ask.facts.units.iter().any(|facts| facts.unit == unit && facts.load == "loaded") {
+        return Err(Failure::new(Exit::Failed, format!("{unit} is not there on {}.", ask.host))
+            .hint("Install Consul there first, or name its unit in the inventory."));
+    }
+    let layout = layout(ask, own, manifest)?;
+    let fencing = if ask.item.id.as_str() == NODE_IDENTITY { plan_fencing(ask)? } else { Fencing::default() };
+    let guard = GuardId::new("agent").map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let plain = StepMaker::on(ask.host);
+    let (back, on) = (plain.guarded(&guard, OnLapse::Revert), plain.guarded(&guard, OnLapse::Start));
+
+    let removed: Vec<_> = layout.staging.iter().map(|path| quote(path.as_bytes())).collect();
+    let undo = Some(format!("rm -rf -- {}\n", removed.join(" ")));
+    let title = format!("Bring the {} beside its place", layout.what);
+    let swap = SwapArgs { entries: layout.targets.iter().map(|target| entry(target)).collect() };
+    let unit_args = json!({"unit": unit});
+    let accept =
+        AgentArgs { unit: unit.clone(), http: own.access.as_ref().map(|a| a.http.clone()), node_id: layout.node_id };
+
+    let mut steps = fencing.before;
+    steps.push(deliver_step(&plain, KIND, &title, json!(layout.bring), undo)?);
+    steps.push(back.step("stop", &format!("Stop {unit}"), "service.stop/1", unit_args.clone(), Effect::Quiesce)?);
+    let title = format!("Swap the {} in", layout.what);
+    steps.push(back.step("swap", &title, "files.swap/1", json!(swap), Effect::Destroy)?);
+    steps.extend(fencing.again);
+    steps.push(on.step("start", &format!("Start {unit}"), "service.start/1", unit_args, Effect::Write)?);
+    steps.push(plain.step("accept", "Check that the agent answers", "consul.agent/1", json!(accept), Effect::Read)?);
+
+    let mut gates = fencing.gates;
+    gates.push(Gate {
+        id: GateId::new("overwrite").map_err(|error| Failure::new(Exit::Usage, error.to_string()))?,
+        question: format!(
+            "{} on {} is replaced, and {unit} is stopped for that moment. What is there now is kept beside it.",
+            layout.targets.join(" and "),
+            ask.host
+        )
+        .into(),
+        word: ask.host.as_str().to_owned(),
+    });
+    let mut leaves: Vec<_> =
+        swap.entries.iter().map(|entry| format!("{}: what {} was before", entry.kept, entry.target).into()).collect();
+    if ask.item.id.as_str() == KEYRINGS {
+        leaves.push("A keyring must equal that of the other agents, or this agent cannot join them.".into());
+    }
+    let targets = json!(layout.targets);
+    Ok(Draft {
+        basis: [("unit".to_owned(), json!(unit)), ("targets".to_owned(), targets)].into(),
+        gates,
+        guards: vec![Guard { id: guard, host: ask.host.clone(), units: vec![unit], lapse: Seconds(60) }],
+        steps,
+        leaves,
+    })
+}
+
+fn entry(target: &str) -> SwapEntry {
+    SwapEntry { target: target.to_owned(), staged: staged_path(target), kept: kept_path(target) }
+}
+
+/// A path the snapshot remembers, as far as it may be used.
+fn remembered<'m>(manifest: &'m Manifest, key: &str) -> Option<&'m str> {
+    Some(text_of(&manifest.facts, key)).filter(|path| is_plain_path(path))
+}
+
+fn layout(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Layout> {
+    let unknown = |setting: &str| {
+        Failure::new(Exit::Failed, format!("Where the {} goes on {} is not known.", ask.item.title, ask.host))
+            .hint(format!("Name it in the inventory: {setting}."))
+    };
+    let parent = |path: &str| path.rsplit_once('/').map(|(dir, _)| dir.to_owned()).filter(|dir| is_plain_path(dir));
+    match ask.item.id.as_str() {
+        AGENT_CONFIG => {
+            let target = own.config_dir.clone().or_else(|| remembered(manifest, "path").map(str::to_owned));
+            let target = target.ok_or_else(|| unknown("config_dir"))?;
+            let staged = staged_path(&target);
+            Ok(Layout {
+                bring: Bring::Tree { staged: staged.clone() },
+                targets: vec![target],
+                staging: vec![staged],
+                what: "configuration",
+                node_id: None,
+            })
+        }
+        NODE_IDENTITY => {
+            let dir = own.data_dir.clone().or_else(|| remembered(manifest, "path").and_then(parent));
+            let target = format!("{}/node-id", dir.ok_or_else(|| unknown("data_dir"))?);
+            let value = text_of(&manifest.facts, "node_id");
+            if !is_uuid(value) {
+                return Err(Failure::new(Exit::Integrity, "The snapshot does not say which node-id it holds."));
+            }
+            let staged = staged_path(&target);
+            Ok(Layout {
+                bring: Bring::File { staged: staged.clone() },
+                node_id: Some(Member { name: value.to_owned(), path: target.clone() }),
+                targets: vec![target],
+                staging: vec![staged],
+                what: "node-id",
+            })
+        }
+        KEYRINGS => {
+            let dir = own.data_dir.clone().map(|dir| format!("{dir}/serf"));
+            let dir =
+                dir.or_else(|| remembered(manifest, "path").map(str::to_owned)).ok_or_else(|| unknown("data_dir"))?;
+            let names: Vec<_> = manifest.facts.get("files").and_then(Value::as_array).into_iter().flatten().collect();
+            let names: Vec<_> = names.into_iter().filter_map(Value::as_str).filter(|name| is_keyring(name)).collect();
+            if names.is_empty() {
+                return Err(Failure::new(Exit::Integrity, "The snapshot does not say which keyrings it holds."));
+            }
+            let unpacked = staged_path(&format!("{dir}/keyrings"));
+            let targets: Vec<_> = names.iter().map(|name| format!("{dir}/{name}")).collect();
+            let members = names.iter().zip(&targets);
+            let members: Vec<_> =
+                members.map(|(name, target)| Member { name: (*name).to_owned(), path: staged_path(target) }).collect();
+            let mut staging: Vec<_> = members.iter().map(|member| member.path.clone()).collect();
+            staging.push(unpacked.clone());
+            Ok(Layout {
+                bring: Bring::Members { unpacked, members },
+                targets,
+                staging,
+                what: "keyrings",
+                node_id: None,
+            })
+        }
+        other => Err(Failure::new(Exit::Usage, format!("Consul has no item '{other}'."))),
+    }
+}

@@ -1,0 +1,3 @@
+//! Rules about the source itself.
+
+mod layers;
