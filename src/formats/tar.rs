@@ -50,6 +50,13 @@ pub struct TarLimits {
     pub allow_special: bool,
 }
 
+impl TarLimits {
+    /// What a copy of a node's own tree may hold: fifos and devices may be stored; whether they are brought back is the restore's to say.
+    pub fn of_a_node() -> Self {
+        Self { allow_special: true, ..Self::default() }
+    }
+}
+
 impl Default for TarLimits {
     fn default() -> Self {
         Self {

@@ -10,6 +10,7 @@ use crate::model::ids::UnitName;
 
 /// Everything learned of a node beside the common envelope. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub struct Own {
     /// The unit that was asked for.
     pub unit: UnitName,

@@ -175,16 +175,16 @@ pub fn second(cx: &Cx, at: &Where) -> Result<Answers> {
 
 /// Reads the `stats` answer, in the order the paths were given.
 pub fn stats(answers: &Answers) -> Vec<Option<Seen>> {
-    answers.text("stats").lines().map(seen).collect()
+    answers.text("stats").lines().map(one).collect()
 }
 
-fn seen(line: &str) -> Option<Seen> {
+fn one(line: &str) -> Option<Seen> {
     let mut parts = line.splitn(7, '|');
     let size = parts.next()?.parse().ok()?;
     let mode = u32::from_str_radix(parts.next()?, 8).ok()?;
     let mut text = || parts.next().map(str::to_owned);
-    let (owner, group, mount, link, kind) = (text()?, text()?, text()?, text()?, text()?);
-    Some(Seen { size, mode, owner, group, mount, link: link == "link", dir: kind == "directory" })
+    let (owner, group, mount) = (text()?, text()?, text()?);
+    Some(Seen { size, mode, owner, group, mount, link: text()? == "link", dir: text()? == "directory" })
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub(super) fn start(answers: &Answers, settings: &Settings) -> (Own, Vec<String>
     let host = text("http-host", "127.0.0.1");
     let own = Own {
         unit: settings.unit.clone(),
-        installed: matches!(answers.shown("LoadState").as_str(), "loaded" | "masked"),
+        installed: !matches!(answers.shown("LoadState").as_str(), "" | "not-found"),
         fragment: answers.shown("FragmentPath"),
         drop_ins: answers
             .shown("DropInPaths")
@@ -248,8 +248,8 @@ fn envelope(answers: &Answers, own: Own, notes: Vec<String>) -> Facts {
     let mut add = |kind: &str, value: Option<&str>| {
         identities.extend(value.map(|value| Identity { kind: kind.to_owned(), value: value.to_owned() }));
     };
-    add("avalanche-node-id", own.node_id());
-    add("avalanche-bls", own.api.bls_public_key.as_deref());
+    add(super::items::NODE_ID, own.node_id());
+    add(super::items::BLS, own.api.bls_public_key.as_deref());
     let unit = |unit: UnitName| UnitFacts {
         unit,
         load: answers.shown("LoadState"),

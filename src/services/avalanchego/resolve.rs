@@ -103,12 +103,12 @@ impl Sources {
         while let Some(at) = rest.find('$') {
             out += &rest[..at];
             let after = &rest[at + 1..];
-            let (name, length) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-                Some((name, _)) => (name, name.len() + 2),
-                None => {
-                    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                    (&after[..end], end)
-                }
+            let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+            let (name, length) = if let Some((name, _)) = braced {
+                (name, name.len() + 2)
+            } else {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                (&after[..end], end)
             };
             match name {
                 "AVALANCHEGO_DATA_DIR" if !self.data_dir.is_empty() => out += &self.data_dir,

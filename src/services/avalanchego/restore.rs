@@ -14,6 +14,7 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::GateId;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Effect, Gate, OnLapse, Step};
+use crate::model::text::CleanText;
 use crate::model::units::Seconds;
 use crate::services::common::{Fencing, StepMaker, deliver_step, plan_fencing, text_of};
 use crate::services::{Ask, Draft};
@@ -238,10 +239,16 @@ fn basis(ask: &Ask, own: &Own, landing: &Landing) -> BTreeMap<String, Value> {
     .collect()
 }
 
-/// What a swap leaves behind, of targets that stand there now.
-fn kept(landing: &Landing, what: &str) -> String {
-    let kept: Vec<_> = landing.swap.entries.iter().map(|entry| entry.kept.as_str()).collect();
-    format!("{what} is kept in {}.", kept.join(", "))
+/// What a swap leaves behind, where something stands now.
+fn kept(own: &Own, landing: &Landing, what: &str) -> Option<CleanText> {
+    let stands = |target: &str| {
+        own.files.keys().any(|key| own.path(key) == target)
+            || own.fragment == target
+            || own.drop_ins.iter().any(|path| path == target)
+    };
+    let entries = landing.swap.entries.iter().filter(|entry| stands(&entry.target));
+    let kept: Vec<_> = entries.map(|entry| entry.kept.as_str()).collect();
+    (!kept.is_empty()).then(|| format!("{what} is kept in {}.", kept.join(", ")).into())
 }
 
 fn identity(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Draft> {
@@ -305,13 +312,11 @@ fn identity(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Draft> {
     draft.steps.extend(before);
     steps.change(&mut draft, again, &expected)?;
 
-    match replaced {
-        Some(other) if other != node_id => {
-            draft.leaves.push(kept(&landing, &format!("The identity {other} that was there")).into())
-        }
-        Some(_) => draft.leaves.push(kept(&landing, "The same identity as it was there").into()),
-        None => {}
-    }
+    let what = match replaced {
+        Some(other) if other != node_id => format!("The identity {other} that was there"),
+        _ => "What was there of this identity".to_owned(),
+    };
+    draft.leaves.extend(kept(own, &landing, &what));
     let network = text_of(&manifest.facts, "network");
     if !network.is_empty() && network != own.network {
         draft.leaves.push(
@@ -343,7 +348,7 @@ fn config(ask: &Ask, own: &Own, manifest: &Manifest, landing: &Landing) -> Resul
         bls_proof: own.api.bls_proof.clone(),
     };
     steps.change(&mut draft, Vec::new(), &expected)?;
-    draft.leaves.push(kept(landing, "What was there").into());
+    draft.leaves.extend(kept(own, landing, "What was there"));
     Ok(draft)
 }
 
@@ -370,7 +375,7 @@ fn unit(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Draft> {
             format!("The node is not started. When all is in place: systemctl enable --now {}.", own.unit).into(),
         );
     }
-    draft.leaves.push(kept(&landing, "What was there").into());
+    draft.leaves.extend(kept(own, &landing, "What was there"));
     draft.leaves.push("Drop-ins that were there and are not in the snapshot stay.".into());
     Ok(draft)
 }

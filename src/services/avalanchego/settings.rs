@@ -67,20 +67,17 @@ pub fn check(table: &toml::Table) -> Result<Value, Vec<SettingError>> {
                 continue;
             }
         };
-        match checked {
-            Some(value) => {
-                settings.insert(key.clone(), value);
-            }
-            None => {
-                let hint = match key.as_str() {
-                    "unit" => "Write a unit's name, such as \"avalanchego.service\".",
-                    "http_port" => "Write a number from 1 to 65535.",
-                    "plugins" | "db" => "Write true or false.",
-                    _ => "Write an absolute path on the node, such as \"/home/avax/.avalanchego\".",
-                };
-                wrong(key, format!("'{key}' cannot be used as it is written."), hint);
-            }
+        if let Some(value) = checked {
+            settings.insert(key.clone(), value);
+            continue;
         }
+        let hint = match key.as_str() {
+            "unit" => "Write a unit's name, such as \"avalanchego.service\".",
+            "http_port" => "Write a number from 1 to 65535.",
+            "plugins" | "db" => "Write true or false.",
+            _ => "Write an absolute path on the node, such as \"/home/avax/.avalanchego\".",
+        };
+        wrong(key, format!("'{key}' cannot be used as it is written."), hint);
     }
     if mistakes.is_empty() { Ok(Value::Object(settings)) } else { Err(mistakes) }
 }

@@ -106,7 +106,7 @@ pub fn unit(unit: &UnitName, files: &[String]) -> Result<Landing> {
         let clean = path.starts_with('/') && !path.split('/').any(|part| matches!(part, ".." | "."));
         let target = if clean && name == unit.as_str() {
             format!("{ETC}/{unit}")
-        } else if clean && name.ends_with(".conf") && base_name(parent(path)).ends_with(".service.d") {
+        } else if clean && name.strip_suffix(".conf").is_some() && base_name(parent(path)).ends_with(".service.d") {
             format!("{ETC}/{unit}.d/{name}")
         } else {
             return Err(Failure::new(

@@ -11,7 +11,6 @@ use crate::model::ids::UnitName;
 use crate::model::text::CleanText;
 use crate::services::Cx;
 use crate::transport::{End, Finished, Output, Running, Script, TransportError};
-use crate::transport::{End, Output, Running, Script, TransportError};
 
 /// Lifeboat's directory on a node, root-only.
 pub const NODE_DIR: &str = "/var/lib/lifeboat";

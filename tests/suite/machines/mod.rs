@@ -18,4 +18,4 @@ pub mod tree;
 
 mod fixture_tests;
 mod service_tests;
-mod thin;
+mod story;
