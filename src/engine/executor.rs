@@ -170,15 +170,27 @@ impl<'e> Executor<'e> {
     /// A node cannot be reached, or its guard could not bring everything back: then a person must look.
     pub fn take_over(&mut self) -> Result<()> {
         self.open_nodes()?;
-        self.absorb_guards()
+        self.absorb_guards()?;
+        for guard in self.plan.guards.clone() {
+            let counts = |cx: &Cx| node_run::is_guarded(cx, &self.run);
+            if self.opened.contains(&guard.host) && self.with_cx(&guard.host, &self.means.cancel, counts)? {
+                self.watch_over(&guard)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Gives the run's locks and guards back and leaves everything as it is now.
+    /// Gives the run's locks, holds and guards back and leaves everything else as it is now.
     pub fn leave(&mut self) -> Result<()> {
         self.open_nodes()?;
         self.heartbeats.clear();
         for host in self.opened.clone() {
-            self.with_cx(&host, &Cancel::new(), |cx| node_run::close_run(cx, ""))?;
+            self.with_cx(&host, &Cancel::new(), |cx| {
+                if !node_run::read_run_file(cx, &self.run, "fired")?.is_empty() {
+                    node_run::set_fired_aside(cx, &self.mark)?;
+                }
+                node_run::close_run(cx, "")
+            })?;
             self.opened.remove(&host);
         }
         Ok(())
@@ -243,8 +255,11 @@ impl<'e> Executor<'e> {
             self.heartbeats.clear();
             return self.judge(failure, &[error.message.trim_end_matches('.').to_owned()]);
         }
-        let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
         let mut left = Vec::new();
+        if let Err(error) = self.arm_the_way_back() {
+            left.push(format!("the guard could not be set for the way back: {}", error.message.trim_end_matches('.')));
+        }
+        let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
         for step in &steps {
             let before = match self.states.get(&step.id) {
                 Some(StepState::Started(before) | StepState::Finished(before, _)) => before.clone(),
@@ -252,6 +267,11 @@ impl<'e> Executor<'e> {
             };
             match self.revert_step(step, &before) {
                 Ok(true) => {}
+                // Who rolls a finished run back knows that a fence stays; a run that failed on its own must say so.
+                Ok(false) if failure.exit == Exit::Done && step.effect == Effect::Fence => {
+                    let text = format!("'{}' stays: nothing undoes a fence but a person.", step.title);
+                    let _ = self.note(EventKind::Note { text: text.as_str().into() });
+                }
                 Ok(false) => left.push(format!("'{}' stays as it is: nothing undoes it", step.title)),
                 Err(error) => {
                     left.push(format!("'{}' was not undone: {}", step.title, error.message.trim_end_matches('.')));
@@ -482,8 +502,28 @@ impl<'e> Executor<'e> {
         let parts = self.guard_parts(&guard, on_lapse)?;
         let script = node_run::guard_script(&self.run, &guard.id, on_lapse, &parts);
         self.with_cx(&guard.host, &self.means.cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
+        self.watch_over(&guard)
+    }
+
+    /// From the first undone step on, the node too goes back and not forward.
+    fn arm_the_way_back(&mut self) -> Result<()> {
+        let cancel = Cancel::new().within(REVERT_LIMIT);
+        for guard in self.plan.guards.clone() {
+            let parts = self.guard_parts(&guard, OnLapse::Revert)?;
+            if parts.is_empty() || !self.opened.contains(&guard.host) {
+                continue;
+            }
+            let script = node_run::guard_script(&self.run, &guard.id, OnLapse::Revert, &parts);
+            self.with_cx(&guard.host, &cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
+            self.watch_over(&guard)?;
+        }
+        Ok(())
+    }
+
+    /// Renews a guard that counts, from now until the run lets it go.
+    fn watch_over(&mut self, guard: &Guard) -> Result<()> {
         if !self.heartbeats.contains_key(&guard.host) {
-            let link = self.means.links.get(&guard.host, &self.means.cancel)?;
+            let link = self.means.links.get(&guard.host, &Cancel::new())?;
             let beat = Heartbeat::start(
                 &link,
                 guard.host.clone(),
@@ -493,7 +533,7 @@ impl<'e> Executor<'e> {
                 self.means.secrets.clone(),
             );
             self.heartbeats.insert(guard.host.clone(), beat);
-            self.note(EventKind::GuardArmed { guard: guard.id })?;
+            self.note(EventKind::GuardArmed { guard: guard.id.clone() })?;
         }
         Ok(())
     }

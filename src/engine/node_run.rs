@@ -81,6 +81,13 @@ if [ -n "$1" ]; then mkdir -p "$b/kept"; printf '%s\n' "$1" >"$b/kept/$(basename
 u=lifeboat-guard-$(basename "$d")
 systemctl disable -q --now "$u.timer" 2>/dev/null || :
 rm -f "/etc/systemd/system/$u.timer" "/etc/systemd/system/$u.service"
+for h in "$b"/hold/*; do
+  [ -e "$h" ] && [ "$(cat "$h")" = "$(basename "$d")" ] || continue
+  n=$(basename "$h")
+  rm -f "$h" "/etc/systemd/system/$n.d/90-lifeboat-hold.conf"
+  rmdir "/etc/systemd/system/$n.d" 2>/dev/null || :
+  systemctl daemon-reload
+done
 if [ "$(cat "$b/locks/$k/run" 2>/dev/null)" = "$(basename "$d")" ]; then rm -rf "$b/locks/$k"; fi
 rm -rf "$d"
 rmdir "$b/hold" 2>/dev/null || :
@@ -253,6 +260,12 @@ pub fn purge_kept(cx: &Cx, kept: &Kept) -> Result<()> {
         script = script.arg(path);
     }
     read_node(cx, script, "Removing what is kept").map(|_| ())
+}
+
+/// Whether the run's guard counts on the node.
+pub fn is_guarded(cx: &Cx, run: &RunId) -> Result<bool> {
+    let script = Script::new("systemctl is-active \"lifeboat-guard-$1.timer\" || :").arg(run.as_str());
+    Ok(read_node(cx, script, "Looking for the guard")?.text().as_str() == "active")
 }
 
 /// A file of a run on the node, at most 4 MiB; empty when it is not there.

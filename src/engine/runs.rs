@@ -328,7 +328,9 @@ impl Runs<'_> {
         let mut executor =
             Executor::new(self.means(&carrier), told.run.clone(), told.plan.clone(), Box::new(record), epoch)
                 .resuming(&told.events);
-        executor.take_over()?;
+        if how != Resume::Leave {
+            executor.take_over()?;
+        }
         executor.note(EventKind::RunAdopted { console: self.console.id().clone(), epoch })?;
         let outcome = match how {
             Resume::GoOn => executor.execute(),

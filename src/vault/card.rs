@@ -8,7 +8,7 @@ use crate::model::manifest::Manifest;
 /// What a driver adds to the card: how the service wants its files back.
 #[derive(Debug, Clone, Default)]
 pub struct CardRecipe {
-    /// What it is, a few words: "staking identity of an AvalancheGo node".
+    /// What it is, a few words: "staking identity of a validator".
     pub title: String,
     /// What must be known before anything is done, each a paragraph.
     pub warnings: Vec<String>,
@@ -151,7 +151,8 @@ fn open_section(card: &mut String, manifest: &Manifest, sealed: bool) {
     for file in &manifest.files {
         let (stored, clear) = (quoted(&file.stored_name), quoted(clear_name(&file.stored_name, sealed)));
         commands.push(if sealed {
-            format!(r#"age -d -i "$KEY" -o "$OUT"/{clear} ./{stored}"#)
+            // Not `-o`: age makes no file at all for a payload of no bytes.
+            format!(r#"age -d -i "$KEY" ./{stored} >"$OUT"/{clear}"#)
         } else {
             format!(r#"cp ./{stored} "$OUT"/"#)
         });

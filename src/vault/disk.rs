@@ -145,7 +145,9 @@ pub(super) fn hash_file(path: &Path, tick: Tick<'_>) -> Result<(u64, String), Va
     let mut file = open(path)?;
     let mut hash = Sha256::new();
     let mut size = 0;
-    let mut buffer = vec![0; 256 << 10];
+    // Most files of a vault are small; a vault of many should not allocate 256 KiB for each.
+    let length = file.metadata().map_or(u64::MAX, |meta| meta.len());
+    let mut buffer = vec![0; usize::try_from(length).map_or(256 << 10, |length| (length + 1).min(256 << 10))];
     loop {
         let read = match file.read(&mut buffer) {
             Ok(0) => return Ok((size, hex(&hash.finalize()))),

@@ -177,7 +177,7 @@ fn listed(candidates: &[String]) -> String {
 impl VaultError {
     /// What the filesystem said, as a sentence; a full disk gets its own.
     pub fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
-        if source.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+        if source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>) {
             return Self::from_io(path, doing, source);
         }
         let path = path.to_owned();

@@ -126,6 +126,13 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child process just being started still shares the lock for a moment.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 fn replay(path: &Path, bytes: &[u8]) -> Result<Replay, VaultError> {
     let mut found = Replay::default();
     for line in bytes.split_inclusive(|b| *b == b'\n') {

@@ -13,13 +13,13 @@ use crate::model::secret::SecretString;
 use super::error::VaultError;
 use super::finding::{Finding, Trouble};
 
-/// Asks for a passphrase; given the reason, e.g. "passphrase of '/home/me/.ssh/id_ed25519'". `None` when nobody answers.
+/// Asks for a passphrase; given the reason, e.g. "passphrase of '/home/me/key'". `None` when nobody answers.
 pub type AskPassphrase<'a> = &'a dyn Fn(&str) -> Option<SecretString>;
 
 /// The private keys at hand.
 #[derive(Default)]
 pub struct Keys {
-    keys: Vec<Box<dyn age::Identity + Send + Sync>>,
+    private: Vec<Box<dyn age::Identity + Send + Sync>>,
     files: Vec<PathBuf>,
     warnings: Vec<Finding>,
 }
@@ -56,14 +56,14 @@ impl Keys {
         } else {
             identities(path, &bytes)?
         };
-        self.keys.extend(found);
+        self.private.extend(found);
         self.files.push(path.to_owned());
         Ok(())
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.private.is_empty()
     }
 
     /// What is unsafe about the key files.
@@ -72,7 +72,7 @@ impl Keys {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &dyn age::Identity> {
-        self.keys.iter().map(|key| &**key as &dyn age::Identity)
+        self.private.iter().map(|key| &**key as &dyn age::Identity)
     }
 
     /// What was tried, for a message.

@@ -123,7 +123,7 @@ impl Vault {
                     // Torn by a crash or a full disk: nobody can be named, so only its age counts.
                     let changed = fs::metadata(&path).and_then(|m| m.modified()).ok();
                     let changed = changed.and_then(|t| Timestamp::try_from(t).ok());
-                    if changed.is_none_or(|t| t + LEASE_LIFE >= now) {
+                    if changed.and_then(|t| t.checked_add(LEASE_LIFE).ok()).is_none_or(|end| end >= now) {
                         let holder = format!("a lease that cannot be read ({error})");
                         return Err(VaultError::Held { subject: subject.into(), holder });
                     }

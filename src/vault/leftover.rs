@@ -92,7 +92,13 @@ impl Vault {
             return Err(VaultError::Held { subject: path.display().to_string(), holder });
         }
         let is_dir = fs::symlink_metadata(path).is_ok_and(|m| m.is_dir());
-        let gone = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        let is_run = path.parent() == Some(&self.root().join(STAGING));
+        // A run's own directory is a leftover only when empty; somebody may have begun in it since.
+        let gone = match (is_dir, is_run) {
+            (true, true) => fs::remove_dir(path),
+            (true, false) => fs::remove_dir_all(path),
+            (false, _) => fs::remove_file(path),
+        };
         gone.map_err(|e| VaultError::io(path, "remove", e))?;
         let _ = fs::remove_file(&sign);
         if let Some(run) = path.parent().filter(|p| *p != self.root().join(STAGING)) {

@@ -76,7 +76,7 @@ fn public(text: &str) -> Result<Public, VaultError> {
     let refuse =
         |why: &str| VaultError::Recipient { recipient: text.escape_debug().take(100).collect(), why: why.into() };
     if text.starts_with("age1") {
-        return age::x25519::Recipient::from_str(text).map(|r| Box::new(r) as Public).map_err(|e| refuse(e));
+        return age::x25519::Recipient::from_str(text).map(|r| Box::new(r) as Public).map_err(refuse);
     }
     if text.starts_with("AGE-SECRET-KEY") || text.contains("PRIVATE KEY") {
         return Err(VaultError::Recipient {

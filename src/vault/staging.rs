@@ -188,7 +188,8 @@ impl Staging {
 
     /// Publishes: the snapshot appears whole, or, on any error, not at all.
     ///
-    /// `manifest` must have been through [`Staging::describe`]; `card` is its `RESTORE.md`.
+    /// `manifest` must have been through [`Staging::describe`]; `card` is its `RESTORE.md`. One exception: when only
+    /// the last sync fails, the snapshot is there, and the error says that it could not be synced.
     pub fn publish(
         self,
         manifest: &Manifest,

@@ -15,3 +15,4 @@ mod meta;
 mod sandbox;
 mod support;
 mod transport;
+mod vault;
