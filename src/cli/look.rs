@@ -1,7 +1,5 @@
 //! `doctor` and `scan`: what is there, and how it stands.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::app::{App, JOBS};
@@ -61,11 +59,11 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     let links = app.links();
     let prober = app.prober(&links);
     let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
-    let probed = prober.probe_all(&wanted, JOBS);
+    let results = prober.probe_all(&wanted, JOBS);
     let mut rows = Vec::new();
     let mut notes = Vec::new();
     let mut exits = Vec::new();
-    for ((wanted, result), (_, meant)) in probed.into_iter().zip(&services) {
+    for ((wanted, result), (_, meant)) in results.into_iter().zip(&services) {
         let name = format!("{}/{}", wanted.owner, wanted.entry.name);
         match result {
             Ok(found) => {
@@ -114,9 +112,4 @@ pub fn brief(facts: &Value) -> String {
         _ => None,
     });
     shown.take(5).collect::<Vec<_>>().join(", ")
-}
-
-/// A span as people read it on a status line.
-pub fn span(duration: Duration) -> String {
-    crate::model::units::Seconds(duration.as_secs()).to_string()
 }

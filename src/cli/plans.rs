@@ -196,11 +196,11 @@ fn tell(app: &App, event: &Event, plan: &Plan) {
         EventKind::StepFinished { step, .. } => app.out.aside(format!("  done    {}", name(step))),
         EventKind::StepSkipped { step, .. } => app.out.aside(format!("  already {}", name(step))),
         EventKind::StepFailed { step, failure } => {
-            app.out.aside(format!("  FAILED  {}: {}", name(step), failure.message))
+            app.out.aside(format!("  FAILED  {}: {}", name(step), failure.message));
         }
         EventKind::StepReverted { step } => app.out.aside(format!("  undone  {}", name(step))),
         EventKind::RevertFailed { step, failure } => {
-            app.out.aside(format!("  NOT UNDONE {}: {}", name(step), failure.message))
+            app.out.aside(format!("  NOT UNDONE {}: {}", name(step), failure.message));
         }
         EventKind::GuardArmed { guard } => app.out.aside(format!("  armed   guard {guard}")),
         EventKind::GuardFired { guard } => app.out.aside(format!("  guard {guard} had acted by itself")),

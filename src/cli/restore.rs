@@ -45,11 +45,14 @@ fn one(app: &App, store: &Store, links: &Links, wanted: &str, host: &HostId, pla
     let runs = app.runs(store, links);
     let report = follow(app, &runs.board, &planned.plan, || runs.run(&planned, Some(snapshot), &confirmed))?;
     app.out.document("restored", &json!({"to": host, "report": report}));
-    app.out.line(format!("restored and proven: {wanted} on {host}, run {}, receipt {}", report.run, report.receipt));
+    let worth = if planned.plan.proves { "restored and proven" } else { "restored; nothing proved it" };
+    app.out.line(format!("{worth}: {wanted} on {host}, run {}, receipt {}", report.run, report.receipt));
     for left in &planned.plan.leaves {
         app.out.line(format!("  {}", left.as_str().replace("{run}", report.run.as_str())));
     }
-    app.out.line(format!("  undo it: lifeboat rollback {}", report.run));
+    if planned.plan.can_be_rolled_back() {
+        app.out.line(format!("  undo it: lifeboat rollback {}", report.run));
+    }
     Ok(())
 }
 

@@ -223,7 +223,7 @@ impl Runs<'_> {
             dir.write_receipt(&body, self.console, &*self.clock, &*self.entropy).map_err(|e| vault_failure(&e));
         let outs = outcome?;
         let receipt = receipt?;
-        if let (Command::Restore { to, .. }, Some(mut snapshot)) = (&plan.command, snapshot) {
+        if let (Command::Restore { to, .. }, Some(mut snapshot), true) = (&plan.command, snapshot, plan.proves) {
             let proof = Proof {
                 version: 1,
                 rung: Rung::Proven,

@@ -194,6 +194,8 @@ pub struct Draft {
     pub steps: Vec<Step>,
     /// What remains afterwards.
     pub leaves: Vec<CleanText>,
+    /// Whether its last steps show that what was restored is what was saved: then the snapshot is *proven*.
+    pub proves: bool,
 }
 
 /// Bytes of an item, file by file in the order the verifier reads them.

@@ -81,6 +81,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         guards: vec![Guard { id: guard, host: ask.host.clone(), units: vec![unit], lapse: Seconds(60) }],
         steps,
         leaves,
+        proves: false,
     })
 }
 

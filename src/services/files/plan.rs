@@ -221,6 +221,7 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
         guards: guard.into_iter().collect(),
         steps,
         leaves,
+        proves: true,
     })
 }
 

@@ -12,6 +12,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// Holds the node's mounts, which go with it; it goes with the thread that made the node.
+const HOLD: &str = "mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
+
 /// One sandboxed node.
 pub struct Node {
     root: tempfile::TempDir,
@@ -36,8 +39,6 @@ impl Node {
         ] {
             std::fs::create_dir_all(root.path().join(dir)).unwrap();
         }
-        // Holds the node's mounts, which go with it; it goes with this thread.
-        const HOLD: &str = "mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
         let mut holder = Command::new("unshare");
         holder
             .args(["--mount", "setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", HOLD, "hold"])
