@@ -25,7 +25,7 @@ struct Tally {
     hash: Sha256,
 }
 
-/// The stored bytes as they pass.
+/// The stored bytes of a sealed file as they pass. In clear they are the clear ones, which are hashed anyway.
 struct Stored {
     file: File,
     tally: Arc<Mutex<Tally>>,
@@ -42,7 +42,7 @@ impl Read for Stored {
 }
 
 enum Body {
-    Clear(BufReader<Stored>),
+    Clear(BufReader<File>),
     Sealed(Box<StreamReader<BufReader<Stored>>>),
 }
 
@@ -143,14 +143,14 @@ fn locked_or_damaged(snapshot: &Snapshot, path: &Path, name: &str, error: &Decry
 fn start(snapshot: &Snapshot, file: &StoredFile, plain_sha256: String, keys: &Keys) -> Result<ClearReader, VaultError> {
     let path = snapshot.dir.join(&file.stored_name);
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let stored = Stored { file: disk::open(&path)?, tally: tally.clone() };
-    let stored = BufReader::with_capacity(BUFFER, stored);
+    let source = disk::open(&path)?;
     let body = if snapshot.is_sealed() {
+        let stored = BufReader::with_capacity(BUFFER, Stored { file: source, tally: tally.clone() });
         let failed = |error: DecryptError| locked_or_damaged(snapshot, &path, &file.stored_name, &error, keys);
         let opened = Decryptor::new_buffered(stored).map_err(failed)?.decrypt(keys.all()).map_err(failed)?;
         Body::Sealed(Box::new(opened))
     } else {
-        Body::Clear(stored)
+        Body::Clear(BufReader::with_capacity(BUFFER, source))
     };
     let plain = Tally::default();
     Ok(ClearReader { body, path, tally, plain, expected: file.clone(), plain_sha256, done: false })
@@ -162,7 +162,10 @@ impl ClearReader {
     }
 
     fn check_end(&self) -> io::Result<()> {
-        let stored = self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stored = match &self.body {
+            Body::Clear(_) => self.plain.clone(),
+            Body::Sealed(_) => self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
         if stored.size != self.expected.stored_size {
             let why = format!("{} of {} stored bytes are there", stored.size, self.expected.stored_size);
             return Err(self.damaged(&why));
@@ -170,9 +173,12 @@ impl ClearReader {
         if disk::hex(&stored.hash.finalize()) != self.expected.stored_sha256 {
             return Err(self.damaged("its stored bytes do not hash as written"));
         }
-        if self.plain.size != self.expected.plain_size
-            || disk::hex(&self.plain.hash.clone().finalize()) != self.plain_sha256
-        {
+        // A file in clear was hashed once, above, and that hash must be both.
+        let plain = match &self.body {
+            Body::Clear(_) => self.expected.stored_sha256.clone(),
+            Body::Sealed(_) => disk::hex(&self.plain.hash.clone().finalize()),
+        };
+        if self.plain.size != self.expected.plain_size || plain != self.plain_sha256 {
             return Err(self.damaged("its clear bytes do not hash as written"));
         }
         Ok(())

@@ -44,16 +44,20 @@ pub(super) fn locked(cell: &SharedCell) -> std::sync::MutexGuard<'_, Shared> {
 }
 
 /// The end of the pipe: the file, its size and its hash.
+///
+/// In clear the stored bytes are the clear ones, which are hashed already.
 struct Tail {
     file: File,
-    hash: Sha256,
+    hash: Option<Sha256>,
     size: u64,
 }
 
 impl Write for Tail {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
+        if let Some(hash) = &mut self.hash {
+            hash.update(&bytes[..written]);
+        }
         self.size += written as u64;
         Ok(written)
     }
@@ -114,7 +118,7 @@ impl FileWriter {
             hide,
             shared,
         };
-        let tail = Tail { file, hash: Sha256::new(), size: 0 };
+        let tail = Tail { file, hash: sealing.is_sealed().then(Sha256::new), size: 0 };
         writer.sink = Some(if sealing.is_sealed() {
             let sealed = sealing.wrap(tail)?.map_err(|e| VaultError::io(&writer.path, "write", e))?;
             Sink::Sealed(Box::new(sealed))
@@ -184,7 +188,7 @@ impl FileWriter {
             plain_sha256: (!self.hide).then(|| plain.clone()),
             stored_name,
             stored_size: tail.size,
-            stored_sha256: disk::hex(&tail.hash.finalize()),
+            stored_sha256: tail.hash.map_or_else(|| plain.clone(), |hash| disk::hex(&hash.finalize())),
         };
         let mut shared = locked(&self.shared);
         if self.hide {
