@@ -120,8 +120,8 @@ fn staking(manifest: &Manifest) -> Vec<RecipePart> {
         };
         let parent = parent(&path).to_owned();
         if !made.contains(&parent) {
-            let make = format!("install -d -o {0} -g \"$(id -gn {0})\" -m 0700 {1}", word(&user), word(&parent));
-            commands.push(format!("if [ ! -d {} ]; then {make}; fi", word(&parent)));
+            let install = format!("install -d -o {0} -g \"$(id -gn {0})\" -m 0700 {1}", word(&user), word(&parent));
+            commands.push(format!("if [ ! -d {} ]; then {install}; fi", word(&parent)));
             made.push(parent);
         }
         commands.push(format!("if [ -e {0} ]; then mv {0} {0}.before; fi", word(&path)));
