@@ -7,8 +7,10 @@
 //! `services` ← `engine` ← `cli`. A test scans every `crate::` path and holds the line.
 
 pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod formats;
 pub mod model;
 pub mod services;
 pub mod transport;
+pub mod vault;

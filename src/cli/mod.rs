@@ -1,4 +1,87 @@
 //! The command line face: parses, asks, prints; everything else is the engine's.
 
+use std::ffi::OsString;
+
+use clap::Parser;
+
+pub mod app;
 pub mod args;
+mod backup;
+mod enroll;
+mod look;
 pub mod output;
+mod plans;
+mod restore;
+mod runs;
+mod setup;
+mod store;
+mod stored;
+
+use crate::model::exit::{Exit, Failure, Result};
+use crate::transport::Cancel;
+use app::App;
+use args::{Cli, Sub};
+use output::Out;
+
+/// Runs one call of the program and gives its exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; anything else is a mistake of usage.
+            let code = if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
+            let _ = error.print();
+            return code;
+        }
+    };
+    let out = Out::of_process(cli.global.json, cli.global.no_progress);
+    let exit = dispatch(cli, &out, cancel).unwrap_or_else(|failure| {
+        let failure = if cancel.is_cancelled() && failure.exit == Exit::Failed {
+            Failure { exit: Exit::Cancelled, ..failure }
+        } else {
+            failure
+        };
+        out.failure(&failure);
+        failure.exit
+    });
+    out.end(exit);
+    exit.code()
+}
+
+fn dispatch(cli: Cli, out: &Out, cancel: &Cancel) -> Result<Exit> {
+    let Cli { global, command } = cli;
+    match &command {
+        Sub::Keygen { file } => return setup::run_keygen(out, file),
+        Sub::Init(init) => return setup::run_init(&global, out, init),
+        Sub::Completions { shell } => return raw(&setup::run_completions(*shell)),
+        Sub::Man => return raw(&setup::run_man()?),
+        _ => {}
+    }
+    let mut app = App::open(global, out.clone(), cancel.clone())?;
+    match command {
+        Sub::Keygen { .. } | Sub::Init(_) | Sub::Completions { .. } | Sub::Man => Ok(Exit::Done),
+        Sub::Enroll(enroll) => enroll::run_enroll(&mut app, &enroll),
+        Sub::Doctor(select) => look::run_doctor(&mut app, &select),
+        Sub::Scan(select) => look::run_scan(&mut app, &select),
+        Sub::Backup(backup) => backup::run_backup(&mut app, &backup),
+        Sub::List(select) => stored::run_list(&app, &select),
+        Sub::Show { snapshot } => stored::run_show(&app, &snapshot),
+        Sub::Verify(verify) => stored::run_verify(&app, &verify),
+        Sub::Restore(restore) => restore::run_restore(&mut app, &restore),
+        Sub::Rollback { run, planning } => restore::run_rollback(&mut app, &run, &planning),
+        Sub::Runs { run, on } => runs::run_runs(&app, run.as_deref(), on.as_deref()),
+        Sub::Resume(resume) => runs::run_resume(&app, &resume),
+        Sub::Kept { selectors, purge, confirm } => runs::run_kept(&mut app, &selectors, purge, &confirm),
+    }
+}
+
+/// Prints bytes that are meant for a file, as they are.
+fn raw(bytes: &[u8]) -> Result<Exit> {
+    use std::io::Write;
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, format!("Writing failed: {error}.")))
+        }
+        _ => Ok(Exit::Done),
+    }
+}

@@ -56,6 +56,11 @@ impl Board {
         events.iter().filter(|event| event.seq >= seq).cloned().collect()
     }
 
+    /// Wakes whoever waits, so that it can see that the run is over.
+    pub fn wake(&self) {
+        self.wake.notify_all();
+    }
+
     /// Begins a new stretch of work.
     pub fn begin(&self, doing: CleanText, expected: u64) {
         self.bytes.store(0, Ordering::Relaxed);

@@ -110,6 +110,13 @@ impl<'e> Executor<'e> {
         self
     }
 
+    /// Takes what each step came to from elsewhere: an earlier run that is to be undone.
+    #[must_use]
+    pub fn with_states(mut self, states: BTreeMap<StepId, StepState>) -> Self {
+        self.states = states;
+        self
+    }
+
     /// What each step has come to.
     pub fn states(&self) -> &BTreeMap<StepId, StepState> {
         &self.states
@@ -140,10 +147,21 @@ impl<'e> Executor<'e> {
     pub fn execute(&mut self) -> Result<BTreeMap<StepId, Value>> {
         let steps = self.plan.steps.clone();
         let done = self.open_nodes().and_then(|()| steps.iter().try_for_each(|step| self.run_step(step)));
-        match done.and_then(|()| self.close_nodes()) {
-            Ok(()) => Ok(self.outs()),
-            Err(failure) => Err(self.undo(failure)),
+        if let Err(failure) = done {
+            return Err(self.undo(failure));
         }
+        let outs = self.outs();
+        self.finish().map(|()| outs)
+    }
+
+    /// Every step is done, so nothing is undone any more: what remains is taking guards and locks off, if need be over a new login.
+    fn finish(&mut self) -> Result<()> {
+        let Err(first) = self.close_nodes() else { return Ok(()) };
+        self.opened.iter().for_each(|host| self.means.links.forget(host));
+        self.close_nodes().map_err(|_| {
+            let state = "Every step is done and the service runs; only the run's own directory, lock or guard was not taken off.";
+            Failure { exit: Exit::Changed, ..first }.state(state).hint(format!("Finish it: lifeboat resume {}", self.run))
+        })
     }
 
     /// Takes the run over on its nodes: this console owns it from here on, and what a guard did meanwhile is taken in.
@@ -152,15 +170,27 @@ impl<'e> Executor<'e> {
     /// A node cannot be reached, or its guard could not bring everything back: then a person must look.
     pub fn take_over(&mut self) -> Result<()> {
         self.open_nodes()?;
-        self.absorb_guards()
+        self.absorb_guards()?;
+        for guard in self.plan.guards.clone() {
+            let counts = |cx: &Cx| node_run::is_guarded(cx, &self.run);
+            if self.opened.contains(&guard.host) && self.with_cx(&guard.host, &self.means.cancel, counts)? {
+                self.watch_over(&guard)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Gives the run's locks and guards back and leaves everything as it is now.
+    /// Gives the run's locks, holds and guards back and leaves everything else as it is now.
     pub fn leave(&mut self) -> Result<()> {
         self.open_nodes()?;
         self.heartbeats.clear();
         for host in self.opened.clone() {
-            self.with_cx(&host, &Cancel::new(), |cx| node_run::close_run(cx, ""))?;
+            self.with_cx(&host, &Cancel::new(), |cx| {
+                if !node_run::read_run_file(cx, &self.run, "fired")?.is_empty() {
+                    node_run::set_fired_aside(cx, &self.mark)?;
+                }
+                node_run::close_run(cx, "")
+            })?;
             self.opened.remove(&host);
         }
         Ok(())
@@ -213,6 +243,9 @@ impl<'e> Executor<'e> {
 
     /// Undoes every step that was done or begun, newest first, and closes the run on its nodes.
     pub fn undo(&mut self, failure: Failure) -> Failure {
+        if failure.cut {
+            self.opened.iter().for_each(|host| self.means.links.forget(host));
+        }
         if let Some(other) = self.taken_over_by() {
             self.heartbeats.clear();
             let state = format!("Console {other} runs this now; nothing more was done from here.");
@@ -220,10 +253,13 @@ impl<'e> Executor<'e> {
         }
         if let Err(error) = self.absorb_guards() {
             self.heartbeats.clear();
-            return self.judge(failure, &[error.message]);
+            return self.judge(failure, &[error.message.trim_end_matches('.').to_owned()]);
+        }
+        let mut left = Vec::new();
+        if let Err(error) = self.arm_the_way_back() {
+            left.push(format!("the guard could not be set for the way back: {}", error.message.trim_end_matches('.')));
         }
         let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
-        let mut left = Vec::new();
         for step in &steps {
             let before = match self.states.get(&step.id) {
                 Some(StepState::Started(before) | StepState::Finished(before, _)) => before.clone(),
@@ -231,6 +267,11 @@ impl<'e> Executor<'e> {
             };
             match self.revert_step(step, &before) {
                 Ok(true) => {}
+                // Who rolls a finished run back knows that a fence stays; a run that failed on its own must say so.
+                Ok(false) if failure.exit == Exit::Done && step.effect == Effect::Fence => {
+                    let text = format!("'{}' stays: nothing undoes a fence but a person.", step.title);
+                    let _ = self.note(EventKind::Note { text: text.as_str().into() });
+                }
                 Ok(false) => left.push(format!("'{}' stays as it is: nothing undoes it", step.title)),
                 Err(error) => {
                     left.push(format!("'{}' was not undone: {}", step.title, error.message.trim_end_matches('.')));
@@ -241,7 +282,7 @@ impl<'e> Executor<'e> {
         if left.is_empty()
             && let Err(error) = self.close_nodes()
         {
-            left.push(error.message);
+            left.push(error.message.trim_end_matches('.').to_owned());
         }
         self.heartbeats.clear();
         self.judge(failure, &left)
@@ -293,10 +334,21 @@ impl<'e> Executor<'e> {
         let key = self.plan.command.place().service.to_string();
         let changed = self.plan.steps.iter().filter(|step| step.effect != Effect::Read).map(|step| step.host.clone());
         for host in changed.collect::<BTreeSet<_>>() {
-            if !self.opened.contains(&host) {
-                self.with_cx(&host, &self.means.cancel, |cx| node_run::open_run(cx, &self.mark, &key, &plan))?;
-                self.opened.insert(host);
+            if self.opened.contains(&host) {
+                continue;
             }
+            let open = |this: &Self| {
+                this.with_cx(&host, &this.means.cancel, |cx| node_run::open_run(cx, &this.mark, &key, &plan))
+            };
+            let mut opened = open(self);
+            if opened.as_ref().is_err_and(|failure| failure.cut) {
+                self.means.links.forget(&host);
+                // It may have been made all the same, so it is closed like one that was.
+                self.opened.insert(host.clone());
+                opened = open(self);
+            }
+            opened?;
+            self.opened.insert(host);
         }
         Ok(())
     }
@@ -305,8 +357,9 @@ impl<'e> Executor<'e> {
     fn close_nodes(&mut self) -> Result<()> {
         let kept: Vec<_> = self.outs().values().filter_map(|out| out.get("kept").cloned()).collect();
         for host in self.opened.clone() {
-            if self.heartbeats.remove(&host).is_some() {
+            if self.heartbeats.contains_key(&host) {
                 self.with_cx(&host, &Cancel::new(), node_run::disarm_guard)?;
+                self.heartbeats.remove(&host);
                 for guard in self.plan.guards.clone().iter().filter(|guard| guard.host == host) {
                     self.note(EventKind::GuardDisarmed { guard: guard.id.clone() })?;
                 }
@@ -349,8 +402,7 @@ impl<'e> Executor<'e> {
     fn after_a_cut(&mut self, step: &Step, acted: Result<(Value, Value)>, cancel: &Cancel) -> Result<(Value, Value)> {
         let Err(failure) = acted else { return acted };
         let Some(StepState::Started(before)) = self.states.get(&step.id).cloned() else { return Err(failure) };
-        let was_cut = failure.exit == Exit::Unreachable || failure.message.contains("was lost");
-        if !was_cut || cancel.is_cancelled() || step.op == CAPTURE || step.op == DELIVER {
+        if !failure.cut || cancel.is_cancelled() || step.op == CAPTURE || step.op == DELIVER {
             return Err(failure);
         }
         self.means.links.forget(&step.host);
@@ -450,8 +502,28 @@ impl<'e> Executor<'e> {
         let parts = self.guard_parts(&guard, on_lapse)?;
         let script = node_run::guard_script(&self.run, &guard.id, on_lapse, &parts);
         self.with_cx(&guard.host, &self.means.cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
+        self.watch_over(&guard)
+    }
+
+    /// From the first undone step on, the node too goes back and not forward.
+    fn arm_the_way_back(&mut self) -> Result<()> {
+        let cancel = Cancel::new().within(REVERT_LIMIT);
+        for guard in self.plan.guards.clone() {
+            let parts = self.guard_parts(&guard, OnLapse::Revert)?;
+            if parts.is_empty() || !self.opened.contains(&guard.host) {
+                continue;
+            }
+            let script = node_run::guard_script(&self.run, &guard.id, OnLapse::Revert, &parts);
+            self.with_cx(&guard.host, &cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
+            self.watch_over(&guard)?;
+        }
+        Ok(())
+    }
+
+    /// Renews a guard that counts, from now until the run lets it go.
+    fn watch_over(&mut self, guard: &Guard) -> Result<()> {
         if !self.heartbeats.contains_key(&guard.host) {
-            let link = self.means.links.get(&guard.host, &self.means.cancel)?;
+            let link = self.means.links.get(&guard.host, &Cancel::new())?;
             let beat = Heartbeat::start(
                 &link,
                 guard.host.clone(),
@@ -461,7 +533,7 @@ impl<'e> Executor<'e> {
                 self.means.secrets.clone(),
             );
             self.heartbeats.insert(guard.host.clone(), beat);
-            self.note(EventKind::GuardArmed { guard: guard.id })?;
+            self.note(EventKind::GuardArmed { guard: guard.id.clone() })?;
         }
         Ok(())
     }

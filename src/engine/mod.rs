@@ -2,10 +2,17 @@
 
 pub mod board;
 pub mod canonical;
+pub mod capture;
+pub mod card;
+pub mod deliver;
+pub mod dialer;
 pub mod doctor;
 pub mod executor;
 mod heartbeat;
 pub mod links;
 pub mod node_run;
 pub mod planner;
+pub mod runs;
 pub mod scan;
+pub mod verify;
+pub mod world;

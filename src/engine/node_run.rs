@@ -81,6 +81,13 @@ if [ -n "$1" ]; then mkdir -p "$b/kept"; printf '%s\n' "$1" >"$b/kept/$(basename
 u=lifeboat-guard-$(basename "$d")
 systemctl disable -q --now "$u.timer" 2>/dev/null || :
 rm -f "/etc/systemd/system/$u.timer" "/etc/systemd/system/$u.service"
+for h in "$b"/hold/*; do
+  [ -e "$h" ] && [ "$(cat "$h")" = "$(basename "$d")" ] || continue
+  n=$(basename "$h")
+  rm -f "$h" "/etc/systemd/system/$n.d/90-lifeboat-hold.conf"
+  rmdir "/etc/systemd/system/$n.d" 2>/dev/null || :
+  systemctl daemon-reload
+done
 if [ "$(cat "$b/locks/$k/run" 2>/dev/null)" = "$(basename "$d")" ]; then rm -rf "$b/locks/$k"; fi
 rm -rf "$d"
 rmdir "$b/hold" 2>/dev/null || :
@@ -198,7 +205,13 @@ pub fn disarm_guard(cx: &Cx) -> Result<()> {
 
 /// Gives the lock back and removes the run from the node; `kept` is listed by `lifeboat kept`.
 pub fn close_run(cx: &Cx, kept: &str) -> Result<()> {
-    run_shown(cx, CLOSE, &[kept], None, "Closing the run")
+    let mark = cx.run.map(|mark| mark.run.clone());
+    let closed = run_shown(cx, CLOSE, &[kept], None, "Closing the run");
+    match (closed, mark) {
+        // Closing twice, or closing what was never made, is closed.
+        (Err(failure), Some(run)) if !failure.cut && owner_of(cx, &run)?.is_none() => Ok(()),
+        (closed, _) => closed,
+    }
 }
 
 /// Every run that lies on the node.
@@ -214,6 +227,45 @@ pub fn list_runs(cx: &Cx) -> Result<Vec<FoundRun>> {
         Some(FoundRun { run, owner, is_guarded, fired, key: fields.next().unwrap_or("").into() })
     });
     Ok(rows.collect())
+}
+
+/// What a restore kept aside on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The run that kept it.
+    pub run: RunId,
+    /// Where it lies.
+    pub paths: Vec<String>,
+}
+
+/// Everything kept aside on the node.
+pub fn list_kept(cx: &Cx) -> Result<Vec<Kept>> {
+    let script = Script::new(
+        "cd /var/lib/lifeboat/kept 2>/dev/null || exit 0\nfor f in *; do [ -f \"$f\" ] && printf '%s %s\\n' \"$f\" \"$(cat \"$f\")\"; done; :",
+    );
+    let output = read_node(cx, script, "Listing what is kept")?;
+    let text = CleanText::from_bytes(&output.stdout);
+    let rows = text.as_str().lines().filter_map(|line| {
+        let (run, list) = line.split_once(' ')?;
+        let lists: Vec<Vec<String>> = serde_json::from_str(list).ok()?;
+        Some(Kept { run: RunId::new(run).ok()?, paths: lists.into_iter().flatten().collect() })
+    });
+    Ok(rows.collect())
+}
+
+/// Removes what a run kept aside; only paths of its own making, beside what it replaced, are touched.
+pub fn purge_kept(cx: &Cx, kept: &Kept) -> Result<()> {
+    let mut script = Script::new("r=$1; shift\nfor p in \"$@\"; do case $p in /*/.*.lifeboat-\"$r\".kept) rm -rf -- \"$p\";; esac; done\nrm -f \"/var/lib/lifeboat/kept/$r\"").arg(kept.run.as_str());
+    for path in &kept.paths {
+        script = script.arg(path);
+    }
+    read_node(cx, script, "Removing what is kept").map(|_| ())
+}
+
+/// Whether the run's guard counts on the node.
+pub fn is_guarded(cx: &Cx, run: &RunId) -> Result<bool> {
+    let script = Script::new("systemctl is-active \"lifeboat-guard-$1.timer\" || :").arg(run.as_str());
+    Ok(read_node(cx, script, "Looking for the guard")?.text().as_str() == "active")
 }
 
 /// A file of a run on the node, at most 4 MiB; empty when it is not there.

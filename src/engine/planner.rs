@@ -260,6 +260,7 @@ fn finish(
         guards,
         steps: draft.steps,
         leaves: draft.leaves,
+        proves: draft.proves,
     };
     check_plan(&plan)?;
     Ok(plan)

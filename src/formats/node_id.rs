@@ -15,7 +15,7 @@ const MAX_TEXT: usize = PREFIX.len() + 33;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId([u8; 20]);
 
-/// Why a text is not a NodeID.
+/// Why a text is not a node's identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NodeIdError {
     /// The text does not begin with `NodeID-`.
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(hex(&decoded), "479f66c8be895830547e70b4b298cafd433dba6e1ebdfb85");
     }
 
-    /// The five public stakers of Avalanche's local network: (SHA-256 of the DER, RIPEMD-160 of that, NodeID).
+    /// The five public stakers of Avalanche's local network: (SHA-256 of the DER, RIPEMD-160 of that, name).
     const STAKERS: [(&str, &str, &str); 5] = [
         (
             "1e6fd5d2648edf29d3e922e987d969e78ee6fa6ea36b9d3a688db24244192e1f",

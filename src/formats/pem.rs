@@ -247,8 +247,8 @@ impl Body {
         // What the last digit holds beyond whole bytes must be zero, or two texts would mean the same bytes.
         let tail = match (self.digits, self.pads) {
             (0, 0) => Some(Vec::new()),
-            (2, 2) if self.group & 15 == 0 => Some(vec![low(self.group >> 4)]),
-            (3, 1) if self.group & 3 == 0 => Some(vec![low(self.group >> 10), low(self.group >> 2)]),
+            (2, 2) if self.group.trailing_zeros() >= 4 => Some(vec![low(self.group >> 4)]),
+            (3, 1) if self.group.trailing_zeros() >= 2 => Some(vec![low(self.group >> 10), low(self.group >> 2)]),
             _ => None,
         };
         let Some(tail) = tail else {
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     fn one(body: &str) -> Result<Vec<u8>, PemError> {
-        let text = format!("-----BEGIN X-----\n{body}\n-----END X-----\n").replace("X", "DATA");
+        let text = format!("-----BEGIN X-----\n{body}\n-----END X-----\n").replace('X', "DATA");
         parse_pem(text.as_bytes(), &PemLimits::default()).map(|blocks| blocks[0].der.to_vec())
     }
 

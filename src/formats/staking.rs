@@ -85,4 +85,4 @@ pub fn parse_staking_identity(cert: &[u8], key: &[u8], signer: Option<&[u8]>) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,17 +20,25 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 
 /// Escapes foreign bytes in full; the caller has bounded them.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
+    // A quote is harmless on a screen, and names are read more easily without `\'`.
+    escape_but(bytes, &['\''])
+}
+
+/// As [`escaped`], with quotes and backslashes left alone: for output that must equal another tool's.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    escape_but(bytes, &['\'', '"', '\\'])
+}
+
+fn escape_but(bytes: &[u8], plain: &[char]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if is_format_control(c) {
                 out.extend(c.escape_unicode());
+            } else if plain.contains(&c) {
+                out.push(c);
             } else {
-                // A quote is harmless on a screen, and names are read more easily without `\'`.
-                match c {
-                    '\'' => out.push(c),
-                    _ => out.extend(c.escape_debug()),
-                }
+                out.extend(c.escape_debug());
             }
         }
         for byte in chunk.invalid() {

@@ -95,6 +95,9 @@ pub struct Failure {
     /// What state things are in now, when that is not "as they were".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Whether the connection went away under it, so that whether it acted is unknown until somebody looks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     /// What to do next, each a sentence or a command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
@@ -103,7 +106,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its sentence.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), state: None, hints: Vec::new() }
+        Self { exit, message: message.into(), state: None, cut: false, hints: Vec::new() }
     }
     /// Adds what to do next.
     #[must_use]

@@ -18,6 +18,10 @@ pub struct Inventory {
     pub vault: VaultSettings,
     /// What holds where nothing nearer says otherwise.
     pub policy: Policy,
+    /// What a group says nearer than that, by group; only groups with a `[groups.NAME.policy]` stand here.
+    pub group_policies: BTreeMap<String, Policy>,
+    /// `[defaults]`: already merged into every host below, and where a host without an entry starts from.
+    pub defaults: Access,
     /// Every host by name.
     pub hosts: BTreeMap<HostId, Host>,
     /// Data that belongs to a cluster rather than a host, by name.
@@ -27,11 +31,11 @@ pub struct Inventory {
 /// The `[vault]` table.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct VaultSettings {
-    /// The vault's directory, `~` expanded.
+    /// The vault's directory, `~` expanded; empty when the inventory names none.
     pub path: PathBuf,
     /// The id the vault must have; none until the vault is made.
     pub id: Option<String>,
-    /// Other places that hold copies.
+    /// Other places that hold copies: absolute directories or `s3://bucket/prefix`.
     pub replicas: Vec<String>,
     /// Public keys (`age1…` or `ssh-…`); with any, everything is sealed.
     pub recipients: Vec<String>,
@@ -99,6 +103,7 @@ pub struct Access {
     /// Private key files to try, in order, before the agent's.
     pub identity_files: Vec<PathBuf>,
     /// A jump host: a host of this inventory or `user@address:port`; several separated by commas.
+    /// `none` means straight there, whatever the SSH configuration says.
     pub jump: Option<String>,
     /// Pinned host key fingerprints, `SHA256:…`.
     pub host_keys: Vec<String>,
@@ -158,6 +163,8 @@ pub struct Cluster {
     pub id: OwnerId,
     /// Hosts of the inventory, in order of preference.
     pub members: Vec<HostId>,
+    /// The groups it is in, for `group:NAME`; its members' groups are not its own.
+    pub groups: Vec<String>,
     /// Its services.
     pub services: BTreeMap<ServiceName, ServiceEntry>,
     /// Its own policy.

@@ -32,6 +32,14 @@ pub enum Command {
     },
 }
 
+impl Plan {
+    /// Whether a finished run of it can be undone from what it keeps aside.
+    pub fn can_be_rolled_back(&self) -> bool {
+        let mut replacing = self.steps.iter().filter(|step| step.effect == Effect::Destroy).peekable();
+        replacing.peek().is_some() && replacing.all(|step| step.op == "files.swap/1")
+    }
+}
+
 impl Command {
     /// The item it is about.
     pub fn place(&self) -> &ItemRef {
@@ -58,6 +66,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What remains after a completed run that a reader of the preview should know, e.g. kept copies.
     pub leaves: Vec<CleanText>,
+    /// Whether its last steps show that what was restored is what was saved.
+    #[serde(default)]
+    pub proves: bool,
 }
 
 /// A question with a default that shapes a plan: a wizard's field and `--set KEY=VALUE`.

@@ -22,9 +22,11 @@ use crate::transport::{Cancel, Transport};
 
 pub mod avalanchego;
 pub mod common;
+pub mod consul;
+pub mod files;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[&avalanchego::AvalancheGo];
+pub static REGISTRY: &[&dyn Driver] = &[&avalanchego::AvalancheGo, &consul::Consul, &files::Files];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {
@@ -192,6 +194,8 @@ pub struct Draft {
     pub steps: Vec<Step>,
     /// What remains afterwards.
     pub leaves: Vec<CleanText>,
+    /// Whether its last steps show that what was restored is what was saved: then the snapshot is *proven*.
+    pub proves: bool,
 }
 
 /// Bytes of an item, file by file in the order the verifier reads them.

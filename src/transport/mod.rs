@@ -15,8 +15,14 @@ use std::time::Duration;
 
 use crate::model::text::CleanText;
 
+pub mod budget;
 mod cancel;
+pub mod known_hosts;
+mod lane;
 pub mod quote;
+mod script;
+pub mod ssh;
+mod stream;
 
 pub use cancel::Cancel;
 
@@ -45,7 +51,12 @@ pub trait Transport: Send + Sync + Debug {
     fn run(&self, script: &Script, input: &[u8], limit: usize, cancel: &Cancel) -> Result<Output, TransportError> {
         let mut running = self.start(script, cancel)?;
         if script.input {
-            running.write_all(input).and_then(|()| running.close_input()).map_err(|e| lost(self.endpoint(), &e))?;
+            match running.write_all(input) {
+                // It may end without reading all: its status says whether that was right.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                result => result.map_err(|e| lost(self.endpoint(), &e))?,
+            }
+            running.close_input().map_err(|e| lost(self.endpoint(), &e))?;
         }
         let mut stdout = Vec::new();
         let read = Read::by_ref(&mut running).take(limit as u64 + 1).read_to_end(&mut stdout);

@@ -1,4 +1,18 @@
 //! The integration suite: one binary, so that it links once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+mod config;
+#[cfg(feature = "machines")]
+mod machines;
 mod meta;
 mod sandbox;
+mod support;
+mod transport;
+mod vault;

@@ -1,13 +1,16 @@
 //! What can be saved of a node, and what cannot and why.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::facts::{IDENTITY, Own};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Identity};
 use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::units::ByteSize;
+use crate::services::Conclusion;
 
 /// The identity's three files.
 pub const STAKING: &str = "staking-identity";
@@ -178,4 +181,30 @@ fn db(own: &Own) -> Result<Item> {
     };
     let facts = json!({"path": own.path("db"), "network": own.network, "db_type": own.db_type, "user": own.user});
     item(Kind { copying: Copying::Stopped, ..kind(DB, "database") }, None, standing, facts)
+}
+
+/// The kind of a NodeID among identities.
+pub const NODE_ID: &str = "avalanche-node-id";
+/// The kind of a BLS public key among identities.
+pub const BLS: &str = "avalanche-bls";
+
+/// What the verified key set is, and whether the running node said the same when it was asked.
+pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
+    let mut conclusion = Conclusion::default();
+    if item.id.as_str() != STAKING {
+        return conclusion;
+    }
+    let told_by_node = !item.facts["bls_public_key"].is_null();
+    for (kind, key) in [(NODE_ID, "node_id"), (BLS, "bls_public_key")] {
+        let Some(value) = verified.get(key).and_then(Value::as_str) else { continue };
+        conclusion.identities.push(Identity { kind: kind.to_owned(), value: value.to_owned() });
+        let running = item.facts[key].as_str().filter(|running| told_by_node && *running != value);
+        conclusion.marks.extend(
+            running.map(|running| format!("the files are {value}, but the node runs as {running}").as_str().into()),
+        );
+    }
+    if !told_by_node {
+        conclusion.marks.push("not compared with the running node: its API did not answer".into());
+    }
+    conclusion
 }

@@ -4,6 +4,8 @@
 //! does not find them makes new ones without a word, so everything here turns on where they really are, on putting
 //! them back in one rename while the node is down, and on asking the node afterwards who it is.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::model::exit::{Exit, Failure, Result};
@@ -14,7 +16,7 @@ use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command, Guard};
 use crate::model::units::Seconds;
 use crate::services::common::fence_choice;
-use crate::services::{Ask, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
+use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
 
 mod accept;
 mod api;
@@ -73,6 +75,10 @@ impl Driver for AvalancheGo {
     fn sink<'a>(&self, cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Sink + 'a>> {
         sink::sink(cx, args)
     }
+    fn conclude(&self, item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
+        items::conclude(item, verified)
+    }
+
     fn recipe(&self, manifest: &Manifest) -> Recipe {
         recipe::recipe(manifest)
     }

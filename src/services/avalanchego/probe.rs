@@ -248,8 +248,8 @@ fn envelope(answers: &Answers, own: Own, notes: Vec<String>) -> Facts {
     let mut add = |kind: &str, value: Option<&str>| {
         identities.extend(value.map(|value| Identity { kind: kind.to_owned(), value: value.to_owned() }));
     };
-    add("avalanche-node-id", own.node_id());
-    add("avalanche-bls", own.api.bls_public_key.as_deref());
+    add(super::items::NODE_ID, own.node_id());
+    add(super::items::BLS, own.api.bls_public_key.as_deref());
     let unit = |unit: UnitName| UnitFacts {
         unit,
         load: answers.shown("LoadState"),

@@ -213,6 +213,7 @@ impl Steps<'_> {
             let mut step = forward.step("accept", &title, "avalanchego.accept/1", value(&args)?, Effect::Read)?;
             step.timeout = Seconds(ACCEPT_WITHIN + 120);
             draft.steps.push(step);
+            draft.proves = expected.node_id.is_some();
         }
         draft.guards.push(guard);
         Ok(())

@@ -136,7 +136,7 @@ impl Sink for Delivery<'_> {
         let Some(to) = self.place(name) else {
             return Err(self.failed(name, "nothing of this kind of item has that name"));
         };
-        let mut running = start_change(self.cx, PUT, &[&to], Duration::from_hours(24))?;
+        let mut running = start_change(self.cx, PUT, &[&to])?;
         let host = self.cx.host.as_str();
         let mut hash = Sha256::new();
         let mut buffer = zeroize::Zeroizing::new(vec![0; 256 * 1024]);

@@ -316,10 +316,11 @@ pub fn open(mut duplex: Box<dyn Duplex>, request: Request<'_>) -> Result<(Head, 
     // A server may refuse and close without taking the body; then its reply says more than the broken pipe does.
     let sent = write_payload(&mut wire, request.payload).and_then(|()| Ok(wire.flush()?));
     if let Err(error) = sent {
-        return match (&error, read_head(&mut wire, no_body, false)) {
-            (HttpError::Io(broken), Ok(Some(head))) if is_broken(broken) && head.status >= 400 => {
-                Ok((head.clone(), BodyReader::new(wire, &head, no_body)))
-            }
+        if !matches!(&error, HttpError::Io(broken) if is_broken(broken)) {
+            return Err(error);
+        }
+        return match read_head(&mut wire, no_body, false) {
+            Ok(Some(head)) if head.status >= 400 => Ok((head.clone(), BodyReader::new(wire, &head, no_body))),
             _ => Err(error),
         };
     }

@@ -12,7 +12,8 @@ mod unit;
 pub use command::DeclaredArgs;
 pub use fence::{FENCE_CHOICE, Fencing, fence_choice, is_fenced, plan_fencing};
 pub use node::{
-    NODE_DIR, args_of, as_failure, probe_unit, read_node, run_change, run_change_with, start_change, text_of,
+    NODE_DIR, args_of, as_failure, finish_change, probe_unit, read_node, run_change, run_change_with, start_change,
+    text_of,
 };
 pub use reader::ScriptReader;
 pub use steps::{CAPTURE, DELIVER, StepMaker, capture_step, deliver_step, kept_path, staged_path};

@@ -10,7 +10,7 @@ use crate::model::facts::UnitFacts;
 use crate::model::ids::UnitName;
 use crate::model::text::CleanText;
 use crate::services::Cx;
-use crate::transport::{End, Output, Running, Script, TransportError};
+use crate::transport::{End, Finished, Output, Running, Script, TransportError};
 
 /// Lifeboat's directory on a node, root-only.
 pub const NODE_DIR: &str = "/var/lib/lifeboat";
@@ -48,7 +48,11 @@ pub fn as_failure(error: &TransportError) -> Failure {
         TransportError::Setting { .. } => Exit::Usage,
         TransportError::Refused { .. } | TransportError::Lost { .. } | TransportError::TooMuch { .. } => Exit::Failed,
     };
-    Failure::new(exit, error.to_string())
+    let cut = matches!(
+        error,
+        TransportError::Unreachable { .. } | TransportError::TimedOut { .. } | TransportError::Lost { .. }
+    );
+    Failure { cut, ..Failure::new(exit, error.to_string()) }
 }
 
 /// Runs a reading script as root; a status other than 0 is a failure with the script's own last words.
@@ -76,6 +80,11 @@ pub fn run_change_with(cx: &Cx, script: &str, args: &[&str], doing: &str, limit:
         marked = marked.arg(arg);
     }
     let output = cx.node.run(&marked, &[], OUTPUT_LIMIT, cx.cancel).map_err(|error| as_failure(&error))?;
+    judge_change(cx, output, doing)
+}
+
+/// Judges a script that began with [`MARKED`].
+fn judge_change(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
     match output.end {
         End::Exited(95) => Err(refused(cx, doing, "another script of the run still works there")),
         End::Exited(96) => Err(refused(cx, doing, "the run is no longer there")),
@@ -85,28 +94,36 @@ pub fn run_change_with(cx: &Cx, script: &str, args: &[&str], doing: &str, limit:
     }
 }
 
-/// Starts a changing script that is fed or read for long, as root under the run's mark.
+/// Starts a changing script that takes its input from us and may work for hours, such as an upload.
 ///
-/// The mark is checked as for [`run_change`], but the lock is given back before the script's own words: a guard need
-/// not wait for an upload into a place nothing reads yet. The script's status is the caller's to judge.
-///
-/// # Errors
-/// Outside a run, or when the node cannot be reached.
-pub fn start_change(cx: &Cx, script: &str, args: &[&str], limit: Duration) -> Result<Box<dyn Running>> {
+/// The run's mark is shown as in [`run_change`], but the lock is let go before `script` begins: the guard must be able
+/// to act while bytes are under way. So such a script may only touch what nothing reads yet. Statuses 95 to 98 mean
+/// that it was refused and did nothing.
+pub fn start_change(cx: &Cx, script: &str, args: &[&str]) -> Result<Box<dyn Running>> {
     let Some(mark) = cx.run else {
-        return Err(Failure::new(Exit::Failed, format!("A change on {} was asked for outside a run.", cx.host)));
+        return Err(Failure::new(Exit::Failed, format!("A change of {} was asked for outside a run.", cx.host)));
     };
-    let silence = limit.min(Duration::from_mins(5));
     let mut marked = Script::new(format!("{MARKED}exec 9>&-\n{script}"))
         .arg(mark.run.as_str())
         .arg(&mark.owner)
         .as_root()
         .with_input()
-        .within(limit, silence);
+        .within(Duration::from_hours(24), Duration::from_hours(1));
     for arg in args {
         marked = marked.arg(arg);
     }
     cx.node.start(&marked, cx.cancel).map_err(|error| as_failure(&error))
+}
+
+/// Ends the input of what [`start_change`] started and judges its end.
+pub fn finish_change(cx: &Cx, mut running: Box<dyn Running>, doing: &str) -> Result<Finished> {
+    // A script that failed early has closed its input already; its own words tell more than our failure to write.
+    let closed = running.close_input();
+    let finished = running.finish().map_err(|error| as_failure(&error))?;
+    let (end, stderr) = (finished.end.clone(), finished.stderr.clone());
+    judge_change(cx, Output { stdout: Vec::new(), stderr, end }, doing)?;
+    closed.map_err(|error| as_failure(&TransportError::from_io(cx.host.as_str(), &error)))?;
+    Ok(finished)
 }
 
 fn refused(cx: &Cx, doing: &str, why: &str) -> Failure {

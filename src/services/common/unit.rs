@@ -25,7 +25,7 @@ pub struct UnitArgs {
 
 const HOLD: &str = r#"u=$1
 mkdir -p /var/lib/lifeboat/hold "/etc/systemd/system/$u.d"
-: >"/var/lib/lifeboat/hold/$u"
+basename "$d" >"/var/lib/lifeboat/hold/$u"
 printf '[Unit]\nConditionPathExists=!/var/lib/lifeboat/hold/%s\n' "$u" >"/etc/systemd/system/$u.d/90-lifeboat-hold.conf"
 sync -f /var/lib/lifeboat/hold
 systemctl daemon-reload

@@ -28,11 +28,6 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// Where an agent listens when nobody says otherwise.
-    pub fn usual() -> Self {
-        Self::Tcp("127.0.0.1".to_owned(), 8500)
-    }
-
     /// Reads `host:port`, `http://host:port`, `tcp://host:port` or `unix:///path`.
     ///
     /// An agent that listens everywhere is reached over its loopback.
@@ -236,8 +231,10 @@ pub(super) fn refusal(cx: &Cx, doing: &str, status: u16, said: &CleanText) -> Fa
             .hint("After a restore only tokens of the cluster the snapshot came from are valid; name such a token in the inventory.");
     }
     match status {
-        403 if said.contains("blocked") => fail(Exit::Failed, &format!("the agent's configuration forbids it ({said})"))
-            .hint("See block_endpoints and allow_write_http_from in the agent's http_config."),
+        403 if said.contains("blocked") => {
+            fail(Exit::Failed, &format!("the agent's configuration forbids it ({said})"))
+                .hint("See block_endpoints and allow_write_http_from in the agent's http_config.")
+        }
         403 => fail(Exit::Authentication, &format!("the token lacks a right ({said})"))
             .hint("Snapshots need a token whose policy says: acl = \"write\"."),
         401 => fail(Exit::Failed, &said),

@@ -1,12 +1,17 @@
 //! What can be saved of Consul, and what cannot and why.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::probe::{NODE_ID, Own};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Identity};
 use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
+use crate::services::Conclusion;
+use crate::services::common::text_of;
 
 /// The datacenter's state.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -53,21 +58,16 @@ fn snapshot(facts: &Facts, own: &Own) -> (Standing, Value) {
 
 fn agent_config(own: &Own) -> (Standing, Value) {
     let outside = &own.config_files;
-    match &own.config_dir {
-        Some(dir) => (Standing::Ready, json!({"path": dir, "not_inside": outside})),
-        None => {
-            let why = "No configuration directory was found; name it with config_dir.";
-            (Standing::Absent(why.into()), json!({"not_inside": outside}))
-        }
-    }
+    let Some(dir) = &own.config_dir else {
+        let why = "No configuration directory was found; name it with config_dir.";
+        return (Standing::Absent(why.into()), json!({"not_inside": outside}));
+    };
+    (Standing::Ready, json!({"path": dir, "not_inside": outside}))
 }
 
 fn node_identity(own: &Own) -> (Standing, Value) {
     match (&own.data_dir, &own.node_id) {
-        (Some(dir), Some(id)) => {
-            let identity = json!([{"kind": NODE_ID, "value": id}]);
-            (Standing::Ready, json!({"path": format!("{dir}/node-id"), "node_id": id, "identities": identity}))
-        }
+        (Some(dir), Some(id)) => (Standing::Ready, json!({"path": format!("{dir}/node-id"), "node_id": id})),
         (Some(dir), None) => (Standing::Absent(format!("There is no usable node-id in {dir}.").into()), Value::Null),
         (None, _) => (Standing::Absent("The data directory was not found; name it with data_dir.".into()), Value::Null),
     }
@@ -84,5 +84,23 @@ fn keyrings(own: &Own) -> (Standing, Value) {
         }
         Some(_) => (Standing::Absent("Gossip is not encrypted, so there are no keyrings.".into()), Value::Null),
         None => (Standing::Absent("The data directory was not found; name it with data_dir.".into()), Value::Null),
+    }
+}
+
+/// The identity of a copied node-id: the one that was seen, if these are its bytes.
+pub(super) fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
+    let id = text_of(&item.facts, "node_id");
+    if item.id.as_str() != NODE_IDENTITY || id.is_empty() {
+        return Conclusion::default();
+    }
+    let hex =
+        |text: String| Sha256::digest(text).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let is_it = verified.get("sha256").and_then(Value::as_str);
+    let is_it = is_it.is_some_and(|found| found == hex(id.to_owned()) || found == hex(format!("{id}\n")));
+    let refused = (!is_it).then(|| format!("The copied node-id is not {id}, which was seen before."));
+    Conclusion {
+        identities: vec![Identity { kind: NODE_ID.to_owned(), value: id.to_owned() }],
+        refused,
+        ..Conclusion::default()
     }
 }

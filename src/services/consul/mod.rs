@@ -4,10 +4,12 @@
 //! Nothing is stopped for a snapshot or its restore, so neither has a guard: a restore is one request that the leader
 //! carries out whole or not at all, and what it replaces is taken into the vault before.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::common::args_of;
-use super::{Ask, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
+use super::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
 use crate::model::exit::Result;
 use crate::model::facts::Facts;
 use crate::model::item::Item;
@@ -63,6 +65,9 @@ impl Driver for Consul {
     }
     fn sink<'a>(&self, cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Sink + 'a>> {
         Ok(Box::new(sink::Deliver::new(cx, args_of(args)?)))
+    }
+    fn conclude(&self, item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
+        items::conclude(item, verified)
     }
     fn recipe(&self, manifest: &Manifest) -> Recipe {
         recipe::recipe(manifest)

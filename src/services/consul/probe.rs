@@ -20,7 +20,7 @@ pub(super) const NODE_ID: &str = "consul-node-id";
 
 /// Unit, command line, version, and of every configuration file only the keys named here: its tokens and gossip key
 /// never leave the node this way.
-const LOOK: &str = r#"unit=$1
+pub(super) const LOOK: &str = r#"unit=$1
 echo '== unit'
 systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID -- "$unit"
 pid=$(systemctl show --property=MainPID --value -- "$unit")
@@ -136,7 +136,8 @@ fn section<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = &'t str> {
 /// Reads what the first script printed.
 pub(super) fn read_look(text: &str) -> Seen {
     let mut seen = Seen { version: section(text, "version").next().unwrap_or("").to_owned(), ..Seen::default() };
-    seen.unit = section(text, "unit").filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
+    seen.unit =
+        section(text, "unit").filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
     for line in section(text, "config") {
         let Some((key, value)) = line.split_once(['=', ':']) else { continue };
         let (key, value) = (key.trim().trim_matches('"'), value.trim().trim_matches('"'));
@@ -223,11 +224,7 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
     match settings.http.clone().map_or_else(|| seen.address(), Ok) {
         Err(why) => own.silent = Some(why.into()),
         Ok(http) => {
-            own.access = Some(Access {
-                http,
-                token: settings.token.clone(),
-                datacenter: settings.datacenter.clone(),
-            });
+            own.access = Some(Access { http, token: settings.token.clone(), datacenter: settings.datacenter.clone() });
             if running {
                 ask_agent(cx, &mut own, &mut version, &mut notes)?;
             } else {
@@ -295,7 +292,8 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
     if own.acl != Some(false) {
         match api.may_write_acl() {
             Ok(Some(false)) if access.token.is_none() => {
-                own.refused = Some("ACLs are on and the inventory names no token; it needs one with acl = \"write\".".into());
+                own.refused =
+                    Some("ACLs are on and the inventory names no token; it needs one with acl = \"write\".".into());
             }
             Ok(Some(false)) => own.refused = Some("The token lacks the right acl = \"write\".".into()),
             Ok(may_write) => own.may_write = may_write,
@@ -329,7 +327,8 @@ pub(super) fn read_self(own: &mut Own, version: &mut String, said: &Value) {
     if let Some(told) = text(config, "Version") {
         // Enterprise says so only in its build metadata.
         let meta = text(config, "VersionMetadata").filter(|_| !told.contains('+'));
-        *version = CleanText::new(&told).one_line().to_string() + &meta.map_or(String::new(), |meta| format!("+{meta}"));
+        *version =
+            CleanText::new(&told).one_line().to_string() + &meta.map_or(String::new(), |meta| format!("+{meta}"));
     }
 }
 

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::KIND;
 use super::items::{AGENT_CONFIG, KEYRINGS, NODE_IDENTITY};
 use super::ops::AgentArgs;
 use super::probe::{Own, is_keyring, is_uuid};
 use super::settings::{Settings, is_plain_path};
 use super::sink::{Bring, Member};
-use super::KIND;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, GuardId};
 use crate::model::manifest::Manifest;
@@ -46,7 +46,8 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     let title = format!("Bring the {} beside its place", layout.what);
     let swap = SwapArgs { entries: layout.targets.iter().map(|target| entry(target)).collect() };
     let unit_args = json!({"unit": unit});
-    let accept = AgentArgs { unit: unit.clone(), http: own.access.as_ref().map(|a| a.http.clone()), node_id: layout.node_id };
+    let accept =
+        AgentArgs { unit: unit.clone(), http: own.access.as_ref().map(|a| a.http.clone()), node_id: layout.node_id };
 
     let mut steps = fencing.before;
     steps.push(deliver_step(&plain, KIND, &title, json!(layout.bring), undo)?);
@@ -80,6 +81,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         guards: vec![Guard { id: guard, host: ask.host.clone(), units: vec![unit], lapse: Seconds(60) }],
         steps,
         leaves,
+        proves: false,
     })
 }
 
@@ -129,7 +131,8 @@ fn layout(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Layout> {
         }
         KEYRINGS => {
             let dir = own.data_dir.clone().map(|dir| format!("{dir}/serf"));
-            let dir = dir.or_else(|| remembered(manifest, "path").map(str::to_owned)).ok_or_else(|| unknown("data_dir"))?;
+            let dir =
+                dir.or_else(|| remembered(manifest, "path").map(str::to_owned)).ok_or_else(|| unknown("data_dir"))?;
             let names: Vec<_> = manifest.facts.get("files").and_then(Value::as_array).into_iter().flatten().collect();
             let names: Vec<_> = names.into_iter().filter_map(Value::as_str).filter(|name| is_keyring(name)).collect();
             if names.is_empty() {
@@ -142,7 +145,13 @@ fn layout(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Layout> {
                 members.map(|(name, target)| Member { name: (*name).to_owned(), path: staged_path(target) }).collect();
             let mut staging: Vec<_> = members.iter().map(|member| member.path.clone()).collect();
             staging.push(unpacked.clone());
-            Ok(Layout { bring: Bring::Members { unpacked, members }, targets, staging, what: "keyrings", node_id: None })
+            Ok(Layout {
+                bring: Bring::Members { unpacked, members },
+                targets,
+                staging,
+                what: "keyrings",
+                node_id: None,
+            })
         }
         other => Err(Failure::new(Exit::Usage, format!("Consul has no item '{other}'."))),
     }

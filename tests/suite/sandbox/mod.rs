@@ -8,19 +8,23 @@ mod shell;
 mod tripwire;
 
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+
+/// Holds the node's mounts, which go with it; it goes with the thread that made the node.
+const HOLD: &str = "mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
 
 /// One sandboxed node.
 pub struct Node {
     root: tempfile::TempDir,
+    holder: Child,
 }
 
 impl Node {
     /// A root with the host's programs, its own everything else, and one unit.
     pub fn new(unit: &str, is_running: bool) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let node = Self { root };
         for dir in [
             "usr",
             "proc",
@@ -33,17 +37,31 @@ impl Node {
             "stub/bin",
             "stub/units",
         ] {
-            std::fs::create_dir_all(node.path(dir)).unwrap();
+            std::fs::create_dir_all(root.path().join(dir)).unwrap();
         }
+        let mut holder = Command::new("unshare");
+        holder
+            .args(["--mount", "setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", HOLD, "hold"])
+            .arg(root.path())
+            .stdout(Stdio::piped());
+        let mut holder = holder.spawn().unwrap();
         for link in ["bin", "sbin", "lib", "lib64"] {
-            std::os::unix::fs::symlink(format!("usr/{link}"), node.path(link)).unwrap();
+            std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
         }
+        let mut held = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
+        assert_eq!(held, "held\n");
+        let node = Self { root, holder };
         for file in ["passwd", "group", "nsswitch.conf"] {
             std::fs::copy(Path::new("/etc").join(file), node.path("etc").join(file)).unwrap();
         }
         let stub = node.path("stub/bin/systemctl");
         std::fs::write(&stub, include_str!("systemctl")).unwrap();
         std::fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // Exists nowhere else, so that a script can never run outside by mistake.
+        let inside = node.path("stub/bin/inside");
+        std::fs::write(&inside, "#!/bin/sh\nPATH=/stub/bin:/usr/bin:/usr/sbin exec \"$@\"\n").unwrap();
+        std::fs::set_permissions(&inside, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let unit_dir = node.path("stub/units").join(unit);
         std::fs::create_dir_all(&unit_dir).unwrap();
         std::fs::write(unit_dir.join("active"), if is_running { "active\n" } else { "inactive\n" }).unwrap();
@@ -56,15 +74,22 @@ impl Node {
         self.root.path().join(inside.trim_start_matches('/'))
     }
 
-    /// What stands before `/bin/sh` so that a script runs inside: mounts of its own, gone with the process.
+    /// What stands before `/bin/sh` so that a script runs inside.
     pub fn prefix(&self) -> Vec<OsString> {
-        const ENTER: &str = "r=$1; shift; mount --rbind /usr \"$r/usr\" && mount -t proc proc \"$r/proc\" && mount --rbind /dev \"$r/dev\" && \
-                             exec chroot \"$r\" /usr/bin/env PATH=/stub/bin:/usr/bin:/usr/sbin \"$@\"";
-        ["unshare", "--mount", "/bin/sh", "-c", ENTER, "enter"]
-            .iter()
-            .map(OsString::from)
-            .chain([self.root.path().into()])
-            .collect()
+        let holder = self.holder.id().to_string();
+        [
+            "nsenter",
+            "--target",
+            &holder,
+            "--mount",
+            "--root",
+            "--wd=/",
+            "/usr/bin/env",
+            "PATH=/stub/bin:/usr/bin:/usr/sbin",
+        ]
+        .iter()
+        .map(OsString::from)
+        .collect()
     }
 
     /// Runs a script inside, as the node itself would.
@@ -95,6 +120,13 @@ impl Node {
 
     /// Everything of Lifeboat's that is left on the node.
     pub fn leftovers(&self) -> String {
-        self.run("find /var/lib/lifeboat /etc/systemd/system /srv -name '*lifeboat*' -o -path '/var/lib/lifeboat/*' -type f | sort")
+        self.run("find /var/lib/lifeboat/* /etc/systemd/system /srv 2>/dev/null | grep lifeboat | grep -vxE '/var/lib/lifeboat/(runs|locks|kept|hold)' | sort")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }

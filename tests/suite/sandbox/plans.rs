@@ -1,5 +1,7 @@
 //! Every call of a whole restore fails, is cut, is cancelled, or is the console's last: the service is sound each time.
 
+#![allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +11,7 @@ use lifeboat::engine::board::Board;
 use lifeboat::engine::executor::{Carrier, Executor, Means, Record};
 use lifeboat::engine::links::{Dialer, Links};
 use lifeboat::model::clock::Clock;
-use lifeboat::model::event::{Event, EventKind};
+use lifeboat::model::event::Event;
 use lifeboat::model::exit::{Exit, Failure, Result};
 use lifeboat::model::ids::{ConsoleId, GuardId, HostId, ItemId, ItemRef, OwnerId, RunId, ServiceName, SnapshotId};
 use lifeboat::model::inventory::{Access, Host, Inventory, Policy};
@@ -140,6 +142,7 @@ fn plan() -> Plan {
             forward.step("accept", "Ask the app", "command.run/1", accept, Effect::Read).unwrap(),
         ],
         leaves: vec![],
+        proves: true,
     }
 }
 
@@ -191,7 +194,7 @@ fn content(node: &Node) -> String {
 /// Nothing of the run is left but, where the new data is in place, what was kept.
 fn assert_clean(node: &Node, context: &str) {
     let left = node.leftovers();
-    let left: Vec<_> = left.lines().filter(|line| !line.contains("/kept/") && !line.ends_with(".kept")).collect();
+    let left: Vec<_> = left.lines().filter(|line| !line.contains("/kept/") && !line.contains(".kept")).collect();
     assert!(left.is_empty(), "{context}: left on the node: {left:?}");
 }
 
@@ -256,9 +259,6 @@ fn a_console_that_dies_at_any_call_leaves_it_to_the_guard_and_another_console_fi
                 });
                 assert!(outcome.is_ok(), "{context}: the second console ended with {outcome:?}");
                 assert!(node.is_running(UNIT), "{context}");
-                let journal = first.journal.0.lock().unwrap();
-                let all_done = journal.iter().filter(|e| matches!(e.kind, EventKind::StepReverted { .. })).count() == 0;
-                let _ = all_done;
                 assert_eq!(content(&node), if roll_back { "old" } else { "new" }, "{context}");
                 assert_clean(&node, &context);
             }
@@ -270,8 +270,6 @@ fn a_console_that_dies_at_any_call_leaves_it_to_the_guard_and_another_console_fi
 fn the_first_console_woken_later_is_refused() {
     let node = node();
     let first = console(&node, Some((9, Trip::CrashAfter)));
-    let inventory = inventory();
-    let _ = inventory;
     first.with(|executor| {
         assert!(executor.execute().is_err());
         // The other console finishes while this one sleeps.

@@ -1,0 +1,115 @@
+//! `doctor` and `scan`: what is there, and how it stands.
+
+use serde_json::{Value, json};
+
+use super::app::{App, JOBS};
+use super::args::Select;
+use super::output::table;
+use crate::engine::doctor::{Health, Level, exit_of};
+use crate::engine::scan::{Found, Wanted, in_parallel};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::item::{Item, Sensitivity, Standing};
+use crate::model::units::ByteSize;
+
+/// `doctor`: every aspect of every node, one line each.
+pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
+    let hosts = App::hosts_of(&app.select(&select.selectors)?);
+    let links = app.links();
+    let prober = app.prober(&links);
+    app.out.document(
+        "console",
+        &json!({"inventory": app.inventory.path, "libssh2": crate::transport::ssh::linked_libssh2_version()}),
+    );
+    app.out.aside(format!(
+        "inventory {}, {}",
+        app.inventory.path.display(),
+        crate::transport::ssh::linked_libssh2_version()
+    ));
+    let health = in_parallel(&hosts, JOBS, |host| prober.check_health(host));
+    for node in &health {
+        app.out.document("health", node);
+        print_health(app, node);
+    }
+    Ok(exit_of(&health))
+}
+
+fn print_health(app: &App, node: &Health) {
+    app.out.line(format!("{}", node.host));
+    for aspect in &node.aspects {
+        let glyph = match aspect.level {
+            Level::Ok => "ok  ",
+            Level::Warning => "look",
+            Level::Critical => "FAIL",
+        };
+        app.out.line(format!("  {glyph}  {:<11} {}", aspect.name, aspect.found.one_line()));
+        if let Some(hint) = &aspect.hint {
+            app.out.line(format!("        {:<11} {hint}", "next:"));
+        }
+    }
+}
+
+/// `scan`: every item with the facts behind it.
+pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
+    let targets = app.select(&select.selectors)?;
+    let services = app.services_of(&targets);
+    if services.is_empty() {
+        return Err(Failure::new(Exit::Nothing, "None of the selected hosts has a service in the inventory.")
+            .hint("Name its services there: [hosts.NAME.services.KIND]."));
+    }
+    let links = app.links();
+    let prober = app.prober(&links);
+    let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
+    let results = prober.probe_all(&wanted, JOBS);
+    let mut rows = Vec::new();
+    let mut notes = Vec::new();
+    let mut exits = Vec::new();
+    for ((wanted, result), (_, meant)) in results.into_iter().zip(&services) {
+        let name = format!("{}/{}", wanted.owner, wanted.entry.name);
+        match result {
+            Ok(found) => {
+                exits.push(Exit::Done);
+                app.out.document("service", &json!({"service": name, "kind": found.kind, "host": found.host, "facts": found.facts, "items": found.items}));
+                notes.extend(found.facts.notes.iter().map(|note| format!("{name}: {note}")));
+                rows.extend(found.items.iter().filter(|item| meant.contains(&item.id)).map(|item| row(&found, item)));
+            }
+            Err(failure) => {
+                exits.push(failure.exit);
+                app.out.document("failure", &json!({"service": name, "failure": failure}));
+                rows.push(vec![name, "-".into(), "-".into(), failure.message.clone()]);
+            }
+        }
+    }
+    for line in table(&["ITEM", "SIZE", "COPIED", "WHAT WAS FOUND"], &rows) {
+        app.out.line(line);
+    }
+    for note in notes {
+        app.out.line(format!("note: {note}"));
+    }
+    Ok(Exit::of_all(exits))
+}
+
+fn row(found: &Found, item: &Item) -> Vec<String> {
+    let size = item.size.map_or("-".to_owned(), |ByteSize(bytes)| ByteSize(bytes).to_string());
+    let secret = if item.sensitivity == Sensitivity::Secret { ", secret" } else { "" };
+    let copied = format!("{}{secret}", super::plans::copying_word(item.copying));
+    let told = match &item.standing {
+        Standing::Ready => brief(&item.facts),
+        Standing::Impossible(why) => format!("cannot be backed up: {why}"),
+        Standing::Absent(why) => format!("absent: {why}"),
+    };
+    vec![found.place(&item.id).to_string(), size, copied, told]
+}
+
+/// The short facts of an item on one line: texts and numbers, not lists.
+pub fn brief(facts: &Value) -> String {
+    let Some(map) = facts.as_object() else { return String::new() };
+    let shown = map.iter().filter_map(|(key, value)| match value {
+        Value::String(text) if !text.is_empty() && text.len() <= 80 => {
+            Some(format!("{} {text}", key.replace('_', " ")))
+        }
+        Value::Number(number) => Some(format!("{} {number}", key.replace('_', " "))),
+        Value::Bool(true) => Some(key.replace('_', " ")),
+        _ => None,
+    });
+    shown.take(5).collect::<Vec<_>>().join(", ")
+}

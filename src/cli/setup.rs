@@ -1,0 +1,86 @@
+//! `init`, `keygen`, `completions` and `man`: what is needed before anything else.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+
+use super::app::App;
+use super::args::{Cli, Global, Init};
+use super::output::Out;
+use crate::config::paths::{Paths, create_private_dir};
+use crate::config::{inventory_from_ssh_config, load_inventory, set_vault_id};
+use crate::engine::capture::vault_failure;
+use crate::model::exit::{Exit, Failure, Result};
+use crate::vault::{Vault, make_key};
+
+/// Makes a key pair.
+pub fn run_keygen(out: &Out, file: &Path) -> Result<Exit> {
+    let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let public = make_key(file, &made).map_err(|e| vault_failure(&e))?;
+    out.document("key", &serde_json::json!({"file": file, "recipient": public}));
+    out.line(format!("public key  {public}"));
+    out.line(format!("private key {}", file.display()));
+    out.line("Put the public key into [vault] recipients, and keep the private key where it outlives this machine.");
+    Ok(Exit::Done)
+}
+
+/// Makes the inventory if there is none, and the vault it names.
+pub fn run_init(global: &Global, out: &Out, init: &Init) -> Result<Exit> {
+    let paths = Paths::from_environment()?;
+    let named = paths.inventory(global.inventory.as_deref())?;
+    if !named.path.exists() {
+        let text = if init.from_ssh_config {
+            let config = paths.home.join(".ssh/config");
+            let text = std::fs::read_to_string(&config)
+                .map_err(|e| Failure::new(Exit::Usage, format!("{} cannot be read: {e}.", config.display())))?;
+            inventory_from_ssh_config(&text)
+        } else {
+            include_str!("../../inventory.example.toml").to_owned()
+        };
+        if let Some(dir) = named.path.parent() {
+            create_private_dir(dir)?;
+        }
+        std::fs::write(&named.path, text)
+            .map_err(|e| Failure::new(Exit::Failed, format!("{} cannot be written: {e}.", named.path.display())))?;
+        out.line(format!("inventory {} made; edit it, then run this again to make the vault", named.path.display()));
+        return Ok(Exit::Done);
+    }
+    let loaded = load_inventory(&named.path, &paths.home).map_err(|errors| crate::config::failure(&errors))?;
+    let app = App::open(global.clone(), out.clone(), crate::transport::Cancel::new())?;
+    let settings = &app.inventory.vault;
+    if settings.path.as_os_str().is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("{} names no vault.", named.path.display()))
+            .hint("Add [vault] with path = \"…\"."));
+    }
+    app.sealing()?;
+    let vault = match &settings.id {
+        Some(id) => Vault::open(&settings.path, Some(id)).map_err(|e| vault_failure(&e))?,
+        None => Vault::create(&settings.path, &settings.recipients, &*app.clock, &*app.entropy)
+            .map_err(|e| vault_failure(&e))?,
+    };
+    if settings.id.is_none() && global.vault.is_none() {
+        set_vault_id(&named.path, &loaded.digest, vault.id())?;
+    }
+    out.document("vault", &serde_json::json!({"path": vault.root(), "id": vault.id()}));
+    out.line(format!("vault {} ({})", vault.root().display(), vault.id()));
+    if vault.recipients().is_empty() {
+        out.line("It is not sealed: secret items are refused. Make a key: lifeboat keygen FILE");
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints a completion script.
+pub fn run_completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lifeboat", &mut script);
+    script
+}
+
+/// Prints the manual page.
+pub fn run_man() -> Result<Vec<u8>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .map_err(|e| Failure::new(Exit::Failed, format!("The manual page cannot be made: {e}.")))?;
+    Ok(page)
+}

@@ -1,0 +1,328 @@
+//! Copying an item off: one stream, hashed, sealed and stored, while the same plain bytes are verified beside it.
+//!
+//! The reader's chunks go to the vault's writer on this thread and, through a bounded queue, to one verifier thread. So
+//! a console that holds only public keys still proves what it stored, and memory does not grow with the item.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use serde_json::{Value, json};
+
+use super::board::Board;
+use crate::formats::{self, FormatError, Verdict, Verifier};
+use crate::model::clock::{Clock, Entropy};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::{ConsoleId, ItemRef, RunId, SnapshotId};
+use crate::model::item::Item;
+use crate::model::manifest::{MANIFEST_VERSION, Manifest, Proof, Rung, Source as Origin};
+use crate::model::plan::Step;
+use crate::model::text::CleanText;
+use crate::services::{self, Cx, SourceFile};
+use crate::transport::Script;
+use crate::vault::{FileMeta, Holder, Sealing, StageRequest, Staging, Vault, VaultError};
+
+const CHUNK: usize = 256 * 1024;
+const QUEUE: usize = 8;
+
+/// Everything a capture writes with.
+pub struct Capture<'e> {
+    /// Where to.
+    pub vault: &'e Vault,
+    /// To whom it is sealed.
+    pub sealing: &'e Sealing,
+    /// The run.
+    pub run: &'e RunId,
+    /// This console.
+    pub console: &'e ConsoleId,
+    /// Time.
+    pub clock: &'e dyn Clock,
+    /// Randomness.
+    pub entropy: &'e dyn Entropy,
+    /// The item's place.
+    pub place: ItemRef,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+    /// The service's version, for the manifest.
+    pub version: Option<CleanText>,
+}
+
+/// The failure an operator reads for the vault's error.
+pub fn vault_failure(error: &VaultError) -> Failure {
+    error.hints().into_iter().fold(Failure::new(error.exit(), error.to_string()), Failure::hint)
+}
+
+impl Capture<'_> {
+    /// Copies, verifies and publishes; `counts` is asked last whether the copy counts at all.
+    ///
+    /// # Errors
+    /// Nothing of the snapshot remains in the vault.
+    pub fn run(&self, cx: &Cx, step: &Step, board: &Board, counts: &dyn Fn() -> Result<()>) -> Result<Value> {
+        let kind = step.args["kind"].as_str().unwrap_or_default().to_owned();
+        let item: Item = services::common::args_of(&step.args["item"])?;
+        let driver = services::driver(&kind)?;
+        let verifier = formats::verifier(&item.format).ok_or_else(|| {
+            Failure::new(Exit::Failed, format!("This version of Lifeboat cannot verify the format '{}'.", item.format))
+        })?;
+        let clock_skew = clock_skew(cx);
+        let holder = Holder::this(self.console.clone());
+        let request = StageRequest {
+            run: self.run,
+            item: &self.place,
+            sensitivity: item.sensitivity,
+            sealing: self.sealing,
+            holder: &holder,
+        };
+        let staging = self.vault.stage(&request, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
+        let mut source = driver.source(cx, &step.args["source"])?;
+        let verdict =
+            copy(cx, &mut *source, &staging, verifier, board).map_err(|failure| name_the_item(failure, &self.place))?;
+        counts()?;
+        let conclusion = driver.conclude(&item, &verdict.facts);
+        if let Some(why) = conclusion.refused {
+            return Err(Failure::new(Exit::Integrity, format!("The copy of {} was not kept: {why}.", self.place)));
+        }
+        let endpoint = cx.node.endpoint();
+        let mut facts = item.facts.clone();
+        if !facts.is_object() {
+            facts = json!({});
+        }
+        for (key, value) in source.learned() {
+            facts[key] = value;
+        }
+        facts["verified"] = json!(verdict.facts);
+        let mut marks = source.marks();
+        marks.extend(conclusion.marks);
+        marks.extend(verdict.warnings.iter().map(|warning| CleanText::new(warning)));
+        let now = self.clock.now();
+        let mut manifest = Manifest {
+            version: MANIFEST_VERSION,
+            id: SnapshotId::new("described-below").map_err(|e| Failure::new(Exit::Failed, e.to_string()))?,
+            item: self.place.clone(),
+            kind,
+            format: item.format.clone(),
+            created: now,
+            run: self.run.clone(),
+            console: self.console.clone(),
+            made_by: env!("CARGO_PKG_VERSION").to_owned(),
+            reason: self.reason.clone().or_else(|| step.args["reason"].as_str().map(str::to_owned)),
+            source: Origin {
+                host: cx.host.clone(),
+                address: endpoint.address.clone(),
+                host_key: endpoint.host_key.clone(),
+                clock_skew,
+                version: self.version.clone(),
+            },
+            sensitivity: item.sensitivity,
+            copying: item.copying,
+            identities: conclusion.identities,
+            facts,
+            marks,
+            recipients: Vec::new(),
+            files: Vec::new(),
+        };
+        staging.describe(&mut manifest);
+        let proof = |rung, detail| Proof {
+            version: 1,
+            rung,
+            at: now,
+            console: self.console.clone(),
+            run: Some(self.run.clone()),
+            passed: true,
+            detail,
+        };
+        let proofs = [
+            proof(
+                Rung::Copied,
+                json!({"trailer": "the node's own trailer and byte count agree with what arrived", "bytes": verdict.plain_bytes}),
+            ),
+            proof(
+                Rung::Verified,
+                json!({"format": item.format, "entries": verdict.entries, "warnings": verdict.warnings}),
+            ),
+        ];
+        let card = super::card::render(&manifest, &driver.recipe(&manifest));
+        let published =
+            staging.publish(&manifest, &proofs, &card, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
+        Ok(json!({
+            "snapshot": published.id, "item": self.place, "path": published.path, "sums_sha256": published.sums_sha256,
+            "bytes": manifest.files.iter().map(|file| file.plain_size).sum::<u64>(), "identities": manifest.identities, "marks": manifest.marks,
+        }))
+    }
+}
+
+fn name_the_item(failure: Failure, place: &ItemRef) -> Failure {
+    let message = format!("{place} was not copied: {}", failure.message);
+    Failure { message, ..failure }
+}
+
+/// The node's clock minus the console's, in seconds; 0 when it does not tell.
+fn clock_skew(cx: &Cx) -> i64 {
+    let before = cx.clock.now().as_second();
+    let told = cx.node.run(&Script::new("date +%s"), &[], 64, cx.cancel);
+    let theirs = told.ok().and_then(|output| output.text().as_str().trim().parse::<i64>().ok());
+    theirs.map_or(0, |theirs| theirs - i64::midpoint(before, cx.clock.now().as_second()))
+}
+
+/// What travels to the verifier.
+enum Piece {
+    Start(String),
+    Bytes(Vec<u8>),
+    End,
+}
+
+fn copy(
+    cx: &Cx,
+    source: &mut dyn services::Source,
+    staging: &Staging,
+    verifier: Box<dyn Verifier>,
+    board: &Board,
+) -> Result<Verdict> {
+    std::thread::scope(|scope| {
+        let (tee, pieces) = sync_channel(QUEUE);
+        let judge = scope.spawn(move || verify(verifier, &pieces));
+        let sent = store_all(cx, source, staging, &tee, board);
+        drop(tee);
+        let verdict =
+            judge.join().unwrap_or_else(|_| Err(FormatError::io("", io::Error::other("the verifier stopped"))));
+        match (sent, verdict) {
+            (Ok(()), Ok(verdict)) => Ok(verdict),
+            // When the stream itself broke, what the verifier thinks of the stump is no news.
+            (Err(Stopped::By(failure)), _) => Err(failure),
+            (Ok(()) | Err(Stopped::VerifierLeft), Err(error)) => {
+                Err(Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}")))
+            }
+            (Err(Stopped::VerifierLeft), Ok(_)) => {
+                Err(Failure::new(Exit::Failed, "the verifier ended before the stream did."))
+            }
+        }
+    })
+}
+
+enum Stopped {
+    By(Failure),
+    VerifierLeft,
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::By(failure)
+    }
+}
+
+fn store_all(
+    cx: &Cx,
+    source: &mut dyn services::Source,
+    staging: &Staging,
+    tee: &SyncSender<Piece>,
+    board: &Board,
+) -> Result<(), Stopped> {
+    while let Some(file) = source.next()? {
+        store_one(cx, file, staging, tee, board)?;
+        board.file_done();
+    }
+    Ok(())
+}
+
+fn store_one(
+    cx: &Cx,
+    mut file: SourceFile,
+    staging: &Staging,
+    tee: &SyncSender<Piece>,
+    board: &Board,
+) -> Result<(), Stopped> {
+    let meta =
+        FileMeta { origin: file.origin.clone(), mode: file.mode, owner: file.owner.clone(), group: file.group.clone() };
+    let mut writer = staging.file(&file.name, meta).map_err(|e| vault_failure(&e))?;
+    let send = |piece| tee.send(piece).map_err(|_| Stopped::VerifierLeft);
+    send(Piece::Start(file.name.clone()))?;
+    loop {
+        cx.cancel.check().map_err(|error| services::common::as_failure(&error))?;
+        let mut chunk = vec![0; CHUNK];
+        let count = fill(&mut *file.body, &mut chunk).map_err(|error| read_failure(cx, &file.name, &error))?;
+        if count == 0 {
+            break;
+        }
+        chunk.truncate(count);
+        writer.put(&chunk).map_err(|e| vault_failure(&e))?;
+        board.moved(count as u64);
+        send(Piece::Bytes(chunk))?;
+    }
+    writer.finish().map_err(|e| vault_failure(&e))?;
+    send(Piece::End)
+}
+
+/// Reads until the buffer is full or the stream ends, so that small packets do not become small chunks.
+fn fill(body: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match body.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn read_failure(cx: &Cx, name: &str, error: &io::Error) -> Failure {
+    if let Some(inner) = error.get_ref().and_then(|e| e.downcast_ref::<crate::transport::TransportError>()) {
+        return services::common::as_failure(inner);
+    }
+    let why = CleanText::new(&error.to_string());
+    Failure::new(
+        Exit::Failed,
+        format!(
+            "{} on {} could not be read to its end: {}.",
+            CleanText::new(name),
+            cx.host,
+            why.as_str().trim_end_matches('.')
+        ),
+    )
+}
+
+fn verify(mut verifier: Box<dyn Verifier>, pieces: &Receiver<Piece>) -> Result<Verdict, FormatError> {
+    while let Ok(piece) = pieces.recv() {
+        if let Piece::Start(name) = piece {
+            let mut file = PieceReader { pieces, chunk: Vec::new(), at: 0, over: false };
+            verifier.file(&name, &mut file)?;
+            io::copy(&mut file, &mut io::sink()).map_err(|error| FormatError::io(&name, error))?;
+        }
+    }
+    verifier.finish()
+}
+
+/// One file out of the queue, as a stream.
+struct PieceReader<'q> {
+    pieces: &'q Receiver<Piece>,
+    chunk: Vec<u8>,
+    at: usize,
+    over: bool,
+}
+
+impl Read for PieceReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.chunk.len() && !self.over {
+            match self.pieces.recv() {
+                Ok(Piece::Bytes(chunk)) => (self.chunk, self.at) = (chunk, 0),
+                Ok(Piece::End) => self.over = true,
+                Ok(Piece::Start(_)) | Err(_) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was cut"));
+                }
+            }
+        }
+        let rest = self.chunk.get(self.at..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// What is known of a run's snapshots, for its receipt.
+pub fn captured(outs: &BTreeMap<crate::model::ids::StepId, Value>) -> Vec<Value> {
+    outs.values().filter(|out| out.get("sums_sha256").is_some()).cloned().collect()
+}

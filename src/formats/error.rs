@@ -1,0 +1,65 @@
+//! Why an artefact is not what its format promises.
+
+use super::consul_snap::SnapError;
+use super::staking::StakingError;
+use super::tar::TarError;
+use super::text::EntryName;
+
+/// Why an artefact is not sound; one variant for each reader, and what is wrong with a set of files as such.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A staking identity is not sound.
+    #[error("{0}")]
+    Staking(#[from] StakingError),
+    /// A tar archive is not sound.
+    #[error("{0}")]
+    Tar(#[from] TarError),
+    /// A Consul snapshot is not sound.
+    #[error("{0}")]
+    ConsulSnap(#[from] SnapError),
+    /// No format has this name.
+    #[error("No format is called \"{name}\".")]
+    Unknown {
+        /// The name.
+        name: EntryName,
+    },
+    /// The set holds a file that does not belong, or one twice.
+    #[error("The file \"{path}\" does not belong in this set, or stands in it twice.")]
+    Unexpected {
+        /// Its name.
+        path: EntryName,
+    },
+    /// The set lacks a file.
+    #[error("The file \"{path}\" is missing from the set.")]
+    Missing {
+        /// Its name.
+        path: &'static str,
+    },
+    /// A file is larger than this format's files are.
+    #[error("The file \"{path}\" has more than {limit} bytes, which is more than this format's files have.")]
+    TooLarge {
+        /// Its name.
+        path: EntryName,
+        /// The limit.
+        limit: u64,
+    },
+    /// The stream failed: not the format's fault.
+    #[error("Reading the file \"{path}\" failed: {source}.")]
+    Io {
+        /// Its name.
+        path: EntryName,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl FormatError {
+    pub(crate) fn io(path: &str, source: std::io::Error) -> Self {
+        Self::Io { path: EntryName::from(path.as_bytes()), source }
+    }
+
+    pub(super) fn unexpected(path: &str) -> Self {
+        Self::Unexpected { path: EntryName::from(path.as_bytes()) }
+    }
+}

@@ -1,0 +1,328 @@
+//! The steps of a backup and of a restore. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::compare::{At, CompareArgs, ResumeArgs};
+use super::probe::{Own, own_of};
+use super::ready::{ReadyArgs, Target};
+use super::settings::{self, Compress, STOP, Settings, split};
+use super::sink::{Place, SinkArgs, compression_of};
+use super::source::{Entry, SourceArgs};
+use super::{COMPRESS_CHOICE, KIND, OWNERS_CHOICE};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::{GateId, GuardId, UnitName};
+use crate::model::manifest::Manifest;
+use crate::model::plan::{Effect, Gate, Guard, OnLapse, Step};
+use crate::model::units::Seconds;
+use crate::services::common::{
+    DeclaredArgs, StepMaker, SwapArgs, SwapEntry, args_of, capture_step, deliver_step, kept_path, staged_path,
+};
+use crate::services::{Ask, Draft};
+use crate::transport::quote::quote;
+
+/// How long a console may be silent before a node brings its service back.
+const LAPSE: Seconds = Seconds(120);
+const GUARD: &str = "files";
+
+/// What holds the files still, as this plan does it.
+enum Still {
+    /// Nothing: they are read, or swapped, in use.
+    No,
+    /// A unit that runs now is stopped.
+    Unit(UnitName),
+    /// Declared commands.
+    Commands { quiesce: String, resume: String },
+}
+
+impl Still {
+    fn make(&self, guarded: &StepMaker) -> Result<Option<Step>> {
+        match self {
+            Self::No => Ok(None),
+            Self::Unit(unit) => {
+                let title = format!("Stop {unit}");
+                guarded.step("stop", &title, "service.stop/1", json!({"unit": unit}), Effect::Quiesce).map(Some)
+            }
+            Self::Commands { quiesce, resume } => {
+                let args = DeclaredArgs { run: quiesce.clone(), undo: Some(resume.clone()) };
+                let title = "Make the files hold still";
+                guarded.step("quiesce", title, "command.run/1", value(&args)?, Effect::Quiesce).map(Some)
+            }
+        }
+    }
+    /// `undoable`: whether going back later means holding the files still once more.
+    fn undo(&self, forward: &StepMaker, undoable: bool) -> Result<Option<Step>> {
+        match self {
+            Self::No => Ok(None),
+            Self::Unit(unit) => {
+                let title = format!("Start {unit}");
+                forward.step("start", &title, "service.start/1", json!({"unit": unit}), Effect::Write).map(Some)
+            }
+            Self::Commands { quiesce, resume } => {
+                let args = ResumeArgs { run: resume.clone(), undo: undoable.then(|| quiesce.clone()) };
+                forward
+                    .step("resume", "Let the files go again", "files.resume/1", value(&args)?, Effect::Write)
+                    .map(Some)
+            }
+        }
+    }
+    fn guard(&self, ask: &Ask, id: &GuardId) -> Option<Guard> {
+        let units = match self {
+            Self::No => return None,
+            Self::Unit(unit) => vec![unit.clone()],
+            Self::Commands { .. } => Vec::new(),
+        };
+        Some(Guard { id: id.clone(), host: ask.host.clone(), units, lapse: LAPSE })
+    }
+}
+
+fn value<T: serde::Serialize>(of: &T) -> Result<Value> {
+    serde_json::to_value(of).map_err(|error| Failure::new(Exit::Usage, format!("A step cannot be written: {error}.")))
+}
+
+fn guard_id() -> Result<GuardId> {
+    GuardId::new(GUARD).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+/// Whether the declared unit runs now; the basis of stopping and starting it.
+fn running(ask: &Ask, settings: &Settings) -> Option<UnitName> {
+    let unit = settings.unit.as_ref()?;
+    ask.facts.units.iter().find(|facts| facts.unit == *unit && facts.is_running()).map(|facts| facts.unit.clone())
+}
+
+fn basis(ask: &Ask, own: &Own, unit: Option<&UnitName>) -> BTreeMap<String, Value> {
+    let mut basis = BTreeMap::new();
+    for (path, seen) in &own.paths {
+        basis.insert(format!("path {path}"), json!({"kind": seen.kind, "mounted": seen.mounted}));
+    }
+    if let Some(unit) = unit {
+        let runs = ask.facts.units.iter().any(|facts| facts.unit == *unit && facts.is_running());
+        basis.insert(format!("unit {unit}"), json!({"running": runs}));
+    }
+    basis
+}
+
+/// The compression in force, `auto` resolved by what the node has.
+fn compress_of(ask: &Ask, settings: &Settings, own: &Own) -> Result<Compress> {
+    let chosen = Compress::of(ask.choice(COMPRESS_CHOICE)).unwrap_or(settings.compress);
+    match chosen {
+        Compress::Auto if own.tools.zstd => Ok(Compress::Zstd),
+        Compress::Auto => Ok(Compress::None),
+        Compress::Zstd if !own.tools.zstd => Err(no_tool(ask, "zstd")),
+        Compress::Gzip if !own.tools.gzip => Err(no_tool(ask, "gzip")),
+        other => Ok(other),
+    }
+}
+
+fn no_tool(ask: &Ask, tool: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("{} has no {tool}.", ask.host)).hint("Choose otherwise: --set compress=none.")
+}
+
+/// The steps of a backup.
+pub fn backup(ask: &Ask) -> Result<Draft> {
+    let settings = settings::read(ask.settings)?;
+    let own = own_of(ask.facts);
+    let entries: Vec<Entry> = entries_of(&ask.item.facts)?;
+    if entries.is_empty() {
+        return Err(Failure::new(Exit::Failed, format!("None of the declared paths is there on {}.", ask.host)));
+    }
+    let still = match (settings.quiesce.as_deref(), &settings.resume) {
+        (Some(STOP), _) => running(ask, &settings).map_or(Still::No, Still::Unit),
+        (Some(quiesce), Some(resume)) => Still::Commands { quiesce: quiesce.to_owned(), resume: resume.clone() },
+        _ => Still::No,
+    };
+    let compress = compress_of(ask, &settings, &own)?;
+    let missing = own.paths.iter().filter(|(_, seen)| !seen.exists()).map(|(path, _)| path.clone()).collect();
+    let mounts = own.paths.values().flat_map(|seen| seen.mounts.iter().cloned()).collect();
+    let args = value(&SourceArgs { entries, missing, mounts, exclude: settings.exclude.clone(), compress })?;
+    let plain = StepMaker::on(ask.host);
+    let id = guard_id()?;
+    let guard = still.guard(ask, &id);
+    let (held, forward) = match guard {
+        Some(_) => (plain.guarded(&id, OnLapse::Revert), plain.guarded(&id, OnLapse::Start)),
+        None => (plain.clone(), plain),
+    };
+    let mut steps: Vec<Step> = still.make(&held)?.into_iter().collect();
+    steps.push(capture_step(&held, KIND, ask.item, args)?);
+    steps.extend(still.undo(&forward, false)?);
+    let unit = settings.unit.as_ref().filter(|_| settings.quiesce.as_deref() == Some(STOP));
+    Ok(Draft { basis: basis(ask, &own, unit), guards: guard.into_iter().collect(), steps, ..Draft::default() })
+}
+
+/// The paths an item or a snapshot holds.
+pub fn entries_of(facts: &Value) -> Result<Vec<Entry>> {
+    facts.get("entries").map_or_else(|| Ok(Vec::new()), args_of)
+}
+
+fn names(manifest: &Manifest, key: &str) -> BTreeSet<String> {
+    let all = manifest.facts.get(key).and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The steps of a restore.
+pub fn restore(ask: &Ask) -> Result<Draft> {
+    let Some(manifest) = ask.manifest else {
+        return Err(Failure::new(Exit::Usage, "A restore needs a snapshot."));
+    };
+    let settings = settings::read(ask.settings)?;
+    let own = own_of(ask.facts);
+    let entries = saved(manifest)?;
+    let numeric = ask.choice(OWNERS_CHOICE) == "numbers";
+    let exists = |path: &str| own.paths.get(path).is_none_or(super::probe::PathFacts::exists);
+    if let Some(at) = entries.iter().find(|entry| own.paths.get(&entry.path).is_some_and(|seen| seen.mounted)) {
+        let message = format!("{} is a mount point on {}, which cannot be replaced by rename.", at.path, ask.host);
+        let hint =
+            format!("Unmount it first (umount {}), or unpack the archive there by hand: see RESTORE.md.", at.path);
+        return Err(Failure::new(Exit::Failed, message).hint(hint));
+    }
+    let still = match (running(ask, &settings), settings.quiesce.as_deref(), &settings.resume) {
+        (Some(unit), ..) => Still::Unit(unit),
+        (None, Some(quiesce), Some(resume)) if settings.unit.is_none() => {
+            Still::Commands { quiesce: quiesce.to_owned(), resume: resume.clone() }
+        }
+        _ => Still::No,
+    };
+    let plain = StepMaker::on(ask.host);
+    let id = guard_id()?;
+    let guard = still.guard(ask, &id);
+    let made = |lapse| if guard.is_some() { plain.guarded(&id, lapse) } else { plain.clone() };
+    let (held, forward) = (made(OnLapse::Revert), made(OnLapse::Start));
+
+    let mut steps = before_the_stop(&plain, manifest, &entries, &own, &settings, numeric)?;
+    steps.extend(still.make(&held)?);
+    let swap = SwapArgs { entries: entries.iter().map(|entry| swap_of(&entry.path)).collect() };
+    let mut step =
+        held.step("swap", "Put the restored files in place", "files.swap/1", value(&swap)?, Effect::Destroy)?;
+    step.timeout = Seconds(180);
+    steps.push(step);
+    steps.push(compare_step(&held, "check", "Check the files in place", &entries, false, numeric, str::to_owned)?);
+    steps.extend(still.undo(&forward, true)?);
+    if let Some(accept) = &settings.accept {
+        let args = value(&DeclaredArgs { run: accept.clone(), undo: None })?;
+        steps.push(forward.step(
+            "accept",
+            "Ask the declared command whether it is good",
+            "command.run/1",
+            args,
+            Effect::Read,
+        )?);
+    }
+
+    let there: Vec<_> = entries.iter().map(|entry| entry.path.as_str()).filter(|path| exists(path)).collect();
+    let mut leaves: Vec<_> =
+        there.iter().map(|path| format!("The old {path} stays at {}.", kept_path(path)).into()).collect();
+    if let (Some(unit), Still::No) = (&settings.unit, &still) {
+        leaves.push(format!("{unit} does not run now and is not started.").into());
+    }
+    Ok(Draft {
+        basis: basis(ask, &own, settings.unit.as_ref()),
+        gates: overwrite(ask, &there)?,
+        guards: guard.into_iter().collect(),
+        steps,
+        leaves,
+        proves: true,
+    })
+}
+
+/// The snapshot's entries, their paths checked again: a manifest may come from another hand.
+fn saved(manifest: &Manifest) -> Result<Vec<Entry>> {
+    let entries = entries_of(&manifest.facts)?;
+    for entry in &entries {
+        let stored =
+            manifest.files.iter().any(|file| compression_of(&file.name).is_some_and(|(n, _)| n == entry.archive));
+        let safe = !entry.archive.is_empty() && entry.archive.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if let Some((message, _)) = settings::refuse(&entry.path) {
+            return Err(Failure::new(Exit::Integrity, message));
+        }
+        if !stored || !safe {
+            return Err(Failure::new(Exit::Integrity, format!("The snapshot has no archive of {}.", entry.path)));
+        }
+    }
+    if entries.is_empty() || entries.len() != manifest.files.len() {
+        return Err(Failure::new(Exit::Integrity, "The snapshot's archives are not those its manifest tells of.")
+            .hint("It may have been imported; unpack it by hand: see RESTORE.md."));
+    }
+    Ok(entries)
+}
+
+/// Everything that needs no downtime: looking, unpacking beside the targets, comparing every byte.
+fn before_the_stop(
+    plain: &StepMaker,
+    manifest: &Manifest,
+    entries: &[Entry],
+    own: &Own,
+    settings: &Settings,
+    numeric: bool,
+) -> Result<Vec<Step>> {
+    let mut owners = names(manifest, "owners");
+    let mut groups = names(manifest, "owner_groups");
+    if numeric {
+        owners.clear();
+        groups.clear();
+    }
+    owners.extend(settings.users.iter().cloned());
+    let bytes = |entry: &Entry| manifest.facts.get("unpacked")?.get(&entry.archive)?.as_u64();
+    let target = |entry: &Entry| Target { path: entry.path.clone(), bytes: bytes(entry) };
+    let ready = ReadyArgs {
+        targets: entries.iter().map(target).collect(),
+        owners: owners.into_iter().collect(),
+        groups: groups.into_iter().collect(),
+        numeric,
+    };
+    let ready =
+        plain.step("ready", "Check room, mount points and accounts", "files.ready/1", value(&ready)?, Effect::Read)?;
+    let place = |entry: &Entry| Place {
+        archive: entry.archive.clone(),
+        root: split(&entry.path).1.to_owned(),
+        arriving: arriving_path(&entry.path),
+        staged: staged_path(&entry.path),
+    };
+    let places: Vec<_> = entries.iter().map(place).collect();
+    let remove: Vec<_> =
+        places.iter().flat_map(|p| [&p.arriving, &p.staged]).map(|path| quote(path.as_bytes())).collect();
+    let undo = format!("rm -rf -- {}\n", remove.join(" "));
+    let sink = value(&SinkArgs { places, numeric, zstd: own.tools.zstd, gzip: own.tools.gzip })?;
+    let deliver = deliver_step(plain, KIND, "Unpack the archives beside their targets", sink, Some(undo))?;
+    let title = "Compare every byte that was unpacked";
+    Ok(vec![ready, deliver, compare_step(plain, "compare", title, entries, true, numeric, staged_path)?])
+}
+
+fn compare_step(
+    maker: &StepMaker,
+    id: &str,
+    title: &str,
+    entries: &[Entry],
+    bytes: bool,
+    numeric: bool,
+    at: impl Fn(&str) -> String,
+) -> Result<Step> {
+    let places = entries.iter().map(|e| At { archive: e.archive.clone(), path: at(&e.path) }).collect();
+    let args = value(&CompareArgs { places, bytes, numeric })?;
+    let mut step = maker.step(id, title, "files.compare/1", args, Effect::Read)?;
+    step.timeout = if bytes { Seconds(86_400) } else { Seconds(3600) };
+    Ok(step)
+}
+
+fn overwrite(ask: &Ask, there: &[&str]) -> Result<Vec<Gate>> {
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    let id = GateId::new("overwrite").map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let question = format!(
+        "{} on {} is replaced by the snapshot. What is there now is kept beside it.",
+        there.join(", "),
+        ask.host
+    );
+    Ok(vec![Gate { id, question: question.into(), word: ask.host.to_string() }])
+}
+
+fn swap_of(path: &str) -> SwapEntry {
+    SwapEntry { target: path.to_owned(), staged: staged_path(path), kept: kept_path(path) }
+}
+
+/// The directory an archive is unpacked in, beside its target.
+pub fn arriving_path(path: &str) -> String {
+    let staged = staged_path(path);
+    format!("{}.in", staged.strip_suffix(".new").unwrap_or(&staged))
+}

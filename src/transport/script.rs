@@ -1,0 +1,205 @@
+//! How a script is run on a node: the wrapper around it, and the trailer that tells its end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use secrecy::SecretString;
+
+use super::{End, Finished, Rights, Script, TransportError, quote};
+use crate::model::text::CleanText;
+
+/// Runs the script `$3` with the arguments after it and reports its end.
+///
+/// * `$1` (the nonce) and a `+` on both streams say that it began: what a login shell's start files print before
+///   that never reaches a reader.
+/// * In mode `watch` a reader of standard input sends TERM to the script's whole process group as soon as the
+///   console is gone. In mode `input` the script reads standard input itself and sees its end.
+/// * The last line on standard error is the nonce and the script's status: without it nothing is known of the end.
+const WRAPPER: &str = r#"n=$1 m=$2 s=$3
+shift 3
+LC_ALL=C
+export LC_ALL
+printf '%s+\n' "$n"
+printf '%s+\n' "$n" >&2
+if [ "$m" = input ]; then
+  /bin/sh -c "$s" lifeboat "$@"
+  r=$?
+else
+  exec 3<&0 </dev/null
+  g=
+  command -v setsid >/dev/null 2>&1 && g=setsid
+  $g /bin/sh -c "$s" lifeboat "$@" 3<&- &
+  p=$!
+  { while read -r l <&3; do :; done; kill -TERM -- "-$p" || kill -TERM "$p"; } >/dev/null 2>&1 &
+  w=$!
+  wait "$p"
+  r=$?
+  { kill "$w"; wait "$w"; } >/dev/null 2>&1
+fi
+printf '\n%s %d\n' "$n" "$r" >&2
+exit "$r"
+"#;
+
+/// How root is reached on a node.
+#[derive(Debug, Clone)]
+pub enum RootWay {
+    /// The login is root already.
+    Already,
+    /// `sudo -n`.
+    Sudo,
+    /// `sudo -S`: the password is sent only when asked for.
+    SudoPassword(SecretString),
+    /// `doas -n`.
+    Doas,
+}
+
+/// What is run, and what its streams are searched for.
+#[derive(Debug, Clone)]
+pub struct Wrapped {
+    /// The words of the command, from `sudo` or `/bin/sh` on.
+    pub argv: Vec<Vec<u8>>,
+    /// Unpredictable text that marks the begin and the end.
+    pub nonce: String,
+    /// The password to send when `sudo` asks.
+    pub password: Option<SecretString>,
+}
+
+/// Puts the wrapper around `script`. `root` is how root is reached, when it is wanted.
+pub fn wrap(script: &Script, root: Option<&RootWay>) -> Wrapped {
+    let nonce = nonce();
+    let mut argv: Vec<Vec<u8>> = Vec::new();
+    let mut password = None;
+    let mut push = |words: &[&str]| argv.extend(words.iter().map(|w| w.as_bytes().to_vec()));
+    match root {
+        None | Some(RootWay::Already) => {}
+        Some(RootWay::Sudo) => push(&["sudo", "-n", "--"]),
+        Some(RootWay::SudoPassword(secret)) => {
+            password = Some(secret.clone());
+            push(&["sudo", "-S", "-p", &format!("{nonce}?"), "--"]);
+        }
+        Some(RootWay::Doas) => push(&["doas", "-n", "--"]),
+    }
+    let mode = if script.input { "input" } else { "watch" };
+    push(&["/bin/sh", "-c", WRAPPER, "lifeboat", &nonce, mode, &script.text]);
+    argv.extend(script.args.iter().cloned());
+    Wrapped { argv, nonce, password }
+}
+
+impl Wrapped {
+    /// The command line for an SSH server, whatever the login shell is.
+    pub fn command_line(&self) -> String {
+        let mut line = b"LC_ALL=C; export LC_ALL; exec ".to_vec();
+        line.extend(quote::line(self.argv.iter().map(Vec::as_slice)));
+        quote::portable(&line)
+    }
+}
+
+fn nonce() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut bytes = [0u8; 16];
+    // Without the system's randomness no session would stand either; a count keeps scripts apart even then.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_ne_bytes());
+    }
+    bytes.iter().fold(String::from("lb"), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Splits the kept end of standard error into what the script said and how it ended.
+pub fn judge(stderr: &[u8], nonce: &str, signal: Option<&str>, clean: bool, stdout_bytes: u64) -> Finished {
+    let mark = format!("\n{nonce} ");
+    let found = stderr.windows(mark.len()).rposition(|w| w == mark.as_bytes());
+    let trailer = found.and_then(|at| {
+        let rest = &stderr[at + mark.len()..];
+        let end = rest.iter().position(|&b| b == b'\n')?;
+        let status = std::str::from_utf8(&rest[..end]).ok()?.parse::<i32>().ok()?;
+        Some((at, status, &rest[end + 1..]))
+    });
+    let (text, end) = match trailer {
+        Some((at, status, after)) if clean && signal.is_none() => {
+            ([&stderr[..at], after].concat(), killed(status).unwrap_or(End::Exited(status)))
+        }
+        Some((at, _, after)) => ([&stderr[..at], after].concat(), End::Unknown),
+        None => (stderr.to_vec(), signal.map_or(End::Unknown, |name| End::Killed(CleanText::new(name).one_line()))),
+    };
+    Finished { end, stderr: last_part(&text), stdout_bytes }
+}
+
+/// Clean text holds 16 KiB; of a long error stream its end is worth most.
+fn last_part(text: &[u8]) -> CleanText {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    CleanText::from_bytes(&text[text.len().saturating_sub(12 * 1024)..])
+}
+
+/// A shell reports a killed script as 128 and the signal's number.
+fn killed(status: i32) -> Option<End> {
+    const NAMES: [&str; 15] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM",
+    ];
+    let number = usize::try_from(status.checked_sub(128)?).ok()?;
+    let name = match number {
+        1..=15 => NAMES[number - 1].to_owned(),
+        16..=64 => format!("signal {number}"),
+        _ => return None,
+    };
+    Some(End::Killed(CleanText::new(&name)))
+}
+
+/// Why a script never began, from what came instead.
+pub fn never_began(host: &str, rights: Rights, said: &[u8]) -> TransportError {
+    let host = host.to_owned();
+    let text = CleanText::from_bytes(said);
+    let lower = text.as_str().to_lowercase();
+    let last = text.last_line().trim_end_matches('.').to_owned();
+    if rights == Rights::Login {
+        let why = if last.is_empty() { "the login shell ended without a word".to_owned() } else { last };
+        return TransportError::Refused { host, what: "a command".into(), why };
+    }
+    let has = |needle: &str| lower.contains(needle);
+    let why = if has("must have a tty") || has("no tty present") || has("requiretty") {
+        "sudo there demands a terminal (requiretty); allow this user without one in sudoers".to_owned()
+    } else if has("a password is required") || has("authorization required") || has("authentication required") {
+        "a password is required and none is configured (become_password)".to_owned()
+    } else if has("not in the sudoers") || has("not allowed to") || has("may not run") || has("operation not permitted")
+    {
+        format!("this user is not allowed to become root ({last})")
+    } else if has("not found") || has("no such file") {
+        "the program to become root is not installed".to_owned()
+    } else if last.is_empty() {
+        "it ended without a word".to_owned()
+    } else {
+        last
+    };
+    TransportError::Root { host, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trailer_after_a_clean_end_tells_a_status() {
+        let end = |err: &str, signal, clean| judge(err.as_bytes(), "lbX", signal, clean, 0);
+        assert_eq!(end("oops\n\nlbX 7\n", None, true).end, End::Exited(7));
+        assert_eq!(end("oops\n\nlbX 7\n", None, true).stderr.as_str(), "oops");
+        assert_eq!(end("\nlbX 0\n", None, false).end, End::Unknown);
+        assert_eq!(end("\nlbX 0\n", Some("KILL"), true).end, End::Unknown);
+        assert_eq!(end("\nlbX 0", None, true).end, End::Unknown);
+        assert_eq!(end("lbX 0\n", None, true).end, End::Unknown);
+        assert_eq!(end("", Some("KILL"), true).end, End::Killed("KILL".into()));
+        assert_eq!(end("\nlbX 137\n", None, true).end, End::Killed("KILL".into()));
+        assert_eq!(end("\nlbX 255\n", None, true).end, End::Exited(255));
+        assert_eq!(end("\nlbX 0\nlate\n", None, true).stderr.as_str(), "late");
+    }
+
+    #[test]
+    fn sudo_refusals_become_sentences() {
+        let why = |said: &str| never_began("n", Rights::Root, said.as_bytes()).to_string();
+        assert!(
+            why("We trust you have received the usual lecture\nsudo: a password is required\n")
+                .contains("become_password")
+        );
+        assert!(why("sudo: sorry, you must have a tty to run sudo").contains("requiretty"));
+        assert!(why("bob is not in the sudoers file.").contains("not allowed"));
+        assert!(why("sh: 1: exec: sudo: not found").contains("not installed"));
+    }
+}

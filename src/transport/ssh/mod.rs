@@ -1,0 +1,370 @@
+//! SSH: one owner thread per session, a verified host key, native jump hosts.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ssh2::{MethodType, Session};
+
+use super::budget::Budget;
+use super::known_hosts::{HostKey, KnownHosts};
+use super::lane::{Lane, Limits};
+use super::script::RootWay;
+use super::stream::{Keep, LaneStream, ScriptRun, limits};
+use super::{Cancel, Dial, Duplex, Endpoint, Rights, Running, Script, Transport, TransportError};
+use crate::model::inventory::Become;
+use crate::model::secret::Secrets;
+use crate::model::text::CleanText;
+
+mod auth;
+mod errors;
+mod job;
+mod owner;
+mod spec;
+mod version;
+mod wire;
+
+pub use spec::{Sourced, SshSpec};
+pub use version::linked_libssh2_version;
+
+use job::{Job, Task};
+use owner::Link;
+
+/// The longest command line an SSH packet of the library carries.
+const LONGEST_COMMAND: usize = 32_000;
+
+/// One logged-in session and the way to it.
+struct Shared {
+    spec: SshSpec,
+    secrets: Arc<dyn Secrets>,
+    link: Arc<Link>,
+    endpoint: Endpoint,
+    root: Result<RootWay, String>,
+    asked: Mutex<Option<RootWay>>,
+    via: Option<Arc<Shared>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ssh").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The inner session first; the hop it runs through is let go after this.
+        self.link.close();
+    }
+}
+
+/// A login over SSH.
+#[derive(Debug, Clone)]
+struct Ssh(Arc<Shared>);
+
+/// Connects, verifies the host's key, logs in and finds out how root is reached.
+///
+/// # Errors
+/// Each stage has its own: [`TransportError::Unreachable`], [`TransportError::HostKey`], [`TransportError::Login`].
+pub fn connect(
+    spec: &SshSpec,
+    secrets: &Arc<dyn Secrets>,
+    cancel: &Cancel,
+) -> Result<Arc<dyn Transport>, TransportError> {
+    let via = hops(spec, secrets, cancel)?;
+    let shared = session(spec, secrets, via, true, cancel)?;
+    Ok(Arc::new(Ssh(Arc::new(shared))))
+}
+
+/// Learns a host's key without logging in, for `enroll`. Jump hosts on the way are logged in to.
+///
+/// # Errors
+/// As [`connect`], without the login.
+pub fn scan_host_key(spec: &SshSpec, secrets: &Arc<dyn Secrets>, cancel: &Cancel) -> Result<HostKey, TransportError> {
+    let via = hops(spec, secrets, cancel)?;
+    let link = link(spec)?;
+    let spec = spec.clone();
+    let cord = Arc::clone(&link);
+    let stop = cancel.clone();
+    off_thread(&link, cancel, move || {
+        let wire = wire::reach(&spec, via.as_ref(), &cord.cord, &stop)?;
+        wire::shake(&spec, wire, &KnownHosts::default()).map(|(_, _, key)| key)
+    })
+}
+
+fn hops(spec: &SshSpec, secrets: &Arc<dyn Secrets>, cancel: &Cancel) -> Result<Option<Arc<Shared>>, TransportError> {
+    let mut via: Option<Arc<Shared>> = None;
+    for hop in &spec.jump {
+        via = Some(Arc::new(session(hop, secrets, via, false, cancel)?));
+    }
+    Ok(via)
+}
+
+fn setting(spec: &SshSpec, why: impl ToString) -> TransportError {
+    TransportError::Setting { host: spec.name.clone(), why: why.to_string() }
+}
+
+fn link(spec: &SshSpec) -> Result<Arc<Link>, TransportError> {
+    Link::new(&spec.name).map(Arc::new).map_err(|error| setting(spec, error))
+}
+
+/// What the owner thread tells once it has logged in.
+type Slot<T> = Arc<(Mutex<Option<Result<T, TransportError>>>, Condvar)>;
+
+fn wait_slot<T>(slot: &Slot<T>, link: &Link, cancel: &Cancel) -> Result<T, TransportError> {
+    let (value, wake) = &**slot;
+    let mut held = value.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if let Some(result) = held.take() {
+            return result;
+        }
+        if cancel.is_cancelled() {
+            link.hang_up();
+            return Err(TransportError::Cancelled);
+        }
+        held = wake.wait_timeout(held, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+fn fill<T>(slot: &Slot<T>, result: Result<T, TransportError>) {
+    *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    slot.1.notify_all();
+}
+
+/// Runs a blocking job so that the caller can still be cancelled.
+fn off_thread<T: Send + 'static>(
+    link: &Arc<Link>,
+    cancel: &Cancel,
+    job: impl FnOnce() -> Result<T, TransportError> + Send + 'static,
+) -> Result<T, TransportError> {
+    let slot: Slot<T> = Arc::default();
+    let theirs = Arc::clone(&slot);
+    let thread = std::thread::Builder::new().name(format!("ssh {}", link.host));
+    let spawned = thread.spawn(move || fill(&theirs, job()));
+    spawned.map_err(|error| link.lost(error.to_string()))?;
+    wait_slot(&slot, link, cancel)
+}
+
+fn session(
+    spec: &SshSpec,
+    secrets: &Arc<dyn Secrets>,
+    via: Option<Arc<Shared>>,
+    root: bool,
+    cancel: &Cancel,
+) -> Result<Shared, TransportError> {
+    let link = link(spec)?;
+    let slot: Slot<Endpoint> = Arc::default();
+    let link_name = spec.name.clone();
+    {
+        let (spec, secrets, via) = (spec.clone(), Arc::clone(secrets), via.clone());
+        let (link, slot, cancel) = (Arc::clone(&link), Arc::clone(&slot), cancel.clone());
+        let thread = std::thread::Builder::new().name(format!("ssh {}", spec.name));
+        let spawned = thread.spawn(move || {
+            // The hop is held by the handles, not by this thread, so that the chain closes inner first.
+            let opened = open(&spec, &secrets, via.as_ref(), &link, &cancel);
+            drop(via);
+            match opened {
+                Ok((session, socket, endpoint)) => {
+                    fill(&slot, Ok(endpoint));
+                    owner::serve(&link, &session, std::os::fd::AsFd::as_fd(&socket));
+                }
+                Err(error) => {
+                    link.cord.pull();
+                    fill(&slot, Err(error));
+                }
+            }
+        });
+        if let Err(error) = spawned {
+            return Err(TransportError::Setting { host: link_name, why: error.to_string() });
+        }
+    }
+    let endpoint = wait_slot(&slot, &link, cancel)?;
+    let mut shared = Shared {
+        spec: spec.clone(),
+        secrets: Arc::clone(secrets),
+        link,
+        endpoint,
+        root: Err("it was not looked for".to_owned()),
+        asked: Mutex::default(),
+        via,
+    };
+    if root {
+        shared.find_root(cancel)?;
+    }
+    Ok(shared)
+}
+
+fn open(
+    spec: &SshSpec,
+    secrets: &Arc<dyn Secrets>,
+    via: Option<&Arc<Shared>>,
+    link: &Link,
+    cancel: &Cancel,
+) -> Result<(Session, std::os::fd::OwnedFd, Endpoint), TransportError> {
+    let known = KnownHosts::read(&spec.known_hosts);
+    let wire = wire::reach(spec, via, &link.cord, cancel)?;
+    let measured = wire.round_trip;
+    let (session, socket, key) = wire::shake(spec, wire, &known)?;
+    let source = wire::judge(spec, &known, &key)?;
+    let began = Instant::now();
+    let login = auth::login(&session, spec, secrets.as_ref())?;
+    let method = |kind| session.methods(kind).unwrap_or("?").to_owned();
+    let algorithms = format!("{}, {}", method(MethodType::Kex), method(MethodType::CryptCs));
+    let endpoint = Endpoint {
+        name: spec.name.clone(),
+        address: spec.address.value.clone(),
+        port: spec.port.value,
+        user: spec.user.value.clone(),
+        host_key: Some(key.fingerprint()),
+        host_key_source: Some(source),
+        login,
+        root: String::new(),
+        algorithms: CleanText::new(&algorithms).one_line().to_string(),
+        round_trip: measured.unwrap_or_else(|| began.elapsed().min(Duration::from_millis(30))),
+        via: spec.jump.iter().map(|hop| hop.name.clone()).collect(),
+    };
+    Ok((session, socket, endpoint))
+}
+
+impl Shared {
+    /// How much of a channel's data may be under way, by the round trip.
+    fn window(&self) -> u64 {
+        match self.endpoint.round_trip.as_millis() {
+            0..5 => 2 << 20,
+            5..=40 => 8 << 20,
+            41..=100 => 16 << 20,
+            _ => 32 << 20,
+        }
+    }
+
+    fn dial_lane(self: &Arc<Self>, target: &Dial, cancel: &Cancel) -> Result<LaneStream, TransportError> {
+        if let Dial::Tcp(host, _) | Dial::Unix(host) = target
+            && (host.is_empty() || host.contains('\0'))
+        {
+            return Err(setting(&self.spec, "a connection's target may not be empty or hold a NUL"));
+        }
+        let lane = Arc::new(Lane::new(&self.spec.name, Arc::clone(&self.link.waker)));
+        let share = Budget::shared().take(2 << 20);
+        self.link.submit(Job::new(Arc::clone(&lane), Task::Dial(target.clone()), share));
+        let keep: Keep = Arc::<Self>::clone(self);
+        let stream = LaneStream::new(Arc::clone(&lane), cancel, Some(keep));
+        let limit = self.spec.connect_timeout;
+        let until = Instant::now().checked_add(limit).map(|until| (until, limit));
+        lane.wait_open(&Limits { cancel: cancel.clone(), until, silence: limit }, "a connection to open")?;
+        Ok(stream)
+    }
+
+    fn run_script(
+        &self,
+        script: &Script,
+        root: Option<&RootWay>,
+        keep: Option<Keep>,
+        cancel: &Cancel,
+    ) -> Result<ScriptRun, TransportError> {
+        cancel.check()?;
+        let wrapped = super::script::wrap(script, root);
+        let line = wrapped.command_line();
+        if line.len() > LONGEST_COMMAND {
+            let why =
+                format!("a script with its arguments takes {} bytes, and SSH carries {LONGEST_COMMAND}", line.len());
+            return Err(setting(&self.spec, why));
+        }
+        if wrapped.argv.iter().any(|word| word.contains(&0)) {
+            return Err(setting(&self.spec, "a script's argument holds a NUL"));
+        }
+        let lane = Lane::gated(&self.spec.name, Arc::clone(&self.link.waker), &wrapped, script.rights);
+        let lane = Arc::new(lane);
+        let share = Budget::shared().take(self.window());
+        self.link.submit(Job::new(Arc::clone(&lane), Task::Exec(line), share));
+        ScriptRun::begin(lane, limits(script, cancel), wrapped.nonce, keep)
+    }
+
+    /// Finds out once per session how root is reached, without asking the operator anything.
+    fn find_root(&mut self, cancel: &Cancel) -> Result<(), TransportError> {
+        let privilege = self.spec.privilege;
+        if self.spec.user.value == "root" {
+            (self.root, self.endpoint.root) = (Ok(RootWay::Already), "login is root".to_owned());
+            return Ok(());
+        }
+        let (way, word) = match privilege {
+            Become::None => {
+                let why = "the inventory says become = \"none\"";
+                (self.root, self.endpoint.root) = (Err(why.to_owned()), format!("not reached: {why}"));
+                return Ok(());
+            }
+            Become::Sudo => (RootWay::Sudo, "sudo without password"),
+            Become::Doas => (RootWay::Doas, "doas without password"),
+        };
+        let mut probe = Script::new("[ \"$(id -u)\" = 0 ]").within(Duration::from_secs(20), Duration::from_secs(20));
+        probe.rights = Rights::Root;
+        let ended = self.run_script(&probe, Some(&way), None, cancel).and_then(|run| Box::new(run).finish());
+        match ended {
+            Ok(finished) if finished.end == super::End::Exited(0) => {
+                (self.root, self.endpoint.root) = (Ok(way), word.to_owned());
+            }
+            Ok(_) => {
+                let why = "the command to become root did not give user id 0";
+                (self.root, self.endpoint.root) = (Err(why.to_owned()), format!("not reached: {why}"));
+            }
+            Err(TransportError::Root { why, .. }) => {
+                let asked = privilege == Become::Sudo && self.spec.become_password.is_some();
+                let told = if asked { "sudo with password".to_owned() } else { format!("not reached: {why}") };
+                (self.root, self.endpoint.root) = (Err(why), told);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// How root is reached, asking for the password the first time one is needed.
+    fn root_way(&self) -> Result<RootWay, TransportError> {
+        let why = match &self.root {
+            Ok(way) => return Ok(way.clone()),
+            Err(why) => why.clone(),
+        };
+        let fail = |why| TransportError::Root { host: self.spec.name.clone(), why };
+        let wanted = match (&self.spec.become_password, self.spec.privilege) {
+            (Some(wanted), Become::Sudo) if self.endpoint.root == "sudo with password" => wanted,
+            _ => return Err(fail(why)),
+        };
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = &*asked {
+            return Ok(way.clone());
+        }
+        let purpose = format!("sudo password of {}@{}", self.spec.user.value, self.spec.name);
+        let secret = self.secrets.resolve(wanted, &purpose).map_err(fail)?;
+        let way = RootWay::SudoPassword(secret);
+        *asked = Some(way.clone());
+        Ok(way)
+    }
+}
+
+impl Transport for Ssh {
+    fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
+    }
+
+    fn start(&self, script: &Script, cancel: &Cancel) -> Result<Box<dyn Running>, TransportError> {
+        let root = match script.rights {
+            Rights::Login => None,
+            Rights::Root => Some(self.0.root_way()?),
+        };
+        let keep: Keep = Arc::<Shared>::clone(&self.0);
+        Ok(Box::new(self.0.run_script(script, root.as_ref(), Some(keep), cancel)?))
+    }
+
+    fn dial(&self, target: &Dial, cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
+        Ok(Box::new(self.0.dial_lane(target, cancel)?))
+    }
+
+    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+        let old = &self.0;
+        let mut new = session(&old.spec, &old.secrets, old.via.clone(), false, &Cancel::new())?;
+        new.endpoint.root.clone_from(&old.endpoint.root);
+        new.root.clone_from(&old.root);
+        new.asked = Mutex::new(old.asked.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        Ok(Arc::new(Ssh(Arc::new(new))))
+    }
+
+    fn hang_up(&self) {
+        self.0.link.hang_up();
+    }
+}

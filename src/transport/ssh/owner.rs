@@ -1,0 +1,165 @@
+//! The one thread that owns a session: nothing else ever touches the session or its channels.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use ssh2::{BlockDirections, DisconnectCode, Session};
+
+use super::super::TransportError;
+use super::super::lane::Waker;
+use super::job::Job;
+use super::wire::Cord;
+
+const KEEPALIVE: u32 = 15;
+
+/// What the owner thread and the handles on it share.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) host: String,
+    pub(super) waker: Arc<Waker>,
+    pub(super) cord: Cord,
+    inbox: Mutex<VecDeque<Job>>,
+    closed: AtomicBool,
+    over: Mutex<Option<TransportError>>,
+}
+
+impl Link {
+    pub(super) fn new(host: &str) -> std::io::Result<Self> {
+        Ok(Self {
+            host: host.to_owned(),
+            waker: Arc::new(Waker::new()?),
+            cord: Cord::default(),
+            inbox: Mutex::default(),
+            closed: AtomicBool::new(false),
+            over: Mutex::default(),
+        })
+    }
+
+    /// Hands a job to the owner; on a session that is over the job fails at once.
+    pub(super) fn submit(&self, job: Job) {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*over {
+            Some(error) => job.lane.failed(error.clone()),
+            None => self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push_back(job),
+        }
+        drop(over);
+        self.waker.wake();
+    }
+
+    /// No handle is left: the owner ends when its jobs have.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    pub(super) fn hang_up(&self) {
+        self.cord.pull();
+        self.waker.wake();
+    }
+
+    pub(super) fn lost(&self, why: impl Into<String>) -> TransportError {
+        TransportError::Lost { host: self.host.clone(), why: why.into() }
+    }
+}
+
+/// What the jobs of one turn must agree on.
+pub(super) struct Turn {
+    /// The job whose half-sent packet must be finished before anything else is written.
+    pub(super) writer: Option<u64>,
+    /// The job whose channel is being opened: the library can open only one at a time.
+    pub(super) opening: Option<u64>,
+    /// One buffer for all reads.
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Turn {
+    pub(super) fn may_write(&self, id: u64) -> bool {
+        self.writer.is_none_or(|writer| writer == id)
+    }
+}
+
+/// Runs a session until it breaks, is hung up, or nobody needs it.
+pub(super) fn serve(link: &Link, session: &Session, socket: BorrowedFd<'_>) {
+    session.set_blocking(false);
+    session.set_keepalive(true, KEEPALIVE);
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut turn = Turn { writer: None, opening: None, scratch: vec![0; 128 * 1024] };
+    let mut next_id = 0;
+    let mut keepalive_at = Instant::now() + Duration::from_secs(u64::from(KEEPALIVE));
+    let error = loop {
+        for mut job in link.inbox.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            next_id += 1;
+            job.id = next_id;
+            jobs.push(job);
+        }
+        if link.cord.pulled() {
+            break link.lost("it was hung up here");
+        }
+        if jobs.is_empty() && link.closed.load(Ordering::SeqCst) {
+            let _ = session.disconnect(Some(DisconnectCode::ByApplication), "done", None);
+            break link.lost("it was closed here");
+        }
+        let mut moved = false;
+        let mut broken = None;
+        // The half-sent packet's job goes first.
+        if let Some(at) = turn.writer.and_then(|w| jobs.iter().position(|job| job.id == w)) {
+            jobs.swap(0, at);
+        } else {
+            turn.writer = None;
+        }
+        for job in &mut jobs {
+            match job.step(session, &mut turn) {
+                Ok(did) => moved |= did,
+                Err(why) => {
+                    broken = Some(why);
+                    break;
+                }
+            }
+        }
+        if let Some(why) = broken {
+            break link.lost(why);
+        }
+        jobs.retain(|job| !job.is_done());
+        if Instant::now() >= keepalive_at && turn.writer.is_none() {
+            let _ = session.keepalive_send();
+            keepalive_at = Instant::now() + Duration::from_secs(u64::from(KEEPALIVE));
+        }
+        if !moved && !rest(link, session, socket, jobs.is_empty(), &turn) {
+            break link.lost("the other side closed it");
+        }
+    };
+    let mut over = link.over.lock().unwrap_or_else(PoisonError::into_inner);
+    *over = Some(error.clone());
+    jobs.extend(link.inbox.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+    drop(over);
+    link.cord.pull();
+    for job in jobs {
+        job.lane.failed(error.clone());
+    }
+}
+
+/// Waits for the socket or a wake-up; false when an idle connection was closed by the peer.
+fn rest(link: &Link, session: &Session, socket: BorrowedFd<'_>, idle: bool, turn: &Turn) -> bool {
+    let mut flags = PollFlags::IN;
+    let outbound = matches!(session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
+    if turn.writer.is_some() || outbound {
+        flags |= PollFlags::OUT;
+    }
+    let mut fds = [PollFd::from_borrowed_fd(link.waker.fd(), PollFlags::IN), PollFd::from_borrowed_fd(socket, flags)];
+    // Without a job nothing reads the session, so its socket would wake us for ever.
+    let (watched, nanos) = if idle { (1, 500_000_000) } else { (2, 50_000_000) };
+    let _ = poll(&mut fds[..watched], Some(&Timespec { tv_sec: 0, tv_nsec: nanos }));
+    link.waker.settle();
+    if !idle {
+        return true;
+    }
+    let mut byte = [0u8; 1];
+    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(recv(socket, &mut byte[..], peek), Ok((1.., _)) | Err(Errno::AGAIN | Errno::INTR))
+}

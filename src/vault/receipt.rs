@@ -1,0 +1,220 @@
+//! Receipts: the signed record of each run, chained so that none can be taken out unseen.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use ed25519_dalek::Signature;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::clock::{Clock, Entropy};
+use crate::model::ids::{ConsoleId, RunId};
+
+use super::console::{ConsoleKey, id_of, public_key};
+use super::disk;
+use super::error::VaultError;
+use super::finding::{Finding, Trouble};
+use super::home::{Vault, parse, refuse_newer};
+use super::lease::Holder;
+use super::run::RunDir;
+
+const RECEIPT: &str = "receipt.json";
+const SIGNATURE: &str = "receipt.sig";
+const SIGNER: &str = "signer.pem";
+const VERSION: u32 = 1;
+
+/// The signed record of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Version of this shape.
+    pub version: u32,
+    /// The console that signed it.
+    pub console: ConsoleId,
+    /// Counts this console's receipts in this vault from 1.
+    pub number: u64,
+    /// This console's receipt before.
+    pub previous: Option<ReceiptBefore>,
+    /// The run.
+    pub run: RunId,
+    /// When it was signed.
+    pub at: Timestamp,
+    /// The SHA-256 of `plan.json`, if there is one.
+    pub plan_sha256: Option<String>,
+    /// The SHA-256 of `journal.jsonl`, if there is one.
+    pub journal_sha256: Option<String>,
+    /// What the run says of itself, the hash of each snapshot's `SHA256SUMS` included.
+    pub body: Value,
+}
+
+/// The receipt before another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptBefore {
+    /// Its run.
+    pub run: RunId,
+    /// The SHA-256 of its `receipt.json`.
+    pub sha256: String,
+}
+
+/// Every receipt that holds, and what does not.
+#[derive(Debug, Clone, Default)]
+pub struct Chain {
+    /// The receipts whose signature and hashes hold, by console and number.
+    pub receipts: Vec<Receipt>,
+    /// What is missing, changed or forged.
+    pub findings: Vec<Finding>,
+}
+
+impl RunDir {
+    /// Signs and writes the run's receipt, once. Its plan and journal must be complete.
+    pub fn write_receipt(
+        &self,
+        body: &Value,
+        key: &ConsoleKey,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<Receipt, VaultError> {
+        // Two runs of one console that end at once must not both follow the same receipt.
+        let holder = Holder::this(key.id().clone());
+        let subject = format!("receipts of {}", key.id());
+        let mut tries = 0;
+        let lease = loop {
+            let taken = super::run::with_reserve(&self.dir, || self.vault.lease_on(&subject, &holder, clock, entropy));
+            match taken {
+                Err(VaultError::Held { .. }) if tries < 100 => {
+                    tries += 1;
+                    clock.sleep(Duration::from_millis(50));
+                }
+                other => break other?,
+            }
+        };
+        let before = last_of(&self.vault, key.id())?;
+        let receipt = Receipt {
+            version: VERSION,
+            console: key.id().clone(),
+            number: before.as_ref().map_or(1, |(number, _)| number + 1),
+            previous: before.map(|(_, previous)| previous),
+            run: self.run.clone(),
+            at: clock.now(),
+            plan_sha256: hash_of(&self.dir.join("plan.json"))?,
+            journal_sha256: hash_of(&self.dir.join("journal.jsonl"))?,
+            body: body.clone(),
+        };
+        let bytes = disk::json(&self.dir, &receipt)?;
+        if std::fs::symlink_metadata(self.dir.join(RECEIPT)).is_ok() {
+            return Err(VaultError::Exists { path: self.dir.join(RECEIPT) });
+        }
+        for (name, bytes) in [(SIGNATURE, &key.sign(&bytes)[..]), (SIGNER, key.public_pem().as_bytes())] {
+            // Without receipt.json these are what a crash left.
+            let _ = std::fs::remove_file(self.dir.join(name));
+            self.write_once(name, bytes)?;
+        }
+        self.write_once(RECEIPT, &bytes)?;
+        drop(lease);
+        Ok(receipt)
+    }
+
+    /// Reads the receipt, if the run has one, and checks its signature and the hashes in it.
+    pub fn read_receipt(&self) -> Result<Option<Receipt>, VaultError> {
+        Ok(load(&self.dir)?.map(|(receipt, _)| receipt))
+    }
+}
+
+impl Vault {
+    /// Checks every receipt: its signature, the plan and journal it names, and that none is missing from the chain.
+    ///
+    /// A console is known by its key, since its id is made of it. Whether a key belongs to whom it should is for the operator to say.
+    pub fn verify_receipts(&self) -> Result<Chain, VaultError> {
+        let mut chain = Chain::default();
+        let mut found: BTreeMap<ConsoleId, Vec<(Receipt, String)>> = BTreeMap::new();
+        for dir in self.runs()? {
+            match load(&dir) {
+                Ok(None) => {}
+                Ok(Some((receipt, hash)))
+                    if dir.file_name().is_some_and(|n| n == &*super::name::run_name(&receipt.run)) =>
+                {
+                    found.entry(receipt.console.clone()).or_default().push((receipt, hash));
+                }
+                Ok(Some((receipt, _))) => {
+                    let why = format_args!("holds the receipt of the run '{}'", receipt.run);
+                    chain.findings.push(Finding::new(&dir, Trouble::Misplaced, why));
+                }
+                Err(error) => chain.findings.push(Finding::of(&error, &dir)),
+            }
+        }
+        for (_, mut receipts) in found {
+            receipts.sort_by_key(|(r, _)| r.number);
+            let mut before: Option<(u64, ReceiptBefore)> = None;
+            for (receipt, sha256) in receipts {
+                let (number, previous) = before.take().unzip();
+                let expected = number.unwrap_or(0) + 1;
+                if receipt.number != expected || receipt.previous != previous {
+                    let at =
+                        self.root().join(super::name::RUNS).join(super::name::run_name(&receipt.run)).join(RECEIPT);
+                    let why = match &receipt.previous {
+                        Some(b) => {
+                            format!("follows the receipt of the run '{}', which is missing or was changed", b.run)
+                        }
+                        None => format!("says it is the first of '{}', and it is not", receipt.console),
+                    };
+                    chain.findings.push(Finding::new(&at, Trouble::Missing, why));
+                }
+                before = Some((receipt.number, ReceiptBefore { run: receipt.run.clone(), sha256 }));
+                chain.receipts.push(receipt);
+            }
+        }
+        Ok(chain)
+    }
+}
+
+fn hash_of(path: &Path) -> Result<Option<String>, VaultError> {
+    match disk::hash_file(path, &mut |_| std::ops::ControlFlow::Continue(())) {
+        Ok((_, hash)) => Ok(Some(hash)),
+        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// The console's newest receipt, by number. One that does not hold stops the chain: it is an error to build on it.
+fn last_of(vault: &Vault, console: &ConsoleId) -> Result<Option<(u64, ReceiptBefore)>, VaultError> {
+    let mut last: Option<(u64, ReceiptBefore)> = None;
+    for dir in vault.runs()? {
+        let path = dir.join(RECEIPT);
+        // Only what can be read counts here; `verify_receipts` tells the rest, and a run must be able to end.
+        let Ok(bytes) = disk::read(&path, disk::LARGEST_JSON) else { continue };
+        let Ok(receipt) = parse::<Receipt>(&path, &bytes) else { continue };
+        if receipt.console == *console && last.as_ref().is_none_or(|(number, _)| *number < receipt.number) {
+            last = Some((receipt.number, ReceiptBefore { run: receipt.run, sha256: disk::sha256(&bytes) }));
+        }
+    }
+    Ok(last)
+}
+
+fn load(dir: &Path) -> Result<Option<(Receipt, String)>, VaultError> {
+    let path = dir.join(RECEIPT);
+    let bytes = match disk::read(&path, disk::LARGEST_JSON) {
+        Ok(bytes) => bytes,
+        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    let signer_at = dir.join(SIGNER);
+    let signer = public_key(&disk::read(&signer_at, 4096)?)
+        .ok_or_else(|| VaultError::damaged(&signer_at, "it is not a console's public key"))?;
+    let signature_at = dir.join(SIGNATURE);
+    let signature = Signature::from_slice(&disk::read(&signature_at, 4096)?)
+        .map_err(|_| VaultError::damaged(&signature_at, "it is not a signature"))?;
+    signer.verify_strict(&bytes, &signature).map_err(|_| VaultError::damaged(&path, "its signature does not hold"))?;
+    refuse_newer(&path, &bytes, "version", VERSION.into())?;
+    let receipt: Receipt = parse(&path, &bytes)?;
+    if id_of(&signer).as_ref() != Some(&receipt.console) {
+        return Err(VaultError::damaged(&path, format!("it was not signed by '{}'", receipt.console)));
+    }
+    for (name, expected) in [("plan.json", &receipt.plan_sha256), ("journal.jsonl", &receipt.journal_sha256)] {
+        let at = dir.join(name);
+        if hash_of(&at)? != *expected {
+            return Err(VaultError::damaged(&at, "it is not what the receipt names"));
+        }
+    }
+    Ok(Some((receipt, disk::sha256(&bytes))))
+}

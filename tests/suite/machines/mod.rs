@@ -1,0 +1,21 @@
+//! Real machines: Debian booted with its own systemd, OpenSSH and sudo, on a network of its own.
+//! How to prepare and enter them by hand: `tests/machines/README.md`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a fixture fails its test"
+)]
+
+pub mod avalanchego;
+pub mod consul;
+pub mod fleet;
+pub mod host;
+pub mod machine;
+pub mod tree;
+
+mod fixture_tests;
+mod service_tests;
+mod story;

@@ -1,0 +1,152 @@
+//! Plans, journals and receipts.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::process::Command;
+
+use super::*;
+use lifeboat::model::exit::Exit;
+use lifeboat::vault::{ConsoleKey, RunDir};
+
+fn run_number(n: u32) -> RunId {
+    RunId::new(format!("20261120T1844{n:02}Z-abcdef")).unwrap()
+}
+
+fn finished(bench: &Bench, key: &ConsoleKey, n: u32) -> RunDir {
+    let dir = bench.vault.run_dir(&run_number(n)).unwrap();
+    dir.write_plan(b"{\"steps\":[]}\n").unwrap();
+    let (mut journal, replay) = dir.journal().unwrap();
+    assert!(replay.entries.is_empty());
+    for step in 0..3 {
+        assert_eq!(journal.append(&bench.clock, &json!({ "step": step })).unwrap(), step);
+    }
+    dir.write_receipt(&json!({ "done": n }), key, &bench.clock, &bench.entropy).unwrap();
+    dir
+}
+
+#[test]
+fn a_plan_is_written_once() {
+    let bench = Bench::new();
+    let dir = bench.vault.run_dir(&run()).unwrap();
+    dir.write_plan(b"first").unwrap();
+    assert!(matches!(dir.write_plan(b"second"), Err(VaultError::Exists { .. })));
+    assert_eq!(dir.read_plan().unwrap(), b"first");
+}
+
+#[test]
+fn a_journal_cut_anywhere_gives_back_its_whole_entries_and_goes_on() {
+    let bench = Bench::new();
+    let dir = bench.vault.run_dir(&run()).unwrap();
+    let (mut journal, _) = dir.journal().unwrap();
+    assert!(matches!(dir.journal(), Err(VaultError::Held { .. })), "one writer at a time");
+    for n in 0..4 {
+        journal.append(&bench.clock, &json!({ "n": n, "text": "zwölf" })).unwrap();
+    }
+    drop(journal);
+    let path = dir.path().join("journal.jsonl");
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let lines = whole[..cut].split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")).count();
+        let (mut journal, replay) = dir.journal().unwrap();
+        assert_eq!(replay.entries.len(), lines);
+        assert_eq!(replay.torn > 0, cut > 0 && whole[cut - 1] != b'\n', "cut at {cut}");
+        assert_eq!(journal.append(&bench.clock, &json!("next")).unwrap(), lines as u64);
+        drop(journal);
+        let replay = dir.read_journal().unwrap();
+        assert_eq!((replay.entries.len(), replay.torn), (lines + 1, 0));
+    }
+}
+
+#[test]
+fn anything_else_broken_in_a_journal_is_an_error() {
+    let bench = Bench::new();
+    let dir = bench.vault.run_dir(&run()).unwrap();
+    let (mut journal, _) = dir.journal().unwrap();
+    for n in 0..3 {
+        journal.append(&bench.clock, &json!({ "n": n })).unwrap();
+    }
+    drop(journal);
+    let path = dir.path().join("journal.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let broken = [
+        [lines[0], lines[2]].concat(),
+        [lines[1], lines[2]].concat(),
+        [lines[0], lines[0], lines[2]].concat(),
+        text.replacen("\"n\":0", "\"n\":9", 1),
+        [lines[0], "\n", lines[1]].concat(),
+        [lines[0], "garbage\n"].concat(),
+    ];
+    for broken in broken {
+        fs::write(&path, &broken).unwrap();
+        let error = dir.read_journal().unwrap_err();
+        assert_eq!(error.exit(), Exit::Integrity, "{broken}");
+        assert!(dir.journal().is_err());
+    }
+}
+
+#[test]
+fn receipts_are_signed_chained_and_checkable_with_openssl() {
+    let bench = Bench::new();
+    let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    let same = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    assert_eq!(key.id(), same.id());
+    let other = ConsoleKey::load_or_create(&bench.dir.path().join("other"), &bench.entropy).unwrap();
+    let dirs: Vec<_> = (1..=3).map(|n| finished(&bench, &key, n)).collect();
+    finished(&bench, &other, 9);
+    let chain = bench.vault.verify_receipts().unwrap();
+    assert!(chain.findings.is_empty(), "{:?}", chain.findings);
+    assert_eq!(chain.receipts.len(), 4);
+    assert_eq!(dirs[2].read_receipt().unwrap().unwrap().number, 3);
+    assert!(dirs[0].write_receipt(&json!({}), &key, &bench.clock, &bench.entropy).is_err(), "once");
+    let by_hand = Command::new("openssl")
+        .args(["pkeyutl", "-verify", "-pubin", "-inkey", "signer.pem", "-rawin", "-in", "receipt.json"])
+        .args(["-sigfile", "receipt.sig"])
+        .current_dir(dirs[0].path())
+        .output()
+        .unwrap();
+    assert!(by_hand.status.success(), "{by_hand:?}");
+    let id = Command::new("sh")
+        .args(["-c", "openssl pkey -pubin -in signer.pem -outform DER | tail -c 32 | sha256sum"])
+        .current_dir(dirs[0].path())
+        .output()
+        .unwrap();
+    assert!(key.id().as_str().ends_with(&String::from_utf8(id.stdout).unwrap()[..16]));
+    fs::remove_dir_all(dirs[1].path()).unwrap();
+    let chain = bench.vault.verify_receipts().unwrap();
+    assert_eq!((chain.receipts.len(), chain.findings.len()), (3, 1));
+    assert!(chain.findings[0].message.contains("is missing or was changed"), "{}", chain.findings[0]);
+}
+
+#[test]
+fn a_flip_in_any_byte_of_a_finished_run_is_found_and_the_run_named() {
+    let bench = Bench::new();
+    let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    let dir = finished(&bench, &key, 1);
+    for name in ["plan.json", "journal.jsonl", "receipt.json", "receipt.sig", "signer.pem"] {
+        let path = dir.path().join(name);
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            fs::write(&path, bad).unwrap();
+            let findings = bench.vault.verify_receipts().unwrap().findings;
+            assert_eq!(findings.len(), 1, "{name} byte {at}");
+            assert!(findings[0].path.starts_with(dir.path()));
+        }
+        fs::write(&path, good).unwrap();
+    }
+    let path = dir.path().join("journal.jsonl");
+    OpenOptions::new().append(true).open(path).unwrap().write_all(b"{}\n").unwrap();
+    assert_eq!(bench.vault.verify_receipts().unwrap().findings.len(), 1);
+}
+
+#[test]
+fn a_console_key_others_can_read_is_refused() {
+    let bench = Bench::new();
+    let dir = bench.dir.path().join("state");
+    ConsoleKey::load_or_create(&dir, &bench.entropy).unwrap();
+    fs::set_permissions(dir.join("console.key"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    assert!(matches!(ConsoleKey::load_or_create(&dir, &bench.entropy), Err(VaultError::Key { .. })));
+}
