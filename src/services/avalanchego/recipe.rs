@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::facts::{base_name, parent};
+use super::facts::{IDENTITY, base_name, parent};
 use super::items::{NODE_CONFIG, STAKING, UNIT};
 use crate::model::manifest::Manifest;
 use crate::services::common::text_of;
@@ -104,26 +104,34 @@ fn staking(manifest: &Manifest) -> Vec<RecipePart> {
             "First make sure that no other node runs as {}. Two nodes with one identity harm each other. On the old host, if it can be reached:",
             fact("node_id")
         )),
-        RecipePart::Node(format!("systemctl disable --now {0}\nsystemctl mask {0}", word(&unit))),
+        RecipePart::Node(format!("systemctl disable --now {0}", word(&unit))),
         RecipePart::Say(
             "On the new host, with AvalancheGo installed (the official installer takes --version):".to_owned(),
         ),
     ];
-    let mut commands = vec![
-        format!("systemctl stop {}", word(&unit)),
-        format!("if [ -e {0} ]; then mv {0} {0}.before; fi", word(dir)),
-        format!("install -d -o {0} -g \"$(id -gn {0})\" -m 0700 {1}", word(&user), word(dir)),
-    ];
-    for name in &present {
+    let mut commands = vec![format!("systemctl stop {}", word(&unit))];
+    // File by file, because the directory may hold more than the identity. signer.key is set aside even when the set
+    // has none: the one that is there belongs to another identity.
+    let mut made: Vec<String> = Vec::new();
+    for (name, _) in IDENTITY {
         let path = match path_of(name) {
             "" => format!("{dir}/{name}"),
             path => path.to_owned(),
         };
-        commands.push(format!(
-            "install -o {0} -g \"$(id -gn {0})\" -m 0400 plain/{name} {1}",
-            word(&user),
-            word(&path)
-        ));
+        let parent = parent(&path).to_owned();
+        if !made.contains(&parent) {
+            let install = format!("install -d -o {0} -g \"$(id -gn {0})\" -m 0700 {1}", word(&user), word(&parent));
+            commands.push(format!("if [ ! -d {} ]; then {install}; fi", word(&parent)));
+            made.push(parent);
+        }
+        commands.push(format!("if [ -e {0} ]; then mv {0} {0}.before; fi", word(&path)));
+        if present.contains(&name) {
+            commands.push(format!(
+                "install -o {0} -g \"$(id -gn {0})\" -m 0400 plain/{name} {1}",
+                word(&user),
+                word(&path)
+            ));
+        }
     }
     commands.push(format!("systemctl start {}", word(&unit)));
     parts.push(RecipePart::Node(commands.join("\n")));

@@ -124,10 +124,10 @@ impl Node {
         std::fs::write(at.join("data/staking/staker.key"), b"secret key").unwrap();
         std::fs::write(at.join("data/staking/signer.key"), b"raw\nbytes").unwrap();
         std::fs::write(at.join("data/configs/chains/C/config.json"), b"{}").unwrap();
-        std::fs::write(at.join("avalanchego"), "sleep 600\n").unwrap();
+        std::fs::write(at.join("avalanchego"), "read never\n").unwrap();
         let mut command = Command::new("/bin/sh");
         command.arg(at.join("avalanchego")).args(flags.iter().map(|flag| flag.replace("{root}", at.to_str().unwrap())));
-        let process = command.env("HOME", at).spawn().unwrap();
+        let process = command.env("HOME", at).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stub = format!(
             "#!/bin/sh\nprintf 'LoadState=loaded\\nActiveState=active\\nMainPID={}\\nFragmentPath=/etc/systemd/system/avalanchego.service\\n'\n",
             process.id()
