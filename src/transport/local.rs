@@ -383,3 +383,6 @@ impl Duplex for Direct {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,7 +201,7 @@ fn ports_and_sockets_of_the_node_can_be_dialled() {
             let error = stream.read(&mut [0; 10]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
         }
-        drop(threads.map(|thread| thread.join().unwrap()));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         let refused = node.dial(&Dial::Tcp("127.0.0.1".into(), free_port()), &Cancel::new());
         let Err(TransportError::Refused { why, .. }) = refused else { panic!("it must be refused") };
         assert_eq!(why, "nothing listens there");
