@@ -226,11 +226,6 @@ impl Lane {
         }
     }
 
-    pub(super) fn has_input(&self) -> bool {
-        let state = self.lock();
-        !state.input.is_empty() || state.input_closed
-    }
-
     pub(super) fn input_broken(&self) {
         let mut state = self.lock();
         state.input_broken = true;

@@ -18,10 +18,14 @@ use crate::model::text::CleanText;
 pub mod budget;
 mod cancel;
 pub mod known_hosts;
+pub mod faulty;
 mod lane;
+pub mod local;
 pub mod quote;
+mod root;
 mod script;
 pub mod ssh;
+pub mod ssh_config;
 mod stream;
 
 pub use cancel::Cancel;

@@ -29,7 +29,7 @@ else
   command -v setsid >/dev/null 2>&1 && g=setsid
   $g /bin/sh -c "$s" lifeboat "$@" 3<&- &
   p=$!
-  { while read -r l <&3; do :; done; kill -TERM -- "-$p" || kill -TERM "$p"; } >/dev/null 2>&1 &
+  { while read -r l <&3; do :; done; kill -s TERM -- "-$p" || kill -s TERM "$p"; } >/dev/null 2>&1 &
   w=$!
   wait "$p"
   r=$?
@@ -126,22 +126,23 @@ pub fn judge(stderr: &[u8], nonce: &str, signal: Option<&str>, clean: bool, stdo
 /// Clean text holds 16 KiB; of a long error stream its end is worth most.
 fn last_part(text: &[u8]) -> CleanText {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    CleanText::from_bytes(&text[text.len().saturating_sub(12 * 1024)..])
+    let last = |count: usize| CleanText::from_bytes(&text[text.len().saturating_sub(count)..]);
+    let clean = last(12 * 1024);
+    // Escapes make a binary stream up to four times as long; its end must still be seen.
+    if clean.as_str().ends_with('…') { last(3 * 1024) } else { clean }
+}
+
+/// A signal's name without `SIG`.
+pub fn signal_name(number: i32) -> String {
+    const NAMES: [&str; 15] =
+        ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM"];
+    let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n.checked_sub(1)?));
+    name.map_or_else(|| format!("signal {number}"), |name| (*name).to_owned())
 }
 
 /// A shell reports a killed script as 128 and the signal's number.
 fn killed(status: i32) -> Option<End> {
-    const NAMES: [&str; 15] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-        "TERM",
-    ];
-    let number = usize::try_from(status.checked_sub(128)?).ok()?;
-    let name = match number {
-        1..=15 => NAMES[number - 1].to_owned(),
-        16..=64 => format!("signal {number}"),
-        _ => return None,
-    };
-    Some(End::Killed(CleanText::new(&name)))
+    matches!(status, 129..=192).then(|| End::Killed(CleanText::new(&signal_name(status - 128))))
 }
 
 /// Why a script never began, from what came instead.

@@ -8,10 +8,10 @@ use ssh2::{MethodType, Session};
 use super::budget::Budget;
 use super::known_hosts::{HostKey, KnownHosts};
 use super::lane::{Lane, Limits};
+use super::root::RootPath;
 use super::script::RootWay;
 use super::stream::{Keep, LaneStream, ScriptRun, limits};
 use super::{Cancel, Dial, Duplex, Endpoint, Rights, Running, Script, Transport, TransportError};
-use crate::model::inventory::Become;
 use crate::model::secret::Secrets;
 use crate::model::text::CleanText;
 
@@ -38,8 +38,7 @@ struct Shared {
     secrets: Arc<dyn Secrets>,
     link: Arc<Link>,
     endpoint: Endpoint,
-    root: Result<RootWay, String>,
-    asked: Mutex<Option<RootWay>>,
+    root: RootPath,
     via: Option<Arc<Shared>>,
 }
 
@@ -182,12 +181,15 @@ fn session(
         secrets: Arc::clone(secrets),
         link,
         endpoint,
-        root: Err("it was not looked for".to_owned()),
-        asked: Mutex::default(),
+        root: RootPath::default(),
         via,
     };
     if root {
-        shared.find_root(cancel)?;
+        let is_root = spec.user.value == "root";
+        shared.root = RootPath::find(is_root, spec.privilege, spec.become_password.is_some(), |probe, way| {
+            Box::new(shared.run_script(probe, Some(way), None, cancel)?).finish()
+        })?;
+        shared.endpoint.root.clone_from(&shared.root.told);
     }
     Ok(shared)
 }
@@ -277,63 +279,10 @@ impl Shared {
         ScriptRun::begin(lane, limits(script, cancel), wrapped.nonce, keep)
     }
 
-    /// Finds out once per session how root is reached, without asking the operator anything.
-    fn find_root(&mut self, cancel: &Cancel) -> Result<(), TransportError> {
-        let privilege = self.spec.privilege;
-        if self.spec.user.value == "root" {
-            (self.root, self.endpoint.root) = (Ok(RootWay::Already), "login is root".to_owned());
-            return Ok(());
-        }
-        let (way, word) = match privilege {
-            Become::None => {
-                let why = "the inventory says become = \"none\"";
-                (self.root, self.endpoint.root) = (Err(why.to_owned()), format!("not reached: {why}"));
-                return Ok(());
-            }
-            Become::Sudo => (RootWay::Sudo, "sudo without password"),
-            Become::Doas => (RootWay::Doas, "doas without password"),
-        };
-        let mut probe = Script::new("[ \"$(id -u)\" = 0 ]").within(Duration::from_secs(20), Duration::from_secs(20));
-        probe.rights = Rights::Root;
-        let ended = self.run_script(&probe, Some(&way), None, cancel).and_then(|run| Box::new(run).finish());
-        match ended {
-            Ok(finished) if finished.end == super::End::Exited(0) => {
-                (self.root, self.endpoint.root) = (Ok(way), word.to_owned());
-            }
-            Ok(_) => {
-                let why = "the command to become root did not give user id 0";
-                (self.root, self.endpoint.root) = (Err(why.to_owned()), format!("not reached: {why}"));
-            }
-            Err(TransportError::Root { why, .. }) => {
-                let asked = privilege == Become::Sudo && self.spec.become_password.is_some();
-                let told = if asked { "sudo with password".to_owned() } else { format!("not reached: {why}") };
-                (self.root, self.endpoint.root) = (Err(why), told);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
     /// How root is reached, asking for the password the first time one is needed.
     fn root_way(&self) -> Result<RootWay, TransportError> {
-        let why = match &self.root {
-            Ok(way) => return Ok(way.clone()),
-            Err(why) => why.clone(),
-        };
-        let fail = |why| TransportError::Root { host: self.spec.name.clone(), why };
-        let wanted = match (&self.spec.become_password, self.spec.privilege) {
-            (Some(wanted), Become::Sudo) if self.endpoint.root == "sudo with password" => wanted,
-            _ => return Err(fail(why)),
-        };
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(way) = &*asked {
-            return Ok(way.clone());
-        }
-        let purpose = format!("sudo password of {}@{}", self.spec.user.value, self.spec.name);
-        let secret = self.secrets.resolve(wanted, &purpose).map_err(fail)?;
-        let way = RootWay::SudoPassword(secret);
-        *asked = Some(way.clone());
-        Ok(way)
+        let who = format!("{}@{}", self.spec.user.value, self.spec.name);
+        self.root.way(&self.spec.name, &who, self.spec.become_password.as_ref(), self.secrets.as_ref())
     }
 }
 
@@ -348,7 +297,13 @@ impl Transport for Ssh {
             Rights::Root => Some(self.0.root_way()?),
         };
         let keep: Keep = Arc::<Shared>::clone(&self.0);
-        Ok(Box::new(self.0.run_script(script, root.as_ref(), Some(keep), cancel)?))
+        match self.0.run_script(script, root.as_ref(), Some(keep), cancel) {
+            Ok(run) => Ok(Box::new(run)),
+            Err(error) => {
+                self.0.root.refused(&error);
+                Err(error)
+            }
+        }
     }
 
     fn dial(&self, target: &Dial, cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
@@ -359,8 +314,7 @@ impl Transport for Ssh {
         let old = &self.0;
         let mut new = session(&old.spec, &old.secrets, old.via.clone(), false, &Cancel::new())?;
         new.endpoint.root.clone_from(&old.endpoint.root);
-        new.root.clone_from(&old.root);
-        new.asked = Mutex::new(old.asked.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        new.root = old.root.clone();
         Ok(Arc::new(Ssh(Arc::new(new))))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lifeboat::model::secret::Secrets;
-use lifeboat::transport::{Cancel, Dial, End, Rights, Script, Transport, TransportError, ssh};
+use lifeboat::transport::{Cancel, Dial, End, Rights, Script, Transport, TransportError, local, ssh};
 use sha2::{Digest, Sha256};
 
 use super::sshd::{OneSecret, Sshd, free_port};
@@ -23,6 +23,9 @@ fn each(case: impl Fn(&Arc<dyn Transport>)) {
     let sshd = Sshd::start();
     let over_ssh = ssh::connect(&sshd.spec("node"), &secrets(), &Cancel::new()).unwrap();
     case(&over_ssh);
+    drop(over_ssh);
+    let spec = local::LocalSpec { name: "here".into(), ..local::LocalSpec::default() };
+    case(&local::connect(&spec, &secrets()).unwrap());
 }
 
 fn script(text: &str) -> Script {
@@ -199,7 +202,7 @@ fn ports_and_sockets_of_the_node_can_be_dialled() {
             let error = stream.read(&mut [0; 10]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
         }
-        drop(threads.map(|thread| thread.join().unwrap()));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         let refused = node.dial(&Dial::Tcp("127.0.0.1".into(), free_port()), &Cancel::new());
         let Err(TransportError::Refused { why, .. }) = refused else { panic!("it must be refused") };
         assert_eq!(why, "nothing listens there");
