@@ -36,8 +36,8 @@ fn one(app: &App, enroll: &Enroll, id: &HostId) -> Result<Exit> {
         app.out.line(format!("{id}  is this machine; there is no key to store"));
         return Ok(Exit::Done);
     }
-    let key = app.dialer.scan_host_key(host, &app.inventory, &app.cancel).map_err(|error| as_failure(&error))?;
-    let spec = app.dialer.spec(&host.id, &host.access, &app.inventory, 0).map_err(|error| as_failure(&error))?;
+    let spec = app.dialer.spec(host, &app.inventory).map_err(|error| as_failure(&error))?;
+    let key = app.dialer.scan_host_key(&spec, &app.cancel).map_err(|error| as_failure(&error))?;
     let (name, port) = spec.key_name();
     let print = key.fingerprint();
     app.out.line(format!("{id}  {} {print}", key.kind));

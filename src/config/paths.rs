@@ -126,6 +126,12 @@ impl Paths {
         })
     }
 
+    /// The operator's own login name, the default one on nodes.
+    pub fn login_name(&self) -> String {
+        let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| !name.is_empty());
+        name.unwrap_or_else(|| "root".to_owned())
+    }
+
     /// The running SSH agent's socket.
     pub fn agent_socket(&self) -> Option<PathBuf> {
         std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from)

@@ -83,7 +83,12 @@ impl Local {
         TransportError::Refused { host: self.spec.name.clone(), what: what.to_owned(), why: why.to_string() }
     }
 
-    fn run_script(&self, script: &Script, root: Option<&RootWay>, cancel: &Cancel) -> Result<ScriptRun, TransportError> {
+    fn run_script(
+        &self,
+        script: &Script,
+        root: Option<&RootWay>,
+        cancel: &Cancel,
+    ) -> Result<ScriptRun, TransportError> {
         cancel.check()?;
         if self.over.load(Ordering::SeqCst) {
             return Err(hung_up(&self.spec.name));
@@ -345,7 +350,8 @@ impl Direct {
                 Plug::Tcp(socket) => socket.as_fd(),
                 Plug::Unix(socket) => socket.as_fd(),
             };
-            let _ = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 }));
+            let _ =
+                poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&Timespec { tv_sec: 0, tv_nsec: 50_000_000 }));
         }
     }
 }

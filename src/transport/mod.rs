@@ -17,8 +17,8 @@ use crate::model::text::CleanText;
 
 pub mod budget;
 mod cancel;
-pub mod known_hosts;
 pub mod faulty;
+pub mod known_hosts;
 mod lane;
 pub mod local;
 pub mod quote;

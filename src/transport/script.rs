@@ -134,8 +134,10 @@ fn last_part(text: &[u8]) -> CleanText {
 
 /// A signal's name without `SIG`.
 pub fn signal_name(number: i32) -> String {
-    const NAMES: [&str; 15] =
-        ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM"];
+    const NAMES: [&str; 15] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM",
+    ];
     let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n.checked_sub(1)?));
     name.map_or_else(|| format!("signal {number}"), |name| (*name).to_owned())
 }

@@ -176,14 +176,8 @@ fn session(
         }
     }
     let endpoint = wait_slot(&slot, &link, cancel)?;
-    let mut shared = Shared {
-        spec: spec.clone(),
-        secrets: Arc::clone(secrets),
-        link,
-        endpoint,
-        root: RootPath::default(),
-        via,
-    };
+    let mut shared =
+        Shared { spec: spec.clone(), secrets: Arc::clone(secrets), link, endpoint, root: RootPath::default(), via };
     if root {
         let is_root = spec.user.value == "root";
         shared.root = RootPath::find(is_root, spec.privilege, spec.become_password.is_some(), |probe, way| {

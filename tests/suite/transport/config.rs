@@ -26,6 +26,7 @@ fn inventory(hosts: Vec<Host>) -> Inventory {
         policy: Policy::default(),
         hosts: hosts.into_iter().map(|host| (host.id.clone(), host)).collect(),
         clusters: BTreeMap::new(),
+        ..Inventory::default()
     }
 }
 
@@ -59,7 +60,8 @@ fn the_ssh_configuration_is_honoured_and_the_inventory_wins() {
     assert_eq!(spec.key_name(), ("val", 22));
     let files = ["/own/known_hosts", "/home/op/kh1", "/home/op/kh2", "/etc/ssh/ssh_known_hosts"];
     assert!(files.iter().zip(&spec.known_hosts).all(|(a, b)| Path::new(a) == b), "{:?}", spec.known_hosts);
-    let hops: Vec<_> = spec.jump.iter().map(|h| (h.user.value.as_str(), h.address.value.as_str(), h.port.value)).collect();
+    let hops: Vec<_> =
+        spec.jump.iter().map(|h| (h.user.value.as_str(), h.address.value.as_str(), h.port.value)).collect();
     assert_eq!(hops, [("op", "outer", 22), ("bob", "10.0.0.1", 23)]);
     assert_eq!(spec.proxy_command, None);
     // The inventory wins.
