@@ -17,8 +17,9 @@ use crate::model::text::CleanText;
 
 pub mod budget;
 mod cancel;
-pub mod known_hosts;
 pub mod faulty;
+mod gate;
+pub mod known_hosts;
 mod lane;
 pub mod local;
 pub mod quote;
@@ -27,6 +28,7 @@ mod script;
 pub mod ssh;
 pub mod ssh_config;
 mod stream;
+mod waker;
 
 pub use cancel::Cancel;
 
@@ -97,7 +99,7 @@ pub struct Script {
 impl Script {
     /// A script with the login's rights, no input, a minute to run and as much to be silent.
     pub fn new(text: impl Into<String>) -> Self {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         Self {
             text: text.into(),
             args: Vec::new(),
@@ -336,4 +338,14 @@ impl TransportError {
         }
         Self::Lost { host: host.to_owned(), why: CleanText::new(&error.to_string()).to_string() }
     }
+}
+
+/// Wraps a transport error so that [`TransportError::from_io`] finds it again.
+fn into_io(error: TransportError) -> std::io::Error {
+    let kind = match error {
+        TransportError::TimedOut { .. } => std::io::ErrorKind::TimedOut,
+        TransportError::Lost { .. } => std::io::ErrorKind::ConnectionAborted,
+        _ => std::io::ErrorKind::Other,
+    };
+    std::io::Error::new(kind, error)
 }

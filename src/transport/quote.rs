@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn hostile_words_come_through_a_real_sh_unchanged() {
-        let hostile = ["", " ", "'", "''", "\n", "a\n", "$(id)", "`id`", "\\", "\\'", "*", "~", "-n", "!!", "%s", "\u{1b}[2J"];
+        let hostile =
+            ["", " ", "'", "''", "\n", "a\n", "$(id)", "`id`", "\\", "\\'", "*", "~", "-n", "!!", "%s", "\u{1b}[2J"];
         let args: Vec<Vec<u8>> =
             hostile.iter().map(|s| s.as_bytes().to_vec()).chain([b"\xff\xfe\x81\x88".to_vec()]).collect();
         let (line, expected) = echo(&args);

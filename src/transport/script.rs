@@ -134,8 +134,10 @@ fn last_part(text: &[u8]) -> CleanText {
 
 /// A signal's name without `SIG`.
 pub fn signal_name(number: i32) -> String {
-    const NAMES: [&str; 15] =
-        ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM"];
+    const NAMES: [&str; 15] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM",
+    ];
     let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n.checked_sub(1)?));
     name.map_or_else(|| format!("signal {number}"), |name| (*name).to_owned())
 }
@@ -160,7 +162,8 @@ pub fn never_began(host: &str, rights: Rights, said: &[u8]) -> TransportError {
         "sudo there demands a terminal (requiretty); allow this user without one in sudoers".to_owned()
     } else if has("a password is required") || has("authorization required") || has("authentication required") {
         "a password is required and none is configured (become_password)".to_owned()
-    } else if has("not in the sudoers") || has("not allowed to") || has("may not run") || has("operation not permitted") {
+    } else if has("not in the sudoers") || has("not allowed to") || has("may not run") || has("operation not permitted")
+    {
         format!("this user is not allowed to become root ({last})")
     } else if has("not found") || has("no such file") {
         "the program to become root is not installed".to_owned()
@@ -194,7 +197,10 @@ mod tests {
     #[test]
     fn sudo_refusals_become_sentences() {
         let why = |said: &str| never_began("n", Rights::Root, said.as_bytes()).to_string();
-        assert!(why("We trust you have received the usual lecture\nsudo: a password is required\n").contains("become_password"));
+        assert!(
+            why("We trust you have received the usual lecture\nsudo: a password is required\n")
+                .contains("become_password")
+        );
         assert!(why("sudo: sorry, you must have a tty to run sudo").contains("requiretty"));
         assert!(why("bob is not in the sudoers file.").contains("not allowed"));
         assert!(why("sh: 1: exec: sudo: not found").contains("not installed"));

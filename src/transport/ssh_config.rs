@@ -101,10 +101,18 @@ impl Resolver {
         if user.value.is_empty() || user.value.starts_with('-') || address.value.starts_with('-') {
             return Err(bad(name, "neither the address nor the user name may be empty or begin with '-'"));
         }
-        let tokens = Tokens { home: &self.home, host: &address.value, original: asked, port: port.value, user: &user.value, me: &self.user };
+        let tokens = Tokens {
+            home: &self.home,
+            host: &address.value,
+            original: asked,
+            port: port.value,
+            user: &user.value,
+            me: &self.user,
+        };
         let mut spec = SshSpec::new(name, "", 22, "");
         let own = Some(access.identity_files.iter().map(|f| tokens.path(&f.to_string_lossy())).collect::<Vec<_>>());
-        let files: Vec<PathBuf> = printed.all("identityfile").filter(|f| *f != "none").map(|f| tokens.path(f)).collect();
+        let files: Vec<PathBuf> =
+            printed.all("identityfile").filter(|f| *f != "none").map(|f| tokens.path(f)).collect();
         let usual = ["id_ed25519", "id_ecdsa", "id_rsa"].map(|file| self.home.join(".ssh").join(file)).to_vec();
         spec.identity_files =
             Sourced::pick(own.filter(|files| !files.is_empty()), Some(files).filter(|files| !files.is_empty()), usual);
@@ -112,19 +120,25 @@ impl Resolver {
         spec.agent = match printed.all("identityagent").next() {
             Some("none") => Sourced::new(None, "ssh -G"),
             Some("SSH_AUTH_SOCK") | None => Sourced::new(self.agent.clone(), "default"),
-            Some(value) if value.starts_with('$') => {
-                Sourced::new(std::env::var_os(value.trim_start_matches(['$', '{']).trim_end_matches('}')).map(PathBuf::from), "ssh -G")
-            }
+            Some(value) if value.starts_with('$') => Sourced::new(
+                std::env::var_os(value.trim_start_matches(['$', '{']).trim_end_matches('}')).map(PathBuf::from),
+                "ssh -G",
+            ),
             Some(value) => Sourced::new(Some(tokens.path(value)), "ssh -G"),
         };
         spec.known_hosts = self.known_hosts_files(&printed, &tokens);
         spec.host_keys.clone_from(&access.host_keys);
         spec.host_key_alias = printed.get("hostkeyalias").map(|alias| tokens.expand(alias));
-        if let Some(seconds) = printed.get("connecttimeout").and_then(|s| s.parse().ok()).filter(|s| (1..=600).contains(s)) {
+        if let Some(seconds) =
+            printed.get("connecttimeout").and_then(|s| s.parse().ok()).filter(|s| (1..=600).contains(s))
+        {
             spec.connect_timeout = Duration::from_secs(seconds);
         }
         if printed.get("stricthostkeychecking").is_some_and(|v| matches!(v, "false" | "no" | "off")) {
-            notes.push("StrictHostKeyChecking is off in the ssh configuration; Lifeboat verifies host keys all the same".into());
+            notes.push(
+                "StrictHostKeyChecking is off in the ssh configuration; Lifeboat verifies host keys all the same"
+                    .into(),
+            );
         }
         let jump = access.jump.as_deref().or_else(|| printed.get("proxyjump")).filter(|jump| !jump.is_empty());
         match jump {
@@ -270,9 +284,8 @@ impl Tokens<'_> {
                 Some('r') => out.push_str(self.user),
                 Some('u') => out.push_str(self.me),
                 Some('d') => out.push_str(&self.home.to_string_lossy()),
-                Some('%') => out.push('%'),
+                Some('%') | None => out.push('%'),
                 Some(other) => out.extend(['%', other]),
-                None => out.push('%'),
             }
         }
         out

@@ -136,7 +136,8 @@ impl KnownHosts {
     /// Judges `key` for a host: revoked beats all, then the port's own entries, then the plain name's.
     pub fn judge(&self, host: &str, port: u16, key: &HostKey) -> Verdict {
         let (exact, plain) = (lookup_name(host, port), lookup_name(host, 22));
-        let revoked = self.matching(&exact).chain(self.matching(&plain)).find(|e| e.marker == Marker::Revoked && e.key == *key);
+        let revoked =
+            self.matching(&exact).chain(self.matching(&plain)).find(|e| e.marker == Marker::Revoked && e.key == *key);
         if let Some(entry) = revoked {
             return Verdict::Revoked(entry.place());
         }

@@ -95,7 +95,8 @@ fn one_line_is_appended_and_nothing_rewritten() {
 fn the_fingerprint_is_the_one_ssh_keygen_prints() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("k");
-    let make = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file).status();
+    let make =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file).status();
     assert!(make.unwrap().success());
     let public = std::fs::read_to_string(file.with_extension("pub")).unwrap();
     let blob = openssl::base64::decode_block(public.split(' ').nth(1).unwrap()).unwrap();

@@ -65,7 +65,8 @@ fn the_password_is_sent_when_asked_and_never_reaches_the_script() {
     assert_eq!(local.root.told, "sudo with password");
     assert_eq!(secrets.1.load(Ordering::SeqCst), 0);
     for _ in 0..2 {
-        let script = Script::new("cat; tr '\\0' ' ' </proc/$PPID/cmdline; cat /proc/$PPID/environ").as_root().with_input();
+        let script =
+            Script::new("cat; tr '\\0' ' ' </proc/$PPID/cmdline; cat /proc/$PPID/environ").as_root().with_input();
         let out = local.run(&script, b"data\n", 100_000, &Cancel::new()).unwrap();
         assert!(out.success() && out.stdout.starts_with(b"data\n"), "{out:?}");
         let all = [out.stdout, out.stderr.as_str().into()].concat();

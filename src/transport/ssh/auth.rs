@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
-use ssh2::{Agent, KeyboardInteractivePrompt, Prompt, PublicKey, Session};
 use ssh_key::PrivateKey;
+use ssh2::{Agent, KeyboardInteractivePrompt, Prompt, PublicKey, Session};
 
 use super::super::TransportError;
 use super::super::known_hosts::HostKey;
@@ -233,7 +233,7 @@ fn public_blob(file: &Path) -> Option<Vec<u8>> {
 struct Answers<'a>(&'a SecretString);
 
 impl KeyboardInteractivePrompt for Answers<'_> {
-    fn prompt<'a>(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
+    fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
         // Only a hidden question is one for the password.
         prompts.iter().map(|p| if p.echo { String::new() } else { self.0.expose_secret().to_owned() }).collect()
     }

@@ -68,13 +68,18 @@ pub(super) struct Wire {
     pub(super) round_trip: Option<Duration>,
 }
 
-fn unreachable(spec: &SshSpec, why: impl ToString) -> TransportError {
+fn unreachable(spec: &SshSpec, why: &dyn std::fmt::Display) -> TransportError {
     let why = CleanText::new(&why.to_string()).one_line().to_string();
     TransportError::Unreachable { host: spec.name.clone(), why: why.trim_end_matches('.').to_owned() }
 }
 
 /// Connects, through the jump host when there is one.
-pub(super) fn reach(spec: &SshSpec, via: Option<&Arc<Shared>>, cord: &Cord, cancel: &Cancel) -> Result<Wire, TransportError> {
+pub(super) fn reach(
+    spec: &SshSpec,
+    via: Option<&Arc<Shared>>,
+    cord: &Cord,
+    cancel: &Cancel,
+) -> Result<Wire, TransportError> {
     let (address, port) = (spec.address.value.as_str(), spec.port.value);
     if address.is_empty() || address.starts_with('-') || spec.user.value.starts_with('-') {
         let why = "an address or a user name may not be empty or begin with '-'".to_owned();
@@ -84,15 +89,15 @@ pub(super) fn reach(spec: &SshSpec, via: Option<&Arc<Shared>>, cord: &Cord, canc
         let began = Instant::now();
         let far = hop.dial_lane(&Dial::Tcp(address.to_owned(), port), cancel)?;
         let round_trip = began.elapsed() + hop.endpoint.round_trip;
-        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, e))?;
-        let hand = inner.try_clone().map_err(|e| unreachable(spec, e))?;
-        super::super::stream::relay(far, near).map_err(|e| unreachable(spec, e))?;
+        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, &e))?;
+        let hand = inner.try_clone().map_err(|e| unreachable(spec, &e))?;
+        super::super::stream::relay(far, near).map_err(|e| unreachable(spec, &e))?;
         cord.hold(Plug::Unix(hand, None));
         return Ok(Wire { fd: inner.into(), round_trip: Some(round_trip) });
     }
     if let Some(command) = &spec.proxy_command {
-        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, e))?;
-        let out = near.try_clone().map_err(|e| unreachable(spec, e))?;
+        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, &e))?;
+        let out = near.try_clone().map_err(|e| unreachable(spec, &e))?;
         let child = Command::new("/bin/sh")
             .arg("-c")
             .arg(format!("exec {command}"))
@@ -100,12 +105,12 @@ pub(super) fn reach(spec: &SshSpec, via: Option<&Arc<Shared>>, cord: &Cord, canc
             .stdout(Stdio::from(OwnedFd::from(out)))
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|e| unreachable(spec, e))?;
-        let hand = inner.try_clone().map_err(|e| unreachable(spec, e))?;
+            .map_err(|e| unreachable(spec, &e))?;
+        let hand = inner.try_clone().map_err(|e| unreachable(spec, &e))?;
         cord.hold(Plug::Unix(hand, Some(child)));
         return Ok(Wire { fd: inner.into(), round_trip: None });
     }
-    let found = (address, port).to_socket_addrs().map_err(|e| unreachable(spec, e))?;
+    let found = (address, port).to_socket_addrs().map_err(|e| unreachable(spec, &e))?;
     let mut last = "the name has no address".to_owned();
     for target in found {
         cancel.check()?;
@@ -113,15 +118,15 @@ pub(super) fn reach(spec: &SshSpec, via: Option<&Arc<Shared>>, cord: &Cord, canc
         match TcpStream::connect_timeout(&target, spec.connect_timeout) {
             Ok(socket) => {
                 let round_trip = began.elapsed();
-                steady(&socket).map_err(|e| unreachable(spec, e))?;
-                let hand = socket.try_clone().map_err(|e| unreachable(spec, e))?;
+                steady(&socket).map_err(|e| unreachable(spec, &e))?;
+                let hand = socket.try_clone().map_err(|e| unreachable(spec, &e))?;
                 cord.hold(Plug::Tcp(hand));
                 return Ok(Wire { fd: socket.into(), round_trip: Some(round_trip) });
             }
             Err(error) => last = format!("{target}: {error}"),
         }
     }
-    Err(unreachable(spec, last))
+    Err(unreachable(spec, &last))
 }
 
 /// A dead peer is noticed within 20 s of unanswered data, a silent one by probes.
@@ -135,8 +140,14 @@ fn steady(socket: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-const KINDS: [&str; 6] =
-    ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256"];
+const KINDS: [&str; 6] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
 
 /// The key types to ask for: known ones first, and never certificates, which nothing here could judge.
 fn preference(known: &[String]) -> String {
@@ -156,24 +167,28 @@ fn preference(known: &[String]) -> String {
 }
 
 /// Exchanges keys and gives the session with the host's key, still unjudged.
-pub(super) fn shake(spec: &SshSpec, wire: Wire, known: &KnownHosts) -> Result<(Session, OwnedFd, HostKey), TransportError> {
+pub(super) fn shake(
+    spec: &SshSpec,
+    wire: Wire,
+    known: &KnownHosts,
+) -> Result<(Session, OwnedFd, HostKey), TransportError> {
     let broken = |error: &ssh2::Error| match code_of(error) {
         -9 => TransportError::TimedOut {
             host: spec.name.clone(),
             what: "the SSH handshake".into(),
             limit: spec.connect_timeout,
         },
-        _ => unreachable(spec, ssh_why(error)),
+        _ => unreachable(spec, &ssh_why(error)),
     };
     let mut session = Session::new().map_err(|e| broken(&e))?;
     session.set_timeout(u32::try_from(spec.connect_timeout.as_millis()).unwrap_or(u32::MAX));
     let (host, port) = spec.key_name();
     session.method_pref(MethodType::HostKey, &preference(&known.types(host, port))).map_err(|e| broken(&e))?;
-    let socket = wire.fd.try_clone().map_err(|e| unreachable(spec, e))?;
+    let socket = wire.fd.try_clone().map_err(|e| unreachable(spec, &e))?;
     session.set_tcp_stream(wire.fd);
     session.handshake().map_err(|e| broken(&e))?;
     let key = session.host_key().and_then(|(blob, _)| HostKey::from_blob(blob));
-    let key = key.ok_or_else(|| unreachable(spec, "the host presented no readable key"))?;
+    let key = key.ok_or_else(|| unreachable(spec, &"the host presented no readable key"))?;
     Ok((session, socket, key))
 }
 
@@ -182,7 +197,8 @@ pub(super) fn judge(spec: &SshSpec, known: &KnownHosts, key: &HostKey) -> Result
     let (host, port) = spec.key_name();
     let presented = key.fingerprint();
     let verdict = known.judge(host, port, key);
-    let refuse = |why: String| Err(TransportError::HostKey { host: spec.name.clone(), why, presented: presented.clone() });
+    let refuse =
+        |why: String| Err(TransportError::HostKey { host: spec.name.clone(), why, presented: presented.clone() });
     if let Verdict::Revoked(place) = &verdict {
         return refuse(format!("its key {presented} is marked as revoked in {place}; it must not be trusted."));
     }
@@ -214,10 +230,9 @@ pub(super) fn judge(spec: &SshSpec, known: &KnownHosts, key: &HostKey) -> Result
              Compare the plain key {presented} ({}) and enrol it.",
             key.kind
         )),
-        Verdict::New | Verdict::Revoked(_) => refuse(format!(
-            "its {} key {presented} is not known. Compare the fingerprint and enrol it.",
-            key.kind
-        )),
+        Verdict::New | Verdict::Revoked(_) => {
+            refuse(format!("its {} key {presented} is not known. Compare the fingerprint and enrol it.", key.kind))
+        }
     }
 }
 
