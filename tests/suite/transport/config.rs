@@ -8,6 +8,8 @@ use lifeboat::model::inventory::{Access, Host, Inventory, Policy, VaultSettings}
 use lifeboat::transport::TransportError;
 use lifeboat::transport::ssh_config::Resolver;
 
+use super::sshd::user;
+
 fn host(name: &str, access: Access) -> Host {
     Host {
         id: HostId::new(name).unwrap(),
@@ -34,7 +36,7 @@ fn resolver(folder: &Path, config: &str) -> Resolver {
     std::fs::write(&file, config).unwrap();
     Resolver {
         home: "/home/op".into(),
-        user: "op".into(),
+        user: user(),
         ssh: "ssh".into(),
         config: Some(file),
         known_hosts: "/own/known_hosts".into(),
@@ -61,7 +63,7 @@ fn the_ssh_configuration_is_honoured_and_the_inventory_wins() {
     assert!(files.iter().zip(&spec.known_hosts).all(|(a, b)| Path::new(a) == b), "{:?}", spec.known_hosts);
     let hops: Vec<_> =
         spec.jump.iter().map(|h| (h.user.value.as_str(), h.address.value.as_str(), h.port.value)).collect();
-    assert_eq!(hops, [("op", "outer", 22), ("bob", "10.0.0.1", 23)]);
+    assert_eq!(hops, [(user().as_str(), "outer", 22), ("bob", "10.0.0.1", 23)]);
     assert_eq!(spec.proxy_command, None);
     // The inventory wins.
     let access = Access {
@@ -88,7 +90,7 @@ fn without_an_ssh_program_the_inventory_and_defaults_stand() {
     resolver.ssh = "/nonexistent/ssh".into();
     let all = inventory(vec![]);
     let spec = resolver.resolve(&host("h", Access::default()), &all).unwrap();
-    assert_eq!((spec.address.value.as_str(), spec.user.value.as_str(), spec.port.value), ("h", "op", 22));
+    assert_eq!((spec.address.value.as_str(), spec.user.value.as_str(), spec.port.value), ("h", user().as_str(), 22));
     assert!(spec.notes[0].contains("no ssh program"), "{:?}", spec.notes);
     assert_eq!(spec.identity_files.value.len(), 3);
 }
