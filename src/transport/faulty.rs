@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::lane::into_io;
-use super::{Cancel, Dial, Duplex, Endpoint, Finished, Running, Script, Transport, TransportError};
+use super::{Cancel, Dial, Duplex, Endpoint, Finished, Running, Script, Transport, TransportError, into_io};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +169,7 @@ impl Write for FaultyRun {
         }
     }
     fn flush(&mut self) -> std::io::Result<()> {
-        self.inner.as_mut().map_or(Ok(()), |inner| inner.flush())
+        self.inner.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

@@ -1,15 +1,14 @@
 //! The bounded queues between the thread that owns a connection and the thread that uses one stream of it.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
-use super::{Cancel, Rights, TransportError, script};
+use super::gate::Gate;
+use super::waker::Waker;
+use super::{Cancel, Rights, TransportError, into_io, script};
 
 /// Unread output and unsent input are each held to about this much; the sender waits for room.
 pub(super) const QUEUE: usize = 1 << 20;
@@ -20,36 +19,7 @@ const TAIL: usize = 64 * 1024;
 /// How often a waiting caller looks at its [`Cancel`].
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Wakes an owner thread out of its poll.
-#[derive(Debug)]
-pub(super) struct Waker {
-    near: UnixStream,
-    far: UnixStream,
-}
-
-impl Waker {
-    pub(super) fn new() -> std::io::Result<Self> {
-        let (near, far) = UnixStream::pair()?;
-        near.set_nonblocking(true)?;
-        far.set_nonblocking(true)?;
-        Ok(Self { near, far })
-    }
-    /// Makes the end the owner polls readable; a full pipe is awake already.
-    pub(super) fn wake(&self) {
-        let _ = (&self.far).write(&[1]);
-    }
-    /// Swallows the wake-ups so far.
-    pub(super) fn settle(&self) {
-        let mut sink = [0; 256];
-        while matches!((&self.near).read(&mut sink), Ok(1..)) {}
-    }
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.near.as_fd()
-    }
-}
-
 /// One stream pair of a connection.
-#[derive(Debug)]
 pub(super) struct Lane {
     host: String,
     state: Mutex<State>,
@@ -57,7 +27,9 @@ pub(super) struct Lane {
     waker: Arc<Waker>,
 }
 
-#[derive(Debug, Default)]
+/// No `Debug`: a password may be on its way in the input.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent end of a stream")]
 struct State {
     open: bool,
     output: VecDeque<Vec<u8>>,
@@ -70,22 +42,17 @@ struct State {
     input_len: usize,
     input_closed: bool,
     input_broken: bool,
-    ended: Option<Option<String>>,
+    ended: Option<Ended>,
     failure: Option<TransportError>,
     abandoned: bool,
     moved_at: Option<Instant>,
     gate: Option<Gate>,
 }
 
-/// What must be seen before a script's streams are its own.
-#[derive(Debug)]
-struct Gate {
-    mark: Vec<u8>,
-    prompt: Vec<u8>,
-    password: Option<SecretString>,
-    rights: Rights,
-    output: Option<Vec<u8>>,
-    errors: Option<Vec<u8>>,
+/// The end of a stream pair, with the signal the server named.
+#[derive(Clone)]
+struct Ended {
+    signal: Option<String>,
 }
 
 /// What the pump finds when it asks for input.
@@ -114,14 +81,7 @@ impl Lane {
     /// A lane for a wrapped script: it opens when the wrapper's marks were seen on both streams.
     pub(super) fn gated(host: &str, waker: Arc<Waker>, wrapped: &script::Wrapped, rights: Rights) -> Self {
         let lane = Self::new(host, waker);
-        lane.lock().gate = Some(Gate {
-            mark: format!("{}+\n", wrapped.nonce).into_bytes(),
-            prompt: format!("{}?", wrapped.nonce).into_bytes(),
-            password: wrapped.password.clone(),
-            rights,
-            output: Some(Vec::new()),
-            errors: Some(Vec::new()),
-        });
+        lane.lock().gate = Some(Gate::new(wrapped, rights));
         lane
     }
 
@@ -156,7 +116,7 @@ impl Lane {
     pub(super) fn push_output(&self, bytes: &[u8]) {
         let mut state = self.lock();
         let bytes = match state.gate.as_mut() {
-            Some(gate) => match pass(&mut gate.output, &gate.mark, bytes) {
+            Some(gate) => match gate.output(bytes) {
                 Some(rest) => rest,
                 None => return,
             },
@@ -176,20 +136,17 @@ impl Lane {
         let state = &mut *state;
         let rest = match state.gate.as_mut() {
             Some(gate) if gate.errors.is_some() => {
-                let rest = pass(&mut gate.errors, &gate.mark, bytes);
+                let rest = gate.errors(bytes);
                 if rest.is_none() && gate.asked() {
-                    match gate.password.take() {
-                        Some(password) => {
-                            let mut line = password.expose_secret().as_bytes().to_vec();
-                            line.push(b'\n');
-                            state.input_len += line.len();
-                            state.input.push_back(line);
-                        }
-                        None => {
-                            let why = "the password was not accepted".to_owned();
-                            state.failure = Some(TransportError::Root { host: self.host.clone(), why });
-                            state.abandoned = true;
-                        }
+                    if let Some(password) = gate.password.take() {
+                        let mut line = password.expose_secret().as_bytes().to_vec();
+                        line.push(b'\n');
+                        state.input_len += line.len();
+                        state.input.push_back(line);
+                    } else {
+                        let why = "the password was not accepted".to_owned();
+                        state.failure = Some(TransportError::Root { host: self.host.clone(), why });
+                        state.abandoned = true;
                     }
                 }
                 rest.unwrap_or_default()
@@ -241,14 +198,14 @@ impl Lane {
     /// The stream ended on both sides; `signal` is what the server said killed it.
     pub(super) fn ended(&self, signal: Option<String>) {
         let mut state = self.lock();
-        if state.failure.is_none() {
-            if let Some(gate) = state.gate.take() {
-                let said = gate.errors.or(gate.output).unwrap_or_default();
-                state.failure = Some(script::never_began(&self.host, gate.rights, &said));
-            }
+        if state.failure.is_none()
+            && let Some(gate) = state.gate.take()
+        {
+            let said = [gate.output.unwrap_or_default(), gate.errors.unwrap_or_default()].concat();
+            state.failure = Some(script::never_began(&self.host, gate.rights, &said));
         }
         state.output_ended = true;
-        state.ended.get_or_insert(signal);
+        state.ended.get_or_insert(Ended { signal });
         self.note(&mut state);
     }
 
@@ -368,7 +325,7 @@ impl Lane {
             if state.failure.is_some() {
                 return None;
             }
-            let signal = state.ended.clone()?;
+            let Ended { signal } = state.ended.clone()?;
             let from = state.errors.len().saturating_sub(TAIL);
             Some((signal, state.errors[from..].to_vec(), state.output_total))
         })
@@ -377,7 +334,7 @@ impl Lane {
 
 impl State {
     fn settle_gate(&mut self) {
-        if self.gate.as_ref().is_some_and(|gate| gate.output.is_none() && gate.errors.is_none()) {
+        if self.gate.as_ref().is_some_and(Gate::is_open) {
             self.gate = None;
             self.open = true;
         }
@@ -399,40 +356,4 @@ impl State {
         self.output_len -= filled;
         filled
     }
-}
-
-impl Gate {
-    /// Whether a password prompt came; it is taken out of what was seen.
-    fn asked(&mut self) -> bool {
-        let Some(seen) = self.errors.as_mut() else { return false };
-        let Some(at) = seen.windows(self.prompt.len()).position(|w| w == self.prompt) else { return false };
-        seen.drain(at..at + self.prompt.len());
-        true
-    }
-}
-
-/// Collects in `seen` until `mark` was found, then gives what follows it; start files may print 64 KiB before it.
-fn pass(seen: &mut Option<Vec<u8>>, mark: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
-    let Some(held) = seen.as_mut() else { return Some(bytes.to_vec()) };
-    held.extend_from_slice(bytes);
-    if let Some(at) = held.windows(mark.len()).position(|w| w == mark) {
-        let rest = held.split_off(at + mark.len());
-        *seen = None;
-        return Some(rest);
-    }
-    if held.len() > TAIL {
-        let cut = held.len() - TAIL / 2;
-        held.drain(..cut);
-    }
-    None
-}
-
-/// Wraps a transport error so that [`TransportError::from_io`] finds it again.
-pub(super) fn into_io(error: TransportError) -> std::io::Error {
-    let kind = match error {
-        TransportError::TimedOut { .. } => std::io::ErrorKind::TimedOut,
-        TransportError::Lost { .. } => std::io::ErrorKind::ConnectionAborted,
-        _ => std::io::ErrorKind::Other,
-    };
-    std::io::Error::new(kind, error)
 }

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 
-use super::lane::{Input, Lane, Waker, into_io};
+use super::lane::{Input, Lane};
 use super::root::RootPath;
 use super::script::{self, RootWay};
-use super::stream::{ScriptRun, limits};
-use super::{Cancel, Dial, Duplex, Endpoint, Rights, Running, Script, Transport, TransportError};
+use super::stream::ScriptRun;
+use super::waker::Waker;
+use super::{Cancel, Dial, Duplex, Endpoint, Rights, Running, Script, Transport, TransportError, into_io};
 use crate::model::inventory::Become;
 use crate::model::secret::{SecretRef, Secrets};
 
@@ -79,7 +80,7 @@ pub fn connect(spec: &LocalSpec, secrets: &Arc<dyn Secrets>) -> Result<Arc<dyn T
 }
 
 impl Local {
-    fn refused(&self, what: &str, why: impl ToString) -> TransportError {
+    fn refused(&self, what: &str, why: &dyn std::fmt::Display) -> TransportError {
         TransportError::Refused { host: self.spec.name.clone(), what: what.to_owned(), why: why.to_string() }
     }
 
@@ -103,7 +104,7 @@ impl Local {
             let why = error.to_string();
             match script.rights {
                 Rights::Root if root.is_some() => script::never_began(&self.spec.name, Rights::Root, why.as_bytes()),
-                _ => self.refused("a command", why),
+                _ => self.refused("a command", &why),
             }
         };
         let child = command.spawn().map_err(refused)?;
@@ -111,7 +112,7 @@ impl Local {
         let lane = Arc::new(Lane::gated(&self.spec.name, Arc::clone(&waker), &wrapped, script.rights));
         let mut pump = Pump { child, lane: Arc::clone(&lane), waker, over: Arc::clone(&self.over) };
         std::thread::Builder::new().name("local script".into()).spawn(move || pump.run()).map_err(refused)?;
-        ScriptRun::begin(lane, limits(script, cancel), wrapped.nonce, None)
+        ScriptRun::begin(lane, script, cancel, wrapped.nonce, None)
     }
 }
 
@@ -142,14 +143,14 @@ impl Transport for Local {
             return Err(hung_up(&self.spec.name));
         }
         let failed = |what: String, error: std::io::Error| match error.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::NotFound => self.refused(&what, "nothing listens there"),
-            _ => self.refused(&what, error),
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => self.refused(&what, &"nothing listens there"),
+            _ => self.refused(&what, &error),
         };
         let plug = match target {
             Dial::Tcp(host, port) => {
                 let what = format!("a connection to {host}:{port}");
                 let mut found = (host.as_str(), *port).to_socket_addrs().map_err(|e| failed(what.clone(), e))?;
-                let address = found.next().ok_or_else(|| self.refused(&what, "the name has no address"))?;
+                let address = found.next().ok_or_else(|| self.refused(&what, &"the name has no address"))?;
                 let limit = Duration::from_secs(15);
                 Plug::Tcp(TcpStream::connect_timeout(&address, limit).map_err(|e| failed(what, e))?)
             }
@@ -159,9 +160,9 @@ impl Transport for Local {
             }
         };
         let host = self.spec.name.clone();
-        let (over, cancel, timeout) = (Arc::clone(&self.over), cancel.clone(), Duration::from_secs(60));
+        let (over, cancel, timeout) = (Arc::clone(&self.over), cancel.clone(), Duration::from_mins(1));
         let stream = Direct { host, plug, over, cancel, timeout };
-        stream.plug.nonblocking().map_err(|e| self.refused("a connection", e))?;
+        stream.plug.nonblocking().map_err(|e| self.refused("a connection", &e))?;
         Ok(Box::new(stream))
     }
 

@@ -18,6 +18,7 @@ use crate::model::text::CleanText;
 pub mod budget;
 mod cancel;
 pub mod faulty;
+mod gate;
 pub mod known_hosts;
 mod lane;
 pub mod local;
@@ -27,6 +28,7 @@ mod script;
 pub mod ssh;
 pub mod ssh_config;
 mod stream;
+mod waker;
 
 pub use cancel::Cancel;
 
@@ -336,4 +338,14 @@ impl TransportError {
         }
         Self::Lost { host: host.to_owned(), why: CleanText::new(&error.to_string()).to_string() }
     }
+}
+
+/// Wraps a transport error so that [`TransportError::from_io`] finds it again.
+fn into_io(error: TransportError) -> std::io::Error {
+    let kind = match error {
+        TransportError::TimedOut { .. } => std::io::ErrorKind::TimedOut,
+        TransportError::Lost { .. } => std::io::ErrorKind::ConnectionAborted,
+        _ => std::io::ErrorKind::Other,
+    };
+    std::io::Error::new(kind, error)
 }

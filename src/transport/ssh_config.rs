@@ -284,9 +284,8 @@ impl Tokens<'_> {
                 Some('r') => out.push_str(self.user),
                 Some('u') => out.push_str(self.me),
                 Some('d') => out.push_str(&self.home.to_string_lossy()),
-                Some('%') => out.push('%'),
+                Some('%') | None => out.push('%'),
                 Some(other) => out.extend(['%', other]),
-                None => out.push('%'),
             }
         }
         out

@@ -17,6 +17,7 @@ pub(super) struct ScriptRun {
     lane: Arc<Lane>,
     limits: Limits,
     nonce: String,
+    input: bool,
     _keep: Option<Keep>,
 }
 
@@ -24,18 +25,19 @@ impl ScriptRun {
     /// Waits until the script began.
     pub(super) fn begin(
         lane: Arc<Lane>,
-        limits: Limits,
+        script: &Script,
+        cancel: &Cancel,
         nonce: String,
         keep: Option<Keep>,
     ) -> Result<Self, TransportError> {
-        let run = Self { lane, limits, nonce, _keep: keep };
+        let run = Self { lane, limits: limits(script, cancel), nonce, input: script.input, _keep: keep };
         run.lane.wait_open(&run.limits, "a command to begin")?;
         Ok(run)
     }
 }
 
 /// The limits of a script, counted from now.
-pub(super) fn limits(script: &Script, cancel: &Cancel) -> Limits {
+fn limits(script: &Script, cancel: &Cancel) -> Limits {
     let until = Instant::now().checked_add(script.timeout).map(|until| (until, script.timeout));
     Limits { cancel: cancel.clone(), until, silence: script.silence }
 }
@@ -57,11 +59,15 @@ impl Write for ScriptRun {
 
 impl Running for ScriptRun {
     fn close_input(&mut self) -> std::io::Result<()> {
-        self.lane.close_input();
+        // Without input the open channel is the sign that the console is still there.
+        if self.input {
+            self.lane.close_input();
+        }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<Finished, TransportError> {
+        let _ = self.close_input();
         let mut sink = vec![0; 64 * 1024];
         loop {
             match self.read(&mut sink) {
@@ -90,7 +96,7 @@ pub(super) struct LaneStream {
 
 impl LaneStream {
     pub(super) fn new(lane: Arc<Lane>, cancel: &Cancel, keep: Option<Keep>) -> Self {
-        let limits = Limits { cancel: cancel.clone(), until: None, silence: Duration::from_secs(60) };
+        let limits = Limits { cancel: cancel.clone(), until: None, silence: Duration::from_mins(1) };
         Self { lane, limits, _keep: keep }
     }
 }

@@ -233,7 +233,7 @@ fn public_blob(file: &Path) -> Option<Vec<u8>> {
 struct Answers<'a>(&'a SecretString);
 
 impl KeyboardInteractivePrompt for Answers<'_> {
-    fn prompt<'a>(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
+    fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
         // Only a hidden question is one for the password.
         prompts.iter().map(|p| if p.echo { String::new() } else { self.0.expose_secret().to_owned() }).collect()
     }

@@ -6,6 +6,8 @@ use super::super::TransportError;
 use crate::model::text::CleanText;
 
 pub(super) const AGAIN: i32 = -37;
+/// What a refused command is called.
+pub(super) const COMMAND: &str = "a command";
 
 /// The library's number.
 pub(super) fn code_of(error: &Error) -> i32 {
@@ -44,10 +46,10 @@ pub(super) fn refused(host: &str, what: &str, error: &Error) -> TransportError {
     let said = error.message();
     let why = if said.contains("administratively prohibited") {
         "forwarding is switched off in its SSH server (AllowTcpForwarding, PermitOpen)".to_owned()
+    } else if code_of(error) == -21 && (what == COMMAND || said.contains("resource shortage")) {
+        "its SSH server allows no further channel (MaxSessions)".to_owned()
     } else if said.contains("connect failed") {
         "nothing listens there".to_owned()
-    } else if said.contains("resource shortage") || said.contains("open failed") {
-        "its SSH server allows no further channel (MaxSessions)".to_owned()
     } else {
         ssh_why(error)
     };

@@ -9,7 +9,7 @@ use ssh2::{BlockDirections, Channel, Error, Session, Stream};
 use super::super::Dial;
 use super::super::budget::Share;
 use super::super::lane::{Input, Lane};
-use super::errors::{AGAIN, code_of, is_fatal, refused, ssh_why};
+use super::errors::{AGAIN, COMMAND, code_of, is_fatal, refused, ssh_why};
 use super::owner::Turn;
 
 /// What a channel is for.
@@ -119,7 +119,7 @@ impl Job {
 
     fn what(&self) -> String {
         match &self.task {
-            Task::Exec(_) => "a command".to_owned(),
+            Task::Exec(_) => COMMAND.to_owned(),
             Task::Dial(Dial::Tcp(host, port)) => format!("a connection to {host}:{port}"),
             Task::Dial(Dial::Unix(path)) => format!("a connection to {path}"),
         }
@@ -197,7 +197,7 @@ impl Job {
             Tried::Failed(error) if is_fatal(code_of(&error)) => Err(ssh_why(&error)),
             Tried::Failed(error) => {
                 self.wrote(session, turn, false);
-                self.lane.failed(refused(self.lane.host(), "a command", &error));
+                self.lane.failed(refused(self.lane.host(), COMMAND, &error));
                 self.stage = Stage::Closing(Instant::now());
                 Ok(true)
             }

@@ -10,7 +10,7 @@ use super::known_hosts::{HostKey, KnownHosts};
 use super::lane::{Lane, Limits};
 use super::root::RootPath;
 use super::script::RootWay;
-use super::stream::{Keep, LaneStream, ScriptRun, limits};
+use super::stream::{Keep, LaneStream, ScriptRun};
 use super::{Cancel, Dial, Duplex, Endpoint, Rights, Running, Script, Transport, TransportError};
 use crate::model::secret::Secrets;
 use crate::model::text::CleanText;
@@ -97,12 +97,12 @@ fn hops(spec: &SshSpec, secrets: &Arc<dyn Secrets>, cancel: &Cancel) -> Result<O
     Ok(via)
 }
 
-fn setting(spec: &SshSpec, why: impl ToString) -> TransportError {
+fn setting(spec: &SshSpec, why: &dyn std::fmt::Display) -> TransportError {
     TransportError::Setting { host: spec.name.clone(), why: why.to_string() }
 }
 
 fn link(spec: &SshSpec) -> Result<Arc<Link>, TransportError> {
-    Link::new(&spec.name).map(Arc::new).map_err(|error| setting(spec, error))
+    Link::new(&spec.name).map(Arc::new).map_err(|error| setting(spec, &error))
 }
 
 /// What the owner thread tells once it has logged in.
@@ -235,7 +235,7 @@ impl Shared {
         if let Dial::Tcp(host, _) | Dial::Unix(host) = target
             && (host.is_empty() || host.contains('\0'))
         {
-            return Err(setting(&self.spec, "a connection's target may not be empty or hold a NUL"));
+            return Err(setting(&self.spec, &"a connection's target may not be empty or hold a NUL"));
         }
         let lane = Arc::new(Lane::new(&self.spec.name, Arc::clone(&self.link.waker)));
         let share = Budget::shared().take(2 << 20);
@@ -257,20 +257,19 @@ impl Shared {
     ) -> Result<ScriptRun, TransportError> {
         cancel.check()?;
         let wrapped = super::script::wrap(script, root);
-        let line = wrapped.command_line();
-        if line.len() > LONGEST_COMMAND {
+        let command = wrapped.command_line();
+        if command.len() > LONGEST_COMMAND {
             let why =
-                format!("a script with its arguments takes {} bytes, and SSH carries {LONGEST_COMMAND}", line.len());
-            return Err(setting(&self.spec, why));
+                format!("a script with its arguments takes {} bytes, and SSH carries {LONGEST_COMMAND}", command.len());
+            return Err(setting(&self.spec, &why));
         }
         if wrapped.argv.iter().any(|word| word.contains(&0)) {
-            return Err(setting(&self.spec, "a script's argument holds a NUL"));
+            return Err(setting(&self.spec, &"a script's argument holds a NUL"));
         }
-        let lane = Lane::gated(&self.spec.name, Arc::clone(&self.link.waker), &wrapped, script.rights);
-        let lane = Arc::new(lane);
+        let lane = Arc::new(Lane::gated(&self.spec.name, Arc::clone(&self.link.waker), &wrapped, script.rights));
         let share = Budget::shared().take(self.window());
-        self.link.submit(Job::new(Arc::clone(&lane), Task::Exec(line), share));
-        ScriptRun::begin(lane, limits(script, cancel), wrapped.nonce, keep)
+        self.link.submit(Job::new(Arc::clone(&lane), Task::Exec(command), share));
+        ScriptRun::begin(lane, script, cancel, wrapped.nonce, keep)
     }
 
     /// How root is reached, asking for the password the first time one is needed.

@@ -7,12 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use ssh2::{BlockDirections, DisconnectCode, Session};
 
 use super::super::TransportError;
-use super::super::lane::Waker;
+use super::super::waker::Waker;
 use super::job::Job;
 use super::wire::Cord;
 
@@ -146,20 +144,24 @@ pub(super) fn serve(link: &Link, session: &Session, socket: BorrowedFd<'_>) {
 
 /// Waits for the socket or a wake-up; false when an idle connection was closed by the peer.
 fn rest(link: &Link, session: &Session, socket: BorrowedFd<'_>, idle: bool, turn: &Turn) -> bool {
-    let mut flags = PollFlags::IN;
+    // Without a job nothing reads the session: bytes would wake us for ever, so only its end is waited for.
+    let mut flags = if idle { end_of_stream() } else { PollFlags::IN };
     let outbound = matches!(session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
-    if turn.writer.is_some() || outbound {
+    if !idle && (turn.writer.is_some() || outbound) {
         flags |= PollFlags::OUT;
     }
     let mut fds = [PollFd::from_borrowed_fd(link.waker.fd(), PollFlags::IN), PollFd::from_borrowed_fd(socket, flags)];
-    // Without a job nothing reads the session, so its socket would wake us for ever.
-    let (watched, nanos) = if idle { (1, 500_000_000) } else { (2, 50_000_000) };
-    let _ = poll(&mut fds[..watched], Some(&Timespec { tv_sec: 0, tv_nsec: nanos }));
+    let nanos = if idle { 500_000_000 } else { 50_000_000 };
+    let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: nanos }));
+    let ended = idle && !fds[1].revents().is_empty();
     link.waker.settle();
-    if !idle {
-        return true;
-    }
-    let mut byte = [0u8; 1];
-    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    matches!(recv(socket, &mut byte[..], peek), Ok((1.., _)) | Err(Errno::AGAIN | Errno::INTR))
+    !ended
+}
+
+/// What tells that the peer closed a connection nobody reads.
+fn end_of_stream() -> PollFlags {
+    #[cfg(target_os = "linux")]
+    return PollFlags::RDHUP;
+    #[cfg(not(target_os = "linux"))]
+    PollFlags::empty()
 }

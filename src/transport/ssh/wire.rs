@@ -68,7 +68,7 @@ pub(super) struct Wire {
     pub(super) round_trip: Option<Duration>,
 }
 
-fn unreachable(spec: &SshSpec, why: impl ToString) -> TransportError {
+fn unreachable(spec: &SshSpec, why: &dyn std::fmt::Display) -> TransportError {
     let why = CleanText::new(&why.to_string()).one_line().to_string();
     TransportError::Unreachable { host: spec.name.clone(), why: why.trim_end_matches('.').to_owned() }
 }
@@ -89,15 +89,15 @@ pub(super) fn reach(
         let began = Instant::now();
         let far = hop.dial_lane(&Dial::Tcp(address.to_owned(), port), cancel)?;
         let round_trip = began.elapsed() + hop.endpoint.round_trip;
-        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, e))?;
-        let hand = inner.try_clone().map_err(|e| unreachable(spec, e))?;
-        super::super::stream::relay(far, near).map_err(|e| unreachable(spec, e))?;
+        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, &e))?;
+        let hand = inner.try_clone().map_err(|e| unreachable(spec, &e))?;
+        super::super::stream::relay(far, near).map_err(|e| unreachable(spec, &e))?;
         cord.hold(Plug::Unix(hand, None));
         return Ok(Wire { fd: inner.into(), round_trip: Some(round_trip) });
     }
     if let Some(command) = &spec.proxy_command {
-        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, e))?;
-        let out = near.try_clone().map_err(|e| unreachable(spec, e))?;
+        let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, &e))?;
+        let out = near.try_clone().map_err(|e| unreachable(spec, &e))?;
         let child = Command::new("/bin/sh")
             .arg("-c")
             .arg(format!("exec {command}"))
@@ -105,12 +105,12 @@ pub(super) fn reach(
             .stdout(Stdio::from(OwnedFd::from(out)))
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|e| unreachable(spec, e))?;
-        let hand = inner.try_clone().map_err(|e| unreachable(spec, e))?;
+            .map_err(|e| unreachable(spec, &e))?;
+        let hand = inner.try_clone().map_err(|e| unreachable(spec, &e))?;
         cord.hold(Plug::Unix(hand, Some(child)));
         return Ok(Wire { fd: inner.into(), round_trip: None });
     }
-    let found = (address, port).to_socket_addrs().map_err(|e| unreachable(spec, e))?;
+    let found = (address, port).to_socket_addrs().map_err(|e| unreachable(spec, &e))?;
     let mut last = "the name has no address".to_owned();
     for target in found {
         cancel.check()?;
@@ -118,15 +118,15 @@ pub(super) fn reach(
         match TcpStream::connect_timeout(&target, spec.connect_timeout) {
             Ok(socket) => {
                 let round_trip = began.elapsed();
-                steady(&socket).map_err(|e| unreachable(spec, e))?;
-                let hand = socket.try_clone().map_err(|e| unreachable(spec, e))?;
+                steady(&socket).map_err(|e| unreachable(spec, &e))?;
+                let hand = socket.try_clone().map_err(|e| unreachable(spec, &e))?;
                 cord.hold(Plug::Tcp(hand));
                 return Ok(Wire { fd: socket.into(), round_trip: Some(round_trip) });
             }
             Err(error) => last = format!("{target}: {error}"),
         }
     }
-    Err(unreachable(spec, last))
+    Err(unreachable(spec, &last))
 }
 
 /// A dead peer is noticed within 20 s of unanswered data, a silent one by probes.
@@ -178,17 +178,17 @@ pub(super) fn shake(
             what: "the SSH handshake".into(),
             limit: spec.connect_timeout,
         },
-        _ => unreachable(spec, ssh_why(error)),
+        _ => unreachable(spec, &ssh_why(error)),
     };
     let mut session = Session::new().map_err(|e| broken(&e))?;
     session.set_timeout(u32::try_from(spec.connect_timeout.as_millis()).unwrap_or(u32::MAX));
     let (host, port) = spec.key_name();
     session.method_pref(MethodType::HostKey, &preference(&known.types(host, port))).map_err(|e| broken(&e))?;
-    let socket = wire.fd.try_clone().map_err(|e| unreachable(spec, e))?;
+    let socket = wire.fd.try_clone().map_err(|e| unreachable(spec, &e))?;
     session.set_tcp_stream(wire.fd);
     session.handshake().map_err(|e| broken(&e))?;
     let key = session.host_key().and_then(|(blob, _)| HostKey::from_blob(blob));
-    let key = key.ok_or_else(|| unreachable(spec, "the host presented no readable key"))?;
+    let key = key.ok_or_else(|| unreachable(spec, &"the host presented no readable key"))?;
     Ok((session, socket, key))
 }
 

@@ -8,6 +8,8 @@ use lifeboat::model::inventory::{Access, Host, Inventory, Policy, VaultSettings}
 use lifeboat::transport::TransportError;
 use lifeboat::transport::ssh_config::Resolver;
 
+use super::sshd::user;
+
 fn host(name: &str, access: Access) -> Host {
     Host {
         id: HostId::new(name).unwrap(),
@@ -35,7 +37,7 @@ fn resolver(folder: &Path, config: &str) -> Resolver {
     std::fs::write(&file, config).unwrap();
     Resolver {
         home: "/home/op".into(),
-        user: "op".into(),
+        user: user(),
         ssh: "ssh".into(),
         config: Some(file),
         known_hosts: "/own/known_hosts".into(),
@@ -47,7 +49,7 @@ fn resolver(folder: &Path, config: &str) -> Resolver {
 fn the_ssh_configuration_is_honoured_and_the_inventory_wins() {
     let folder = tempfile::tempdir().unwrap();
     let config = "Host val-1\n HostName 10.9.8.7\n Port 2200\n User ops\n IdentityFile ~/.ssh/%r_key\n IdentitiesOnly yes\n\
-                  ProxyJump bob@gate:23\n HostKeyAlias val\n UserKnownHostsFile ~/kh1 ~/kh2\n IdentityAgent ~/a.sock\n\
+                  ProxyJump bob@gate:23\n HostKeyAlias val\n UserKnownHostsFile /k/1 /k/2\n IdentityAgent /a/%r.sock\n\
                   Host plain\n ProxyCommand nc %h %p\n StrictHostKeyChecking no\nHost gate\n HostName 10.0.0.1\n ProxyJump outer\n";
     let resolver = resolver(folder.path(), config);
     let all = inventory(vec![]);
@@ -56,13 +58,13 @@ fn the_ssh_configuration_is_honoured_and_the_inventory_wins() {
     assert_eq!((spec.port.value, spec.user.value.as_str(), spec.user.source), (2200, "ops", "ssh -G"));
     assert_eq!(spec.identity_files.value, [Path::new("/home/op/.ssh/ops_key")]);
     assert!(spec.identities_only);
-    assert_eq!(spec.agent.value.as_deref(), Some(Path::new("/home/op/a.sock")));
+    assert_eq!(spec.agent.value.as_deref(), Some(Path::new("/a/ops.sock")));
     assert_eq!(spec.key_name(), ("val", 22));
-    let files = ["/own/known_hosts", "/home/op/kh1", "/home/op/kh2", "/etc/ssh/ssh_known_hosts"];
+    let files = ["/own/known_hosts", "/k/1", "/k/2", "/etc/ssh/ssh_known_hosts"];
     assert!(files.iter().zip(&spec.known_hosts).all(|(a, b)| Path::new(a) == b), "{:?}", spec.known_hosts);
     let hops: Vec<_> =
         spec.jump.iter().map(|h| (h.user.value.as_str(), h.address.value.as_str(), h.port.value)).collect();
-    assert_eq!(hops, [("op", "outer", 22), ("bob", "10.0.0.1", 23)]);
+    assert_eq!(hops, [(user().as_str(), "outer", 22), ("bob", "10.0.0.1", 23)]);
     assert_eq!(spec.proxy_command, None);
     // The inventory wins.
     let access = Access {
@@ -89,7 +91,7 @@ fn without_an_ssh_program_the_inventory_and_defaults_stand() {
     resolver.ssh = "/nonexistent/ssh".into();
     let all = inventory(vec![]);
     let spec = resolver.resolve(&host("h", Access::default()), &all).unwrap();
-    assert_eq!((spec.address.value.as_str(), spec.user.value.as_str(), spec.port.value), ("h", "op", 22));
+    assert_eq!((spec.address.value.as_str(), spec.user.value.as_str(), spec.port.value), ("h", user().as_str(), 22));
     assert!(spec.notes[0].contains("no ssh program"), "{:?}", spec.notes);
     assert_eq!(spec.identity_files.value.len(), 3);
 }

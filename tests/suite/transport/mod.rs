@@ -1,5 +1,7 @@
 //! The transport contract, over the local machine and a real SSH server alike.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod config;
 mod conform;
 mod ssh;
