@@ -2,7 +2,6 @@
 
 mod fake;
 mod flows;
-mod live;
 
 use std::collections::BTreeMap;
 
