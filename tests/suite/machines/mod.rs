@@ -17,5 +17,6 @@ pub mod machine;
 pub mod tree;
 
 mod fixture_tests;
+mod refusals;
 mod service_tests;
 mod story;
