@@ -250,10 +250,10 @@ pub struct Recipe {
 pub enum RecipePart {
     /// A sentence or two.
     Say(String),
-    /// `sh` commands for the machine that holds the vault, run in the snapshot's directory with the files opened into `./plain/`.
-    Here(String),
-    /// `sh` commands for the node, as root, with the opened files in `./plain/`.
+    /// `sh` commands for the node, as root, with the opened files in `./plain/`; they stop at the first that fails.
     Node(String),
+    /// `sh` commands for the host the snapshot came from, as root.
+    Old(String),
 }
 
 /// What a step is, for the preview and for a person who must do or undo it by hand.

@@ -10,20 +10,20 @@ use crate::model::manifest::Manifest;
 pub struct CardRecipe {
     /// What it is, a few words: "staking identity of a validator".
     pub title: String,
-    /// What must be known before anything is done, each a paragraph.
-    pub warnings: Vec<String>,
     /// How to put it back, after the files lie in clear under `$OUT`.
     pub steps: Vec<CardStep>,
+    /// What else may be needed, each a paragraph.
+    pub closing: Vec<String>,
 }
 
 /// One step of the card.
 #[derive(Debug, Clone)]
 pub struct CardStep {
-    /// What it does, a sentence.
-    pub text: String,
+    /// What it does and what to know before, each a paragraph.
+    pub text: Vec<String>,
     /// Where its commands are typed.
     pub place: Place,
-    /// The commands, one a line; `$OUT` and `$NODE` are set.
+    /// The commands, one a line; here, `$OUT` and `$NODE` are set.
     pub commands: Vec<String>,
 }
 
@@ -34,6 +34,8 @@ pub enum Place {
     Here,
     /// On the node, as root.
     Node,
+    /// On the host the snapshot came from, if it still lives, as root.
+    Old,
 }
 
 /// Quotes a word for a POSIX shell; nothing in it is read by the shell.
@@ -52,18 +54,21 @@ fn block(card: &mut String, place: Place, commands: &[String]) {
     let info = match place {
         Place::Here => "sh",
         Place::Node => "sh node",
+        Place::Old => "sh old",
     };
     let _ = writeln!(card, "```{info}\n{}\n```\n", commands.join("\n"));
 }
 
-/// Writes the card. Every block marked `sh` runs as it stands in the snapshot's directory; those marked `sh node` on the node.
+/// Writes the card. Every block marked `sh` runs as it stands in the snapshot's directory; those marked `sh node` as root on
+/// the node, `sh old` as root on the host it came from.
 pub fn render_card(manifest: &Manifest, recipe: &CardRecipe) -> String {
     let mut card = String::new();
     let sealed = !manifest.recipients.is_empty();
     let _ = writeln!(card, "# Restore {}\n", code(&manifest.item.to_string()));
     let _ = writeln!(card, "{}\n", one_line(&recipe.title));
     card.push_str(
-        "Everything here works without Lifeboat. Type the blocks in this directory, in one shell, in order.\n\n",
+        "Everything here works without Lifeboat. Type the blocks in order: here means in this directory, all in one shell; \
+         on the node means as root on the machine it goes to.\n\n",
     );
     let source = &manifest.source;
     let mut rows = vec![
@@ -102,9 +107,6 @@ pub fn render_card(manifest: &Manifest, recipe: &CardRecipe) -> String {
     if !manifest.identities.is_empty() {
         card.push_str("**An identity may run on one node only.** Make sure the old node is stopped for good before the new one starts.\n\n");
     }
-    for warning in &recipe.warnings {
-        let _ = writeln!(card, "{}\n", one_line(warning));
-    }
     card.push_str("## Say where\n\n");
     let mut settings = Vec::new();
     if sealed {
@@ -134,13 +136,29 @@ pub fn render_card(manifest: &Manifest, recipe: &CardRecipe) -> String {
         );
     }
     card.push_str("\n## Bring them to the node\n\n");
-    block(&mut card, Place::Here, &[r#"scp -r "$OUT" "$NODE:lifeboat-restore""#.into()]);
+    // A pipe rather than scp: it takes every kind of address, and no owner of this machine's along.
+    let unpack = "umask 077 && mkdir lifeboat-restore lifeboat-restore/plain && tar -xf - --no-same-owner -C lifeboat-restore/plain";
+    block(&mut card, Place::Here, &[format!(r#"tar -C "$OUT" -cf - . | ssh "$NODE" '{unpack}'"#)]);
+    card.push_str(
+        "If root may not log in there, bring them there another way, to `lifeboat-restore/plain` in root's home.\n\n",
+    );
     for (at, step) in recipe.steps.iter().enumerate() {
-        let place = if step.place == Place::Node { "on the node" } else { "here" };
-        let _ = writeln!(card, "### {}. {} ({place})\n", at + 1, one_line(&step.text));
+        let place = match step.place {
+            Place::Here => "Here",
+            Place::Node => "On the node",
+            Place::Old => "On the old host, if it can be reached",
+        };
+        let _ = writeln!(card, "### {}. {place}\n", at + 1);
+        for text in &step.text {
+            let _ = writeln!(card, "{}\n", one_line(text));
+        }
         block(&mut card, step.place, &step.commands);
     }
+    for text in &recipe.closing {
+        let _ = writeln!(card, "{}\n", one_line(text));
+    }
     card.push_str("## Afterwards\n\nRemove the files in clear from both machines.\n\n");
+    block(&mut card, Place::Node, &["rm -r ~/lifeboat-restore".into()]);
     block(&mut card, Place::Here, &[r#"rm -r "$OUT""#.into()]);
     card
 }

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use super::facts::{IDENTITY, base_name, parent};
+use super::facts::{base_name, parent};
 use super::items::{NODE_CONFIG, STAKING, UNIT};
 use crate::model::manifest::Manifest;
 use crate::services::common::text_of;
 use crate::services::{Recipe, RecipePart};
 use crate::transport::quote::quote;
 
-/// One question to the node's info API.
+/// One question to the node's info API, put until it answers: a node needs a while after its start.
 pub fn ask_command(port: u16, method: &str) -> String {
     format!(
-        "curl -s -H 'content-type: application/json' --data '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}' http://127.0.0.1:{port}/ext/info"
+        "curl -sS --retry 120 --retry-delay 1 --retry-connrefused -H 'content-type: application/json' --data '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}' http://127.0.0.1:{port}/ext/info"
     )
 }
 
@@ -33,7 +33,7 @@ pub fn recipe(manifest: &Manifest) -> Recipe {
                 ),
                 &[
                     "mkdir restored && tar -xf plain/tree.tar -C restored".to_owned(),
-                    format!("mv {0} {0}.before", word(path)),
+                    format!("[ ! -e {0} ] || mv -T {0} {0}.before", word(path)),
                     format!("cp restored/{} {}", word(base_name(path)), word(path)),
                 ],
             )
@@ -53,7 +53,7 @@ pub fn recipe(manifest: &Manifest) -> Recipe {
                 manifest,
                 &format!("The archive is the whole of {path}."),
                 &[
-                    format!("if [ -e {0} ]; then mv {0} {0}.before; fi", word(path)),
+                    format!("[ ! -e {0} ] || mv -T {0} {0}.before", word(path)),
                     format!("mkdir -p {0} && tar -xpf plain/tree.tar -C {0}", word(path)),
                 ],
             )
@@ -104,34 +104,37 @@ fn staking(manifest: &Manifest) -> Vec<RecipePart> {
             "First make sure that no other node runs as {}. Two nodes with one identity harm each other. On the old host, if it can be reached:",
             fact("node_id")
         )),
-        RecipePart::Node(format!("systemctl disable --now {0}", word(&unit))),
+        RecipePart::Old(format!(
+            "systemctl disable --now {}\nmkdir -p {dropin}\nprintf '[Unit]\\nConditionPathExists=/nonexistent\\n' >{dropin}/90-moved-away.conf\nsystemctl daemon-reload",
+            word(&unit),
+            dropin = word(&format!("/etc/systemd/system/{unit}.d")),
+        )),
         RecipePart::Say(
             "On the new host, with AvalancheGo installed (the official installer takes --version):".to_owned(),
         ),
     ];
-    let mut commands = vec![format!("systemctl stop {}", word(&unit))];
-    // File by file, because the directory may hold more than the identity. signer.key is set aside even when the set
-    // has none: the one that is there belongs to another identity.
-    let mut made: Vec<String> = Vec::new();
-    for (name, _) in IDENTITY {
+    if let Some(ip) = manifest.facts.get("public_ip").and_then(Value::as_str) {
+        parts.push(RecipePart::Say(format!(
+            "The old node's configuration had the literal 'public-ip' {ip}; set the new host's address."
+        )));
+    }
+    let mut commands = vec![
+        format!("systemctl stop {}", word(&unit)),
+        format!("[ ! -e {0} ] || mv -T {0} {0}.before", word(dir)),
+        // What lies above it must be the node's own, or it cannot write its database there.
+        format!("runuser -u {} -- mkdir -p {}", word(&user), word(parent(dir))),
+        format!("install -d -o {0} -g \"$(id -gn {0})\" -m 0700 {1}", word(&user), word(dir)),
+    ];
+    for name in &present {
         let path = match path_of(name) {
             "" => format!("{dir}/{name}"),
             path => path.to_owned(),
         };
-        let parent = parent(&path).to_owned();
-        if !made.contains(&parent) {
-            let install = format!("install -d -o {0} -g \"$(id -gn {0})\" -m 0700 {1}", word(&user), word(&parent));
-            commands.push(format!("if [ ! -d {} ]; then {install}; fi", word(&parent)));
-            made.push(parent);
-        }
-        commands.push(format!("if [ -e {0} ]; then mv {0} {0}.before; fi", word(&path)));
-        if present.contains(&name) {
-            commands.push(format!(
-                "install -o {0} -g \"$(id -gn {0})\" -m 0400 plain/{name} {1}",
-                word(&user),
-                word(&path)
-            ));
-        }
+        commands.push(format!(
+            "install -o {0} -g \"$(id -gn {0})\" -m 0400 plain/{name} {1}",
+            word(&user),
+            word(&path)
+        ));
     }
     commands.push(format!("systemctl start {}", word(&unit)));
     parts.push(RecipePart::Node(commands.join("\n")));
@@ -149,10 +152,5 @@ fn staking(manifest: &Manifest) -> Vec<RecipePart> {
         )
     }));
     parts.push(RecipePart::Node(ask_command(9650, "info.getNodeID")));
-    if let Some(ip) = manifest.facts.get("public_ip").and_then(Value::as_str) {
-        parts.push(RecipePart::Say(format!(
-            "The old node's configuration had the literal 'public-ip' {ip}; set the new host's address."
-        )));
-    }
     parts
 }

@@ -38,29 +38,30 @@ fn snapshot(manifest: &Manifest) -> Vec<RecipePart> {
         )),
         say("Look inside first; it needs no server."),
         node("consul snapshot inspect -kvdetails plain/state.snap"),
+        say(
+            "Where ACLs are on, the restore needs a management token of the datacenter as it is now, and everything after it one of the snapshot. Put them into two files that only root can read, `~/consul-token` and `~/consul-token-after`; never type a token on a command line. On a new datacenter this makes the first one; where ACLs are off both stay empty, and its complaint does not matter.",
+        ),
+        node(
+            "umask 077\ntouch ~/consul-token ~/consul-token-after\n[ -s ~/consul-token ] || consul acl bootstrap -format=json | sed -n 's/^ *\"SecretID\": \"\\(.*\\)\".*/\\1/p' >~/consul-token",
+        ),
         say(format!(
-            "Restore it only into servers of the same version ({version}) that have a leader and are all healthy: a server that meets a record it does not know crashes, and again at every start."
+            "Restore it only into servers of the same version ({version}) that have a leader and are all healthy: a server that meets a record it does not know crashes, and again at every start. Look at them, and save what they hold now."
         )),
-        node("consul operator raft list-peers\nconsul operator autopilot state\nconsul snapshot save before.snap"),
-        say(
-            "On a new datacenter with ACLs on, first make any management token; it is needed for the restore and is gone after it.",
+        node(
+            "export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token\"\nconsul operator raft list-peers\nconsul operator autopilot state\nconsul snapshot save ~/consul-before-restore.snap",
         ),
-        node("consul acl bootstrap"),
+        say("Send the snapshot once. If the connection is lost, look at the leader's log before you send it again."),
+        node("export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token\"\nconsul snapshot restore plain/state.snap"),
         say(
-            "Give the token in the variable CONSUL_HTTP_TOKEN_FILE (a file only you can read), not on the command line. Send the snapshot once. If the connection is lost, look at the leader's log before you send it again.",
-        ),
-        node("consul snapshot restore plain/state.snap"),
-        say(
-            "From now on the tokens of the snapshot are the valid ones, and 'ACL not found' means that an older one is still used. Set each agent's own token and restart the agents one after another.",
+            "From now on the tokens of the snapshot are the valid ones, and 'ACL not found' means that an older one is still used. Set each agent's own token (acl.tokens.agent in its configuration) and restart the agents one after another. Look at what the datacenter holds now, with the snapshot's token in `~/consul-token-after`:",
         ),
         node(
-            "consul acl set-agent-token agent TOKEN   # or acl.tokens.agent in its configuration\nconsul snapshot save after.snap && consul snapshot inspect -kvdetails after.snap",
+            "export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token-after\"\nconsul snapshot save ~/consul-after-restore.snap\nconsul snapshot inspect -kvdetails ~/consul-after-restore.snap",
         ),
+        say("Remove the tokens, and the two new snapshots when you need them no more."),
+        node("rm ~/consul-token ~/consul-token-after"),
         say(
-            "When no valid token is left: ask for the reset index, write it into the leader's data directory, and bootstrap again.",
-        ),
-        node(
-            "consul acl bootstrap        # says: ACL bootstrap no longer allowed (reset index: N)\necho N >/opt/consul/acl-bootstrap-reset   # on the leader, in its data_dir\nconsul acl bootstrap",
+            "When no valid token is left: `consul acl bootstrap` complains and names the reset index N. On the leader, `echo N >/opt/consul/acl-bootstrap-reset` (in its data_dir), then `consul acl bootstrap` again.",
         ),
         say(
             "Without a majority of servers there is no leader and nothing restores. Stop every server that is left, be sure that the missing ones never return, write the same raft/peers.json (id from node-id, address IP:8300) into each data directory, and start them all.",
@@ -81,12 +82,12 @@ fn tree(manifest: &Manifest, otherwise: &str, archive: &str) -> Vec<RecipePart> 
     let mut parts = vec![
         say("Stop the agent, keep what is there, unpack, and start it again."),
         node(format!(
-            "systemctl stop consul\n[ ! -e {dir} ] || cp -a -- {dir} {dir}.before\nmkdir -p -- {dir}\ntar --extract --file=plain/{archive} --same-owner --preserve-permissions --directory={dir}\nconsul validate {dir} || :\nsystemctl start consul"
+            "systemctl stop consul\n[ ! -e {dir} ] || cp -a -- {dir} {dir}.before\nmkdir -p -- {dir}\ntar --extract --file=plain/{archive} --same-owner --preserve-permissions --directory={dir}\nconsul validate {dir} || :\nsystemctl start consul\nsleep 5; systemctl is-active consul"
         )),
     ];
     if archive == "keyrings.tar" {
         parts[1] = node(format!(
-            "systemctl stop consul\n[ ! -e {dir} ] || cp -a -- {dir} {dir}.before\nmkdir -p -- {dir}\ntar --extract --file=plain/{archive} --same-owner --preserve-permissions --directory={dir}\nsystemctl start consul"
+            "systemctl stop consul\n[ ! -e {dir} ] || cp -a -- {dir} {dir}.before\nmkdir -p -- {dir}\ntar --extract --file=plain/{archive} --same-owner --preserve-permissions --directory={dir}\nsystemctl start consul\nsleep 5; systemctl is-active consul"
         ));
         parts.push(say("Every agent of the datacenter needs the same gossip key, or it cannot join."));
     }
@@ -98,7 +99,7 @@ fn node_id(manifest: &Manifest) -> Vec<RecipePart> {
     vec![
         say("Two agents with one node-id disturb each other: be sure that the old machine is off for good."),
         node(format!(
-            "systemctl stop consul\ninstall -m 0600 plain/node-id {path}\nchown --reference=\"$(dirname {path})\" {path}\nsystemctl start consul\nconsul info"
+            "systemctl stop consul\ninstall -m 0600 plain/node-id {path}\nchown --reference=\"$(dirname {path})\" {path}\nsystemctl start consul\nsleep 5; systemctl is-active consul"
         )),
     ]
 }

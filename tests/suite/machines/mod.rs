@@ -16,6 +16,7 @@ pub mod host;
 pub mod machine;
 pub mod tree;
 
+mod cards;
 mod fixture_tests;
 mod refusals;
 mod service_tests;
