@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use openssl::sha::Sha256;
+use rustix::fs::OFlags;
 
 use super::error::VaultError;
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use age::stream::StreamReader;
 use age::{DecryptError, Decryptor};
-use serde::Deserialize;
 use openssl::sha::Sha256;
+use serde::Deserialize;
 
 use crate::model::manifest::StoredFile;
 
