@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use openssl::sha::Sha256;
 use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
 
 use super::error::VaultError;
 
@@ -130,9 +130,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The SHA-256 of bytes, in hexadecimal.
+/// The SHA-256 of bytes, in hexadecimal. OpenSSL's, here and in reader and writer: twice as fast as `sha2` on processors
+/// without SHA instructions, where hashing is what bounds the vault.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(&openssl::sha::sha256(bytes))
 }
 
 /// Whether this is a SHA-256 as this program writes it.
@@ -150,7 +151,7 @@ pub(super) fn hash_file(path: &Path, tick: Tick<'_>) -> Result<(u64, String), Va
     let mut buffer = vec![0; usize::try_from(length).map_or(256 << 10, |length| (length + 1).min(256 << 10))];
     loop {
         let read = match file.read(&mut buffer) {
-            Ok(0) => return Ok((size, hex(&hash.finalize()))),
+            Ok(0) => return Ok((size, hex(&hash.finish()))),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(VaultError::io(path, "read", error)),

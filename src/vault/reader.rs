@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use age::stream::StreamReader;
 use age::{DecryptError, Decryptor};
+use openssl::sha::Sha256;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::model::manifest::StoredFile;
 
@@ -19,7 +19,7 @@ use super::keys::Keys;
 use super::name::HASHES;
 use super::snapshot::Snapshot;
 
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 struct Tally {
     size: u64,
     hash: Sha256,
@@ -170,13 +170,13 @@ impl ClearReader {
             let why = format!("{} of {} stored bytes are there", stored.size, self.expected.stored_size);
             return Err(self.damaged(&why));
         }
-        if disk::hex(&stored.hash.finalize()) != self.expected.stored_sha256 {
+        if disk::hex(&stored.hash.finish()) != self.expected.stored_sha256 {
             return Err(self.damaged("its stored bytes do not hash as written"));
         }
         // A file in clear was hashed once, above, and that hash must be both.
         let plain = match &self.body {
             Body::Clear(_) => self.expected.stored_sha256.clone(),
-            Body::Sealed(_) => disk::hex(&self.plain.hash.clone().finalize()),
+            Body::Sealed(_) => disk::hex(&self.plain.hash.clone().finish()),
         };
         if self.plain.size != self.expected.plain_size || plain != self.plain_sha256 {
             return Err(self.damaged("its clear bytes do not hash as written"));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use age::stream::StreamWriter;
-use sha2::{Digest, Sha256};
+use openssl::sha::Sha256;
 
 use crate::model::manifest::StoredFile;
 use crate::model::text::CleanText;
@@ -152,7 +152,7 @@ impl FileWriter {
 
     /// The clear hash so far, for comparing with what the node said of the same bytes.
     pub fn plain_sha256(&self) -> String {
-        disk::hex(&self.hash.clone().finalize())
+        disk::hex(&self.hash.clone().finish())
     }
 
     /// Closes the seal, syncs the file and tells what was stored.
@@ -188,7 +188,7 @@ impl FileWriter {
             plain_sha256: (!self.hide).then(|| plain.clone()),
             stored_name,
             stored_size: tail.size,
-            stored_sha256: tail.hash.map_or_else(|| plain.clone(), |hash| disk::hex(&hash.finalize())),
+            stored_sha256: tail.hash.map_or_else(|| plain.clone(), |hash| disk::hex(&hash.finish())),
         };
         let mut shared = locked(&self.shared);
         if self.hide {
