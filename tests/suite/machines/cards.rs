@@ -213,7 +213,7 @@ fn cards_of_configuration_work_on_the_host_itself() {
         assert_eq!(look(place), before, "{item}");
     }
     assert_eq!(avalanche_node_id(&old), identity);
-    let leads = wait_for(Duration::from_secs(60), || {
+    let leads = wait_for(Duration::from_mins(1), || {
         (old.exec("curl -sf http://127.0.0.1:8500/v1/status/leader").stdout.len() > 4).then_some(())
     });
     assert!(leads.is_some(), "consul leads again");

@@ -42,12 +42,9 @@ fn a_living_twin_and_a_strange_key_stop_everything_and_a_rollback_brings_the_old
     console.run(&["doctor", "spare-1"]).expect(10).says(&known).says(&spare.host_key_fingerprint());
     console.run(&["enroll", "spare-1", "--fingerprint", &spare.host_key_fingerprint()]).expect(10);
     let file = console.path("data/known_hosts");
-    let kept: String = std::fs::read_to_string(&file)
-        .unwrap()
-        .lines()
-        .filter(|l| !l.starts_with(&spare.address().to_string()))
-        .map(|l| format!("{l}\n"))
-        .collect();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let others = text.lines().filter(|line| !line.starts_with(&spare.address().to_string()));
+    let kept = others.collect::<Vec<_>>().join("\n") + "\n";
     std::fs::write(&file, kept).unwrap();
     console.run(&["doctor", "spare-1"]).expect(10).says("enroll");
     console.run(&["enroll", "spare-1", "--fingerprint", &spare.host_key_fingerprint()]).expect(0);

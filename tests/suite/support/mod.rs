@@ -5,7 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a fixture fails its test"
+    dead_code,
+    reason = "a fixture fails its test, and each suite uses what it needs of it"
 )]
 
 #[cfg(feature = "machines")]

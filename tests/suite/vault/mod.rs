@@ -207,12 +207,12 @@ pub fn proof(rung: Rung, passed: bool, clock: &dyn Clock) -> Proof {
 pub fn recipe() -> CardRecipe {
     CardRecipe {
         title: "a test item".into(),
-        warnings: vec!["Mind the gap.".into()],
         steps: vec![CardStep {
-            text: "Put it in place".into(),
+            text: vec!["Put it in place".into()],
             place: Place::Node,
             commands: vec!["install -m 0400 lifeboat-restore/staker.crt /tmp/staker.crt".into()],
         }],
+        closing: vec!["Mind the gap.".into()],
     }
 }
 
