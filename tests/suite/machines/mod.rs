@@ -16,6 +16,7 @@ pub mod host;
 pub mod machine;
 pub mod tree;
 
+mod faults;
 mod fixture_tests;
 mod service_tests;
 mod story;
