@@ -79,6 +79,7 @@ pub struct Executor<'e> {
     states: BTreeMap<StepId, StepState>,
     opened: BTreeSet<HostId>,
     heartbeats: BTreeMap<HostId, Heartbeat>,
+    undoes: Option<RunId>,
 }
 
 /// How long a revert may take before it is given up; the node's guard goes on.
@@ -99,6 +100,7 @@ impl<'e> Executor<'e> {
             states: BTreeMap::new(),
             opened: BTreeSet::new(),
             heartbeats: BTreeMap::new(),
+            undoes: None,
         }
     }
 
@@ -110,9 +112,10 @@ impl<'e> Executor<'e> {
         self
     }
 
-    /// Takes what each step came to from elsewhere: an earlier run that is to be undone.
+    /// Takes what each step came to from `run`, an earlier one that is to be undone.
     #[must_use]
-    pub fn with_states(mut self, states: BTreeMap<StepId, StepState>) -> Self {
+    pub fn undoing(mut self, run: &RunId, states: BTreeMap<StepId, StepState>) -> Self {
+        self.undoes = Some(run.clone());
         self.states = states;
         self
     }
@@ -189,7 +192,7 @@ impl<'e> Executor<'e> {
                 if !node_run::read_run_file(cx, &self.run, "fired")?.is_empty() {
                     node_run::set_fired_aside(cx, &self.mark)?;
                 }
-                node_run::close_run(cx, "")
+                node_run::close_run(cx, "", None)
             })?;
             self.opened.remove(&host);
         }
@@ -367,7 +370,7 @@ impl<'e> Executor<'e> {
             let here = self.plan.steps.iter().any(|step| step.host == host && step.op.starts_with("files.swap"));
             let list =
                 if here && !kept.is_empty() { serde_json::to_string(&kept).unwrap_or_default() } else { String::new() };
-            self.with_cx(&host, &Cancel::new(), |cx| node_run::close_run(cx, &list))?;
+            self.with_cx(&host, &Cancel::new(), |cx| node_run::close_run(cx, &list, self.undoes.as_ref()))?;
             self.opened.remove(&host);
         }
         Ok(())

@@ -78,6 +78,7 @@ systemctl daemon-reload
 const CLOSE: &str = r#"b=/var/lib/lifeboat
 k=$(cat "$d/key")
 if [ -n "$1" ]; then mkdir -p "$b/kept"; printf '%s\n' "$1" >"$b/kept/$(basename "$d")"; fi
+if [ -n "$2" ]; then rm -f "$b/kept/$2"; fi
 u=lifeboat-guard-$(basename "$d")
 systemctl disable -q --now "$u.timer" 2>/dev/null || :
 rm -f "/etc/systemd/system/$u.timer" "/etc/systemd/system/$u.service"
@@ -203,10 +204,11 @@ pub fn disarm_guard(cx: &Cx) -> Result<()> {
     run_shown(cx, DISARM, &[run], None, "Disarming the guard")
 }
 
-/// Gives the lock back and removes the run from the node; `kept` is listed by `lifeboat kept`.
-pub fn close_run(cx: &Cx, kept: &str) -> Result<()> {
+/// Gives the lock back and removes the run from the node; `kept` is listed by `lifeboat kept`, what the run `undone`
+/// had kept no longer is.
+pub fn close_run(cx: &Cx, kept: &str, undone: Option<&RunId>) -> Result<()> {
     let mark = cx.run.map(|mark| mark.run.clone());
-    let closed = run_shown(cx, CLOSE, &[kept], None, "Closing the run");
+    let closed = run_shown(cx, CLOSE, &[kept, undone.map_or("", RunId::as_str)], None, "Closing the run");
     match (closed, mark) {
         // Closing twice, or closing what was never made, is closed.
         (Err(failure), Some(run)) if !failure.cut && owner_of(cx, &run)?.is_none() => Ok(()),

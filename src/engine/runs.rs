@@ -367,8 +367,8 @@ impl Runs<'_> {
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
         let carrier =
             PlanCarrier { runs: self, run: run.clone(), command: plan.command.clone(), version: None, snapshot: None };
-        let mut executor =
-            Executor::new(self.means(&carrier), run.clone(), plan.clone(), self.record(journal), 1).with_states(states);
+        let mut executor = Executor::new(self.means(&carrier), run.clone(), plan.clone(), self.record(journal), 1)
+            .undoing(&told.run, states);
         executor.note(EventKind::RunStarted {
             plan_hash: super::canonical::plan_hash(&plan)?,
             console: self.console.id().clone(),

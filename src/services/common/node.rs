@@ -52,13 +52,7 @@ pub fn as_failure(error: &TransportError) -> Failure {
         error,
         TransportError::Unreachable { .. } | TransportError::TimedOut { .. } | TransportError::Lost { .. }
     );
-    let failure = Failure { cut, ..Failure::new(exit, error.to_string()) };
-    match error {
-        TransportError::HostKey { host, .. } => {
-            failure.hint(format!("Compare it with what the machine itself shows, then: lifeboat enroll {host}"))
-        }
-        _ => failure,
-    }
+    Failure { cut, ..Failure::new(exit, error.to_string()) }
 }
 
 /// Runs a reading script as root; a status other than 0 is a failure with the script's own last words.

@@ -221,18 +221,21 @@ pub(super) fn judge(spec: &SshSpec, known: &KnownHosts, key: &HostKey) -> Result
             key.kind, place.fingerprint
         )),
         Verdict::NewType(types) => refuse(format!(
-            "it presented a key of the type {}, {presented}, but only {} is known. Compare the fingerprint and enrol it.",
+            "it presented a key of the type {}, {presented}, but only {} is known. \
+             Compare it with what the machine itself prints, then: lifeboat enroll {}",
             key.kind,
-            types.join(", ")
+            types.join(", "),
+            spec.name
         )),
         Verdict::Authority(place) => refuse(format!(
             "it is known only through a certificate authority ({place}), and host certificates are not supported. \
              Compare the plain key {presented} ({}) and enrol it.",
             key.kind
         )),
-        Verdict::New | Verdict::Revoked(_) => {
-            refuse(format!("its {} key {presented} is not known. Compare the fingerprint and enrol it.", key.kind))
-        }
+        Verdict::New | Verdict::Revoked(_) => refuse(format!(
+            "its {} key {presented} is not known. Compare it with what the machine itself prints, then: lifeboat enroll {}",
+            key.kind, spec.name
+        )),
     }
 }
 

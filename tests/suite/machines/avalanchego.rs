@@ -120,7 +120,8 @@ pub fn avalanche_node_id(machine: &Machine) -> Identity {
     try_identity(machine).expect("avalanchego answers info.getNodeID")
 }
 
-fn try_identity(machine: &Machine) -> Option<Identity> {
+/// The same while it may not answer yet.
+pub fn try_identity(machine: &Machine) -> Option<Identity> {
     let answer = machine.exec(
         r#"curl -sf -m 5 -H 'Content-Type: application/json' http://127.0.0.1:9650/ext/info \
            -d '{"jsonrpc":"2.0","id":1,"method":"info.getNodeID"}'"#,

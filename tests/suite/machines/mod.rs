@@ -17,7 +17,7 @@ pub mod machine;
 pub mod tree;
 
 mod cards;
+mod faults;
 mod fixture_tests;
-mod refusals;
 mod service_tests;
 mod story;
