@@ -82,7 +82,7 @@ fn kill_after_step(console: &Console, args: &[&str], step: usize) -> String {
     let reached = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).any(|line| {
         told += &format!("{line}\n");
         if let Some(id) = line.strip_prefix("run ") {
-            run = id.to_owned();
+            id.clone_into(&mut run);
         }
         let sign = if step == 0 { "run ".to_owned() } else { format!("  done    {step}/") };
         line.starts_with(&sign)
