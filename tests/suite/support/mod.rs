@@ -8,7 +8,6 @@
     reason = "a fixture fails its test"
 )]
 
-#[cfg(feature = "machines")]
 pub mod console;
 pub mod fault_proxy;
 mod fault_proxy_tests;
