@@ -1,6 +1,5 @@
 //! What every command stands on: inventory, paths, secrets, logins, and the operator's wish to stop.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::args::Global;
@@ -10,10 +9,10 @@ use crate::config::prompt::TtyPrompter;
 use crate::config::secrets::SecretResolver;
 use crate::config::selector::Selector;
 use crate::config::target::{Items, Subject, Target, resolve};
-use crate::config::{Loaded, load_inventory};
+use crate::config::{Loaded, load_checked};
 use crate::engine::dialer::NodeDialer;
 use crate::engine::links::Links;
-use crate::engine::scan::{Prober, Wanted, wanted_of};
+use crate::engine::scan::{Prober, Wanted, check_service, wanted_of};
 use crate::engine::world::{SystemClock, SystemEntropy};
 use crate::model::clock::{Clock, Entropy};
 use crate::model::exit::{Exit, Failure, Result};
@@ -60,7 +59,7 @@ impl App {
             .hint("Make one: lifeboat init".to_owned()));
         }
         let Loaded { mut inventory, warnings, .. } =
-            load_inventory(&named.path, &paths.home).map_err(|errors| crate::config::failure(&errors))?;
+            load_checked(&named.path, &paths.home, &check_service).map_err(|errors| crate::config::failure(&errors))?;
         for warning in warnings {
             out.aside(format!("warning: {warning}"));
         }
@@ -104,10 +103,7 @@ impl App {
 
     /// Refuses what changes something when the call is read-only.
     pub fn may_change(&self) -> Result<()> {
-        if self.global.read_only {
-            return Err(Failure::new(Exit::Usage, "This changes something, and --read-only was given."));
-        }
-        Ok(())
+        may_change(&self.global)
     }
 
     /// What selectors mean; everything without any. Hosts named ad hoc join the inventory for this call.
@@ -160,11 +156,10 @@ impl App {
     }
 }
 
-/// `KEY=VALUE` words as a map.
-pub fn pairs(words: &[String], flag: &str) -> Result<BTreeMap<String, String>> {
-    let pair = |word: &String| match word.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Failure::new(Exit::Usage, format!("'{flag} {word}' is not of the form NAME=VALUE."))),
-    };
-    words.iter().map(pair).collect()
+/// Refuses what changes something when the call is read-only.
+pub fn may_change(global: &Global) -> Result<()> {
+    if global.read_only {
+        return Err(Failure::new(Exit::Usage, "This changes something, and --read-only was given."));
+    }
+    Ok(())
 }

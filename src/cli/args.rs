@@ -1,5 +1,6 @@
 //! The command line: nouns and flags are an interface.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -114,8 +115,8 @@ pub enum Sub {
         #[arg(long)]
         purge: bool,
         /// The answer to the purge's question: purge=HOST
-        #[arg(long = "confirm", value_name = "GATE=WORD")]
-        confirm: Vec<String>,
+        #[arg(long = "confirm", value_name = "GATE=WORD", value_parser = pair)]
+        confirm: Vec<(String, String)>,
     },
     /// Print a completion script
     Completions {
@@ -132,6 +133,19 @@ pub struct Init {
     /// Take hosts from ~/.ssh/config
     #[arg(long)]
     pub from_ssh_config: bool,
+}
+
+/// A word of the form `NAME=VALUE`.
+fn pair(word: &str) -> Result<(String, String), String> {
+    match word.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is not of the form NAME=VALUE".to_owned()),
+    }
+}
+
+/// Pairs of the command line as a map.
+pub fn pairs(words: &[(String, String)]) -> BTreeMap<String, String> {
+    words.iter().cloned().collect()
 }
 
 /// A list of selectors.
@@ -166,11 +180,11 @@ pub struct Planning {
     #[arg(long, value_name = "HASH")]
     pub plan_hash: Option<String>,
     /// Answer a choice
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
     /// Answer a gate
-    #[arg(long = "confirm", value_name = "GATE=WORD")]
-    pub confirm: Vec<String>,
+    #[arg(long = "confirm", value_name = "GATE=WORD", value_parser = pair)]
+    pub confirm: Vec<(String, String)>,
 }
 
 /// `backup`.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::app::{App, pairs};
-use super::args::Backup;
+use super::app::App;
+use super::args::{Backup, pairs};
 use super::plans::{answer_gates, follow, render_plan};
 use super::store::Store;
 use crate::config::target::Items;
@@ -39,7 +39,9 @@ impl App {
 
 /// Backs up what was selected; items that cannot be are said, and only those asked for by name fail the command.
 pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
-    app.may_change()?;
+    if !backup.planning.plan {
+        app.may_change()?;
+    }
     let targets = app.select(&backup.selectors)?;
     let services = app.services_of(&targets);
     if services.is_empty() {
@@ -94,7 +96,7 @@ fn one(app: &App, backup: &Backup, store: Option<&Store>, links: &Links, place: 
     let done = plan_one(app, backup, links, place).and_then(|planned| {
         render_plan(app, &planned);
         let Some(store) = store else { return Ok(Exit::Done) };
-        let confirmed = pairs(&backup.planning.confirm, "--confirm")?;
+        let confirmed = pairs(&backup.planning.confirm);
         answer_gates(app, &planned, &backup.planning)?;
         let runs = app.runs(store, links);
         let report = follow(app, &runs.board, &planned.plan, || runs.run(&planned, None, &confirmed))?;
@@ -108,7 +110,7 @@ fn one(app: &App, backup: &Backup, store: Option<&Store>, links: &Links, place: 
 }
 
 fn plan_one(app: &App, backup: &Backup, links: &Links, place: &ItemRef) -> Result<Planned> {
-    app.prober(links).plan_backup(place, backup.reason.clone(), &pairs(&backup.planning.set, "--set")?)
+    app.prober(links).plan_backup(place, backup.reason.clone(), &pairs(&backup.planning.set))
 }
 
 fn tell(app: &App, place: &ItemRef, report: &Report) {

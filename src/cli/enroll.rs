@@ -60,8 +60,8 @@ fn one(app: &App, enroll: &Enroll, id: &HostId) -> Result<Exit> {
         }
         _ => {}
     }
+    app.may_change()?;
     if !is_given(enroll, name, port, &key)? {
-        app.may_change()?;
         let question = format!(
             "Is {print} the key of {id}? Compare it with what the machine itself prints: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub."
         );

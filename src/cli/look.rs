@@ -74,7 +74,10 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
             }
             Err(failure) => {
                 exits.push(failure.exit);
-                app.out.document("failure", &json!({"service": name, "failure": failure}));
+                // The shape every failure has, and whose it is.
+                let mut told = json!(failure);
+                told["service"] = json!(name);
+                app.out.document("failure", &told);
                 rows.push(vec![name, "-".into(), "-".into(), failure.message.clone()]);
             }
         }

@@ -25,12 +25,22 @@ use output::Out;
 
 /// Runs one call of the program and gives its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; anything else is a mistake of usage.
             let code = if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
-            let _ = error.print();
+            if json && error.use_stderr() {
+                let out = Out::of_process(true, true);
+                let text = error.to_string();
+                let text = text.split("\n\n").next().unwrap_or_default();
+                out.failure(&Failure::new(Exit::Usage, text.trim_start_matches("error: ")));
+                out.end(Exit::Usage);
+            } else {
+                let _ = error.print();
+            }
             return code;
         }
     };

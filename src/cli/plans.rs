@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::app::{App, pairs};
-use super::args::Planning;
+use super::app::App;
+use super::args::{Planning, pairs};
 use crate::engine::board::Board;
 use crate::engine::planner::Planned;
 use crate::model::event::{Event, EventKind};
@@ -96,7 +96,7 @@ pub fn answer_gates(app: &App, planned: &Planned, planning: &Planning) -> Result
         return Err(Failure::new(Exit::Stale, format!("The plan is now {}, not {wanted}.", planned.hash))
             .hint("Look at the new plan with --plan, then run that one."));
     }
-    let given = pairs(&planning.confirm, "--confirm")?;
+    let given = pairs(&planning.confirm);
     let open = planned.open_gates(&given);
     let mut unanswered = Vec::new();
     for gate in open {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::app::{App, pairs};
-use super::args::{Planning, Restore};
+use super::app::App;
+use super::args::{Planning, Restore, pairs};
 use super::plans::{answer_gates, ask_yes, follow, render_plan};
 use super::store::Store;
 use crate::engine::capture::vault_failure;
@@ -14,7 +14,9 @@ use crate::vault::{Policy, SnapshotRef};
 
 /// Restores each snapshot in the order given; the first that fails ends the command.
 pub fn run_restore(app: &mut App, restore: &Restore) -> Result<Exit> {
-    app.may_change()?;
+    if !restore.planning.plan {
+        app.may_change()?;
+    }
     let store = app.store()?;
     let host = HostId::new(restore.to.clone()).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
     let links = app.links();
@@ -35,12 +37,12 @@ fn one(app: &App, store: &Store, links: &Links, wanted: &str, host: &HostId, pla
         // A key that does not open it must be known before anything is stopped.
         store.vault.openable(&snapshot, &store.keys).map_err(|e| vault_failure(&e))?;
     }
-    let planned = app.prober(links).plan_restore(snapshot.manifest(), host, &pairs(&planning.set, "--set")?)?;
+    let planned = app.prober(links).plan_restore(snapshot.manifest(), host, &pairs(&planning.set))?;
     render_plan(app, &planned);
     if planning.plan {
         return Ok(());
     }
-    let confirmed = pairs(&planning.confirm, "--confirm")?;
+    let confirmed = pairs(&planning.confirm);
     answer_gates(app, &planned, planning)?;
     let runs = app.runs(store, links);
     let report = follow(app, &runs.board, &planned.plan, || runs.run(&planned, Some(snapshot), &confirmed))?;
@@ -58,7 +60,9 @@ fn one(app: &App, store: &Store, links: &Links, wanted: &str, host: &HostId, pla
 
 /// Undoes a finished run from what it kept aside.
 pub fn run_rollback(app: &mut App, run: &str, planning: &Planning) -> Result<Exit> {
-    app.may_change()?;
+    if !planning.plan {
+        app.may_change()?;
+    }
     let store = app.store()?;
     let links = app.links();
     let runs = app.runs(&store, &links);
@@ -74,7 +78,7 @@ pub fn run_rollback(app: &mut App, run: &str, planning: &Planning) -> Result<Exi
     if planning.plan {
         return Ok(Exit::Done);
     }
-    let confirmed = pairs(&planning.confirm, "--confirm")?;
+    let confirmed = pairs(&planning.confirm);
     let is_said = confirmed.get("rollback").map(String::as_str) == Some(told.run.as_str());
     if !is_said && !ask_yes(app, "What runs now is replaced by what was kept.")? {
         return Err(Failure::new(Exit::Confirmation, "Nothing was changed: the rollback must be confirmed first.")

@@ -166,9 +166,12 @@ pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
 }
 
 /// Lists what restores kept aside on nodes, or removes it.
-pub fn run_kept(app: &mut App, selectors: &[String], purge: bool, confirm: &[String]) -> Result<Exit> {
+pub fn run_kept(app: &mut App, selectors: &[String], purge: bool, confirm: &[(String, String)]) -> Result<Exit> {
+    if purge {
+        app.may_change()?;
+    }
     let hosts = App::hosts_of(&app.select(selectors)?);
-    let confirmed = super::app::pairs(confirm, "--confirm")?;
+    let confirmed = super::args::pairs(confirm);
     let links = app.links();
     let prober = app.prober(&links);
     let mut exits = Vec::new();
@@ -186,7 +189,6 @@ pub fn run_kept(app: &mut App, selectors: &[String], purge: bool, confirm: &[Str
             app.out.line(format!("{host}  run {}  {}", entry.run, entry.paths.join(", ")));
         }
         if purge && !kept.is_empty() {
-            app.may_change()?;
             if confirmed.get("purge").map(String::as_str) != Some(host.as_str()) {
                 return Err(Failure::new(
                     Exit::Confirmation,

@@ -4,17 +4,25 @@ use std::path::Path;
 
 use clap::CommandFactory;
 
-use super::app::App;
+use super::app::{App, may_change};
 use super::args::{Cli, Global, Init};
 use super::output::Out;
 use crate::config::paths::{Paths, create_private_dir};
-use crate::config::{inventory_from_ssh_config, load_inventory, set_vault_id};
+use crate::config::{inventory_from_ssh_config, load_checked, set_vault_id};
 use crate::engine::capture::vault_failure;
+use crate::engine::scan::check_service;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::vault::{Vault, make_key};
 
 /// Makes a key pair.
 pub fn run_keygen(out: &Out, file: &Path) -> Result<Exit> {
+    if file.symlink_metadata().is_ok() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("'{}' is there already and is never overwritten.", file.display()),
+        )
+        .hint("Name another file."));
+    }
     let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let public = make_key(file, &made).map_err(|e| vault_failure(&e))?;
     out.document("key", &serde_json::json!({"file": file, "recipient": public}));
@@ -26,6 +34,7 @@ pub fn run_keygen(out: &Out, file: &Path) -> Result<Exit> {
 
 /// Makes the inventory if there is none, and the vault it names.
 pub fn run_init(global: &Global, out: &Out, init: &Init) -> Result<Exit> {
+    may_change(global)?;
     let paths = Paths::from_environment()?;
     let named = paths.inventory(global.inventory.as_deref())?;
     if !named.path.exists() {
@@ -45,7 +54,8 @@ pub fn run_init(global: &Global, out: &Out, init: &Init) -> Result<Exit> {
         out.line(format!("inventory {} made; edit it, then run this again to make the vault", named.path.display()));
         return Ok(Exit::Done);
     }
-    let loaded = load_inventory(&named.path, &paths.home).map_err(|errors| crate::config::failure(&errors))?;
+    let loaded =
+        load_checked(&named.path, &paths.home, &check_service).map_err(|errors| crate::config::failure(&errors))?;
     let app = App::open(global.clone(), out.clone(), crate::transport::Cancel::new())?;
     let settings = &app.inventory.vault;
     if settings.path.as_os_str().is_empty() {

@@ -16,7 +16,7 @@ use super::policy::{policy_table, read_policy};
 use super::reader::{Found, Notes, Section};
 use super::values::{self, Problem};
 use crate::model::ids::OwnerId;
-use crate::model::inventory::{Inventory, VaultSettings};
+use crate::model::inventory::{Inventory, ServiceEntry, VaultSettings};
 
 /// The longest inventory that is read.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
@@ -32,11 +32,30 @@ pub struct Loaded {
     pub digest: [u8; 32],
 }
 
+/// Looks at one service's settings for whoever serves it; gives what is wrong with them.
+pub type CheckService<'a> = &'a dyn Fn(&ServiceEntry) -> Vec<WrongSetting>;
+
+/// A setting of a service that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongSetting {
+    /// The dotted key below the service's own table; empty when it is about the service.
+    pub key: String,
+    /// A full sentence.
+    pub message: String,
+    /// What to write instead.
+    pub hint: String,
+}
+
 /// Reads and checks the inventory at `path`; `home` stands for `~`.
 pub fn load_inventory(path: &Path, home: &Path) -> Result<Loaded, Vec<ConfigError>> {
+    load_checked(path, home, &|_| Vec::new())
+}
+
+/// Like [`load_inventory`], with every service's settings checked too.
+pub fn load_checked(path: &Path, home: &Path, check: CheckService) -> Result<Loaded, Vec<ConfigError>> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let text = read_text(&path).map_err(|error| vec![error])?;
-    parse_inventory(&text, &path, home)
+    parse_checked(&text, &path, home, check)
 }
 
 /// The text of the file at `path`, bounded, a regular file and UTF-8.
@@ -66,6 +85,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
 
 /// Checks `text`, read from `path`; `home` stands for `~`. Fails with every mistake there is, in the order of the file.
 pub fn parse_inventory(text: &str, path: &Path, home: &Path) -> Result<Loaded, Vec<ConfigError>> {
+    parse_checked(text, path, home, &|_| Vec::new())
+}
+
+fn parse_checked(text: &str, path: &Path, home: &Path, check: CheckService) -> Result<Loaded, Vec<ConfigError>> {
     if text.len() as u64 > LONGEST {
         return Err(vec![ConfigError::of_file(path, "The inventory is larger than 4 MiB.", "Is this the right file?")]);
     }
@@ -76,6 +99,13 @@ pub fn parse_inventory(text: &str, path: &Path, home: &Path) -> Result<Loaded, V
     if broken.is_empty() {
         check_version(&mut notes, &top);
         check_whole(&mut notes, &inventory, &tables);
+        let of_clusters = inventory.clusters.values().flat_map(|cluster| cluster.services.values());
+        for entry in inventory.hosts.values().flat_map(|host| host.services.values()).chain(of_clusters) {
+            for WrongSetting { key, message, hint } in check(entry) {
+                let error = ConfigError::of_setting(path, entry, &key, message);
+                notes.errors.push(ConfigError { hint: Some(hint).filter(|hint| !hint.is_empty()), ..error });
+            }
+        }
     } else {
         // What stands above the first broken line was read as meant; anything below may have been misread.
         let line = |error: &toml::de::Error| error.span().map_or(0, |span| notes.line(span.start));

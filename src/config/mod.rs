@@ -22,7 +22,7 @@ mod write;
 
 pub use error::{ConfigError, failure};
 pub use keys::known_keys;
-pub use load::{LONGEST, Loaded, load_inventory, parse_inventory};
+pub use load::{CheckService, LONGEST, Loaded, WrongSetting, load_checked, load_inventory, parse_inventory};
 pub use policy::effective_policy;
 pub use ssh_config::inventory_from_ssh_config;
 pub use write::set_vault_id;

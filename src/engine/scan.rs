@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::links::Links;
+use crate::config::WrongSetting;
 use crate::model::clock::Clock;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::Facts;
@@ -94,6 +95,19 @@ pub fn wanted_of(inventory: &Inventory) -> Vec<Wanted> {
         cluster.services.values().map(wanted)
     });
     of_hosts.chain(of_clusters).collect()
+}
+
+/// What the driver of a service finds wrong with its settings; a kind that no driver serves is wrong too.
+pub fn check_service(entry: &ServiceEntry) -> Vec<WrongSetting> {
+    match services::driver(&entry.kind) {
+        Err(failure) => {
+            vec![WrongSetting { key: String::new(), message: failure.message, hint: failure.hints.join(" ") }]
+        }
+        Ok(driver) => {
+            let wrong = driver.settings(&entry.settings).err().unwrap_or_default().into_iter();
+            wrong.map(|e| WrongSetting { key: e.key, message: e.message, hint: e.hint }).collect()
+        }
+    }
 }
 
 /// A service's settings, checked by its driver; every mistake in one failure with file and line.

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cli;
 mod config;
 #[cfg(feature = "machines")]
 mod machines;

@@ -9,7 +9,6 @@
     reason = "a fixture fails its test, and each suite uses what it needs of it"
 )]
 
-#[cfg(feature = "machines")]
 pub mod console;
 pub mod fault_proxy;
 mod fault_proxy_tests;

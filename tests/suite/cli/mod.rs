@@ -1,0 +1,281 @@
+//! The program as it is called: exit codes and what is printed, without any node.
+
+mod docs;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::console::{Console, Ended, files_below};
+
+/// Every command there is.
+pub const COMMANDS: [&str; 15] = [
+    "init",
+    "keygen",
+    "enroll",
+    "doctor",
+    "scan",
+    "backup",
+    "list",
+    "show",
+    "verify",
+    "restore",
+    "rollback",
+    "runs",
+    "resume",
+    "kept",
+    "completions",
+];
+
+/// One host that nothing can reach, and a vault that is not made yet.
+fn lonely() -> Console {
+    let console = Console::new();
+    let inventory = format!(
+        "version = 1\n[vault]\npath = \"{}\"\nallow_plaintext = true\n[hosts.val-1]\naddress = \"127.0.0.1\"\n\
+         port = 1\nuser = \"ops\"\n[hosts.val-1.services.files]\npaths = [\"/etc\"]\n",
+        console.path("vault").display()
+    );
+    console.write_inventory(&inventory);
+    console
+}
+
+/// Standard error with the console's directory named `DIR`.
+fn said(console: &Console, ended: &Ended) -> String {
+    ended.err.replace(console.path("").to_str().unwrap().trim_end_matches('/'), "DIR")
+}
+
+#[test]
+fn without_an_inventory_everything_says_how_to_make_one() {
+    let console = Console::new();
+    for args in [&["scan"][..], &["list"], &["backup", "all"], &["restore", "a/b/c", "--to", "d"], &["runs"]] {
+        let ended = console.run(args).expect(2);
+        insta::allow_duplicates! { insta::assert_snapshot!(said(&console, &ended), @r"
+        lifeboat: There is no inventory at DIR/config/inventory.toml (named by the configuration directory).
+          next: Make one: lifeboat init
+        "); }
+        assert_eq!(ended.out, "");
+    }
+}
+
+#[test]
+fn a_broken_inventory_tells_every_mistake_at_once_and_runs_nothing() {
+    let console = Console::new();
+    console.write_inventory(
+        "version = 1\n[vault]\npath = \"vault\"\npth = 3\n[hosts.val-1]\nadress = \"127.0.0.1\"\nport = 99999\n\
+         [hosts.val-1.services.files]\npaths = \"relative\"\n[hosts.val-1.services.nonsense]\n\
+         [groups.x.policy]\nmax_age = \"soon\"\n",
+    );
+    for args in [&["scan"][..], &["init"], &["backup", "all"]] {
+        let ended = console.run(args).expect(2);
+        insta::allow_duplicates! { insta::assert_snapshot!(said(&console, &ended), @r#"
+        lifeboat: The inventory has 6 mistakes; nothing was run.
+          next: DIR/config/inventory.toml:4: There is no key 'pth' in [vault].
+            Did you mean 'path'?
+          next: DIR/config/inventory.toml:6: There is no key 'adress' in [hosts.val-1].
+            Did you mean 'address'?
+          next: DIR/config/inventory.toml:7: '99999' is not a possible port.
+            Write 1 to 65535.
+          next: DIR/config/inventory.toml:9: paths must be a list of strings.
+            Write paths = ["…"].
+          next: DIR/config/inventory.toml:10: No driver serves services of kind 'nonsense'.
+            Known kinds: avalanchego, consul, files.
+          next: DIR/config/inventory.toml:12: 'soon' is not a span of time: a number is missing.
+            Write numbers with units, such as "24h", "7d" or "1h30m" (s, m, h, d, w).
+        "#); }
+    }
+    assert_eq!(files_below(&console.path("")), [console.path("config/inventory.toml")], "nothing was made");
+}
+
+#[test]
+fn what_matches_nothing_offers_what_was_meant() {
+    let console = lonely();
+    for (selector, hint) in [("val-2", "Did you mean 'val-1'?"), ("val-1/fils", "Did you mean 'files'?")] {
+        for command in ["scan", "backup"] {
+            console.run(&[command, selector]).expect(7).says(selector).says(hint);
+        }
+    }
+    console.run(&["scan", "group:prod"]).expect(7);
+}
+
+#[test]
+fn an_unreachable_host_is_said_with_its_address() {
+    let console = lonely();
+    console.run(&["init"]).expect(0);
+    for args in
+        [&["scan"][..], &["doctor"], &["enroll", "val-1"], &["backup", "val-1"], &["kept"], &["runs", "--on", "val-1"]]
+    {
+        console.run(args).expect(12).says("val-1 could not be reached: 127.0.0.1:1: Connection refused");
+    }
+    assert!(!console.path("config/known_hosts").exists());
+}
+
+#[test]
+fn a_vault_that_is_missing_or_another_one_is_refused() {
+    let console = lonely();
+    let commands = [&["list"][..], &["verify"], &["runs"], &["backup", "val-1"], &["show", "val-1/files/tree"]];
+    for args in commands {
+        let ended = console.run(args).expect(13);
+        insta::allow_duplicates! { insta::assert_snapshot!(said(&console, &ended), @r"
+        lifeboat: There is no vault at 'DIR/vault': it has no vault.json. An unmounted disk is not an empty vault.
+          next: Mount the disk, or make a vault there with: lifeboat --vault DIR/vault init
+        "); }
+    }
+    // Made, then "unmounted": an empty directory in its place is neither used nor made a vault again.
+    console.run(&["init"]).expect(0);
+    std::fs::rename(console.path("vault"), console.path("disk")).unwrap();
+    std::fs::create_dir(console.path("vault")).unwrap();
+    for args in commands.into_iter().chain([&["init"][..]]) {
+        console.run(args).expect(13).says("has no vault.json");
+    }
+    assert_eq!(files_below(&console.path("vault")).len(), 0);
+    // Another vault in its place.
+    let other = lonely();
+    other.run(&["init"]).expect(0);
+    std::fs::remove_dir(console.path("vault")).unwrap();
+    std::fs::rename(other.path("vault"), console.path("vault")).unwrap();
+    for args in commands {
+        console.run(args).expect(13).says("not the expected 'vault-");
+    }
+    std::fs::remove_dir_all(console.path("vault")).unwrap();
+    std::fs::rename(console.path("disk"), console.path("vault")).unwrap();
+    console.run(&["runs"]).expect(0);
+    console.run(&["list"]).expect(7).says("has no such snapshot");
+}
+
+#[test]
+fn read_only_refuses_what_changes_and_allows_plans() {
+    let console = lonely();
+    let refused = "This changes something, and --read-only was given.";
+    console.run(&["--read-only", "init"]).expect(2).says(refused);
+    assert!(!console.path("vault").exists());
+    console.run(&["init"]).expect(0);
+    for args in [
+        &["backup", "val-1"][..],
+        &["restore", "val-1/files/tree", "--to", "val-1"],
+        &["rollback", "x"],
+        &["resume", "x"],
+        &["kept", "--purge"],
+    ] {
+        console.run(&[&["--read-only"], args].concat()).expect(2).says(refused);
+    }
+    // A plan changes nothing, so it is made as far as the host lets it.
+    console.run(&["--read-only", "backup", "val-1", "--plan"]).expect(12).says("could not be reached");
+    console.run(&["--read-only", "restore", "val-1/files/tree", "--to", "val-1", "--plan"]).expect(7);
+    console.run(&["--read-only", "rollback", "x", "--plan"]).expect(7);
+}
+
+#[test]
+fn a_malformed_answer_is_refused_before_anything_is_asked() {
+    let console = lonely();
+    console.run(&["init"]).expect(0);
+    for flag in ["--set", "--confirm"] {
+        for word in ["word", "=word", ""] {
+            for args in [&["backup", "val-1"][..], &["restore", "val-1/files/tree", "--to", "val-1"]] {
+                console.run(&[args, &[flag, word]].concat()).expect(2).says("it is not of the form NAME=VALUE");
+            }
+        }
+    }
+    console.run(&["bogus"]).expect(2).says("unrecognized subcommand 'bogus'");
+    console.run(&["restore", "val-1/files/tree"]).expect(2).says("--to");
+    console.run(&["verify", "--sample", "0"]).expect(2);
+    console.run(&["resume", "x", "--roll-back", "--leave"]).expect(2);
+    console.run(&["list", "a b"]).expect(2);
+}
+
+#[test]
+fn json_is_one_document_a_line_and_ends_with_the_exit_code() {
+    let console = lonely();
+    let calls: [(&[&str], u8, &[&str]); 8] = [
+        (&["list"], 13, &["failure", "end"]),
+        (&["init"], 0, &["vault", "end"]),
+        (&["list"], 7, &["failure", "end"]),
+        (&["scan"], 12, &["failure", "end"]),
+        (&["doctor"], 12, &["console", "health", "end"]),
+        (&["backup", "val-1", "--plan"], 12, &["failure", "end"]),
+        (&["backup", "val-1", "--set", "x"], 2, &["failure", "end"]),
+        (&["scan", "val-9"], 7, &["failure", "end"]),
+    ];
+    for (args, code, kinds) in calls {
+        let ended = console.run(&[&["--json"], args].concat()).expect(i32::from(code));
+        assert_eq!(ended.err, "", "{args:?}");
+        let documents = ended.documents();
+        let found: Vec<&str> = documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
+        assert_eq!(found, kinds, "{args:?}");
+        for document in &documents {
+            let keys: Vec<&String> = document.as_object().unwrap().keys().take(2).collect();
+            assert_eq!(keys, ["schema", "kind"], "{args:?}");
+            assert_eq!(document["schema"], 1);
+        }
+        assert_eq!(documents.last().unwrap()["code"], code);
+        for failure in documents.iter().filter(|document| document["kind"] == "failure") {
+            assert!(!failure["message"].as_str().unwrap().is_empty() && failure["exit"].is_string(), "{failure}");
+        }
+    }
+}
+
+#[test]
+fn completions_and_the_manual_name_every_command() {
+    let console = Console::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = console.run(&["completions", shell]).expect(0).out;
+        for command in COMMANDS.into_iter().chain(["man"]) {
+            assert!(script.contains(command), "{shell} does not complete {command}");
+        }
+    }
+    let page = console.run(&["man"]).expect(0).out;
+    for command in COMMANDS.into_iter().chain(["man"]) {
+        assert!(page.contains(&format!("lifeboat\\-{command}")), "the manual page does not name {command}");
+    }
+    console.run(&["completions", "tcsh"]).expect(2);
+}
+
+#[test]
+fn a_new_key_is_private_and_never_overwrites() {
+    let console = Console::new();
+    let public = console.keygen();
+    let file = console.path("key.txt");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(text.contains("AGE-SECRET-KEY-1") && text.contains(&public));
+    console.run(&["keygen", file.to_str().unwrap()]).expect(2).says("is there already and is never overwritten");
+    let link = console.path("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    console.run(&["keygen", link.to_str().unwrap()]).expect(2);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    let told = console.run(&["--json", "keygen", console.path("other").to_str().unwrap()]).expect(0).documents();
+    assert!(told[0]["recipient"].as_str().unwrap().starts_with("age1"));
+    assert!(!told[0].to_string().contains("SECRET"));
+}
+
+#[test]
+fn help_fits_a_hundred_columns_and_says_what_each_command_does() {
+    let console = Console::new();
+    let whole = console.run(&["--help"]).expect(0).out;
+    for command in COMMANDS.into_iter().chain(["man"]) {
+        assert!(whole.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}");
+        for flag in ["-h", "--help"] {
+            let help = console.run(&[command, flag]).expect(0).out;
+            assert!(help.starts_with(|c: char| c.is_uppercase()), "{command} says what it does:\n{help}");
+            let long = help.lines().find(|line| line.chars().count() > 100);
+            assert_eq!(long, None, "{command} {flag}");
+        }
+    }
+    assert!(whole.lines().all(|line| line.chars().count() <= 100), "{whole}");
+    let bare = console.run(&[]).expect(2);
+    assert!(bare.err.contains("Usage: lifeboat"), "{}", bare.err);
+    console.run(&["--version"]).expect(0).says(concat!("lifeboat ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_output_quietly() {
+    let console = lonely();
+    console.run(&["init"]).expect(0);
+    for args in [&["man"][..], &["completions", "zsh"], &["--help"], &["--json", "doctor"]] {
+        let mut child = console.start(args);
+        let mut line = String::new();
+        BufReader::with_capacity(1, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");
+        assert_eq!(ended.status.code(), Some(if args.contains(&"doctor") { 12 } else { 0 }), "{args:?}");
+    }
+}
