@@ -10,6 +10,7 @@ use super::plans::{answer_gates, follow, render_plan};
 use super::store::Store;
 use crate::config::target::Items;
 use crate::engine::board::Board;
+use crate::engine::capture::vault_failure;
 use crate::engine::links::Links;
 use crate::engine::planner::Planned;
 use crate::engine::runs::{Report, Runs};
@@ -63,10 +64,28 @@ pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
             }
         }
     }
+    if let Some(store) = store.as_ref().filter(|_| exits.contains(&Exit::Done)) {
+        keep_beside(app, store)?;
+    }
     if exits.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of the selected items can be backed up."));
     }
     Ok(Exit::of_all(exits))
+}
+
+/// What a rebuild needs to know lies beside the snapshots too: the inventory, which holds no secret, and the host keys.
+fn keep_beside(app: &App, store: &Store) -> Result<()> {
+    for (name, path) in [("inventory.toml", app.inventory.path.clone()), ("known_hosts", app.paths.known_hosts())] {
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(Failure::new(Exit::Failed, format!("{} cannot be read: {error}.", path.display())));
+            }
+        };
+        store.vault.save_companion(name, &bytes, &*app.entropy).map_err(|e| vault_failure(&e))?;
+    }
+    Ok(())
 }
 
 fn named(wanted: &Wanted, failure: Failure) -> Failure {

@@ -55,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
         failure.exit
     });
     out.end(exit);
+    crate::transport::ssh::settle(std::time::Duration::from_secs(5));
     exit.code()
 }
 

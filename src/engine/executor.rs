@@ -424,6 +424,9 @@ impl<'e> Executor<'e> {
 
     fn look_and_act(&mut self, step: &Step, known: Option<Value>, cancel: &Cancel) -> Result<(Value, Value)> {
         self.means.board.begin(step.title.clone(), 0);
+        if let Some(before) = known.clone().filter(|_| step.op == DELIVER && step.effect == Effect::Destroy) {
+            return self.leave_to_the_proof(step, before);
+        }
         let carried = step.op == CAPTURE || step.op == DELIVER;
         let now = if carried {
             Now::Todo(known.clone().unwrap_or(Value::Null))
@@ -449,6 +452,19 @@ impl<'e> Executor<'e> {
         self.arm(step)?;
         let out = self.act(step, &before, cancel)?;
         Ok((before, out))
+    }
+
+    /// What replaces a service's state in one request is never sent twice: whether it arrived, the steps that prove it tell.
+    fn leave_to_the_proof(&mut self, step: &Step, before: Value) -> Result<(Value, Value)> {
+        if !self.plan.proves {
+            let message = format!("'{}' had begun when the run broke off, and it is never done twice.", step.title);
+            return Err(Failure::new(Exit::Failed, message)
+                .hint("Look at the service, then leave the run: lifeboat resume RUN --leave"));
+        }
+        let text =
+            format!("'{}' had begun and is not done twice; whether it arrived, the next steps tell.", step.title);
+        self.note(EventKind::Note { text: text.as_str().into() })?;
+        Ok((before, serde_json::json!({"sent": "unknown"})))
     }
 
     fn act(&self, step: &Step, before: &Value, cancel: &Cancel) -> Result<Value> {

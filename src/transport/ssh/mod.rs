@@ -105,6 +105,35 @@ fn link(spec: &SshSpec) -> Result<Arc<Link>, TransportError> {
     Link::new(&spec.name).map(Arc::new).map_err(|error| setting(spec, &error))
 }
 
+/// Threads that may be inside the SSH library right now.
+static LIVE: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Counts one such thread for as long as it lives.
+struct Live;
+
+impl Live {
+    fn begin() -> Self {
+        *LIVE.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        *LIVE.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        LIVE.1.notify_all();
+    }
+}
+
+/// Waits until every session that was closed has let go of the SSH library, at most for `limit`.
+///
+/// The program calls this before it ends: the C libraries clean up at exit, and a thread still freeing a session then
+/// frees twice.
+pub fn settle(limit: Duration) {
+    let live = LIVE.0.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(LIVE.1.wait_timeout_while(live, limit, |live| *live > 0));
+}
+
 /// What the owner thread tells once it has logged in.
 type Slot<T> = Arc<(Mutex<Option<Result<T, TransportError>>>, Condvar)>;
 
@@ -137,7 +166,11 @@ fn off_thread<T: Send + 'static>(
     let slot: Slot<T> = Arc::default();
     let theirs = Arc::clone(&slot);
     let thread = std::thread::Builder::new().name(format!("ssh {}", link.host));
-    let spawned = thread.spawn(move || fill(&theirs, job()));
+    let live = Live::begin();
+    let spawned = thread.spawn(move || {
+        let _live = live;
+        fill(&theirs, job());
+    });
     spawned.map_err(|error| link.lost(error.to_string()))?;
     wait_slot(&slot, link, cancel)
 }
@@ -156,7 +189,9 @@ fn session(
         let (spec, secrets, via) = (spec.clone(), Arc::clone(secrets), via.clone());
         let (link, slot, cancel) = (Arc::clone(&link), Arc::clone(&slot), cancel.clone());
         let thread = std::thread::Builder::new().name(format!("ssh {}", spec.name));
+        let live = Live::begin();
         let spawned = thread.spawn(move || {
+            let _live = live;
             // The hop is held by the handles, not by this thread, so that the chain closes inner first.
             let opened = open(&spec, &secrets, via.as_ref(), &link, &cancel);
             drop(via);

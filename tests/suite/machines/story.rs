@@ -97,6 +97,7 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
         .run(&["backup", "val-1/avalanchego/staking-identity", "val-1/consul/snapshot", "val-1/files/tree"])
         .expect(0);
     console.run(&["list"]).expect(0).says("val-1/consul/snapshot").says("verified");
+    assert!(console.path("vault/about/inventory.toml").is_file() && console.path("vault/about/known_hosts").is_file());
     console.run(&["verify"]).expect(0);
     console.run(&["show", "val-1/avalanchego/staking-identity"]).expect(0).says(&identity.node_id);
 
