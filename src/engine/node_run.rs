@@ -72,6 +72,7 @@ flock -w 20 9 || exit 95
 systemctl disable -q --now "$u.timer" 2>/dev/null || :
 rm -f "/etc/systemd/system/$u.timer" "/etc/systemd/system/$u.service"
 systemctl daemon-reload
+systemctl reset-failed "$u.timer" "$u.service" 2>/dev/null || :
 "#;
 
 /// The key's lock is given back and the run's directory removed; what was kept aside stays listed.
@@ -82,6 +83,8 @@ if [ -n "$2" ]; then rm -f "$b/kept/$2"; fi
 u=lifeboat-guard-$(basename "$d")
 systemctl disable -q --now "$u.timer" 2>/dev/null || :
 rm -f "/etc/systemd/system/$u.timer" "/etc/systemd/system/$u.service"
+systemctl daemon-reload
+systemctl reset-failed "$u.timer" "$u.service" 2>/dev/null || :
 for h in "$b"/hold/*; do
   [ -e "$h" ] && [ "$(cat "$h")" = "$(basename "$d")" ] || continue
   n=$(basename "$h")

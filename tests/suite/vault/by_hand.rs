@@ -24,7 +24,7 @@ fn blocks(card: &str) -> Vec<String> {
 fn follow(card: &Path, key: &Path, out: &Path) -> std::process::Output {
     let script: Vec<_> = blocks(&fs::read_to_string(card).unwrap())
         .into_iter()
-        .filter(|b| !b.starts_with("scp ") && !b.starts_with("rm "))
+        .filter(|b| !b.contains("ssh \"$NODE\"") && !b.starts_with("rm "))
         .collect();
     Command::new("sh")
         .args(["-eu", "-c", &script.join("\n")])
