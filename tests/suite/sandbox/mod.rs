@@ -39,15 +39,16 @@ impl Node {
         ] {
             std::fs::create_dir_all(root.path().join(dir)).unwrap();
         }
+        // The holder's own shell needs them, so they come first.
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
+        }
         let mut holder = Command::new("unshare");
         holder
             .args(["--mount", "setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", HOLD, "hold"])
             .arg(root.path())
             .stdout(Stdio::piped());
         let mut holder = holder.spawn().unwrap();
-        for link in ["bin", "sbin", "lib", "lib64"] {
-            std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
-        }
         let mut held = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
         assert_eq!(held, "held\n");
