@@ -36,6 +36,9 @@ impl Node {
         ] {
             std::fs::create_dir_all(root.path().join(dir)).unwrap();
         }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
+        }
         // Holds the node's mounts, which go with it; it goes with this thread.
         const HOLD: &str = "mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
         let mut holder = Command::new("unshare");
@@ -44,9 +47,6 @@ impl Node {
             .arg(root.path())
             .stdout(Stdio::piped());
         let mut holder = holder.spawn().unwrap();
-        for link in ["bin", "sbin", "lib", "lib64"] {
-            std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
-        }
         let mut held = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
         assert_eq!(held, "held\n");
