@@ -204,6 +204,7 @@ fn tell(app: &App, event: &Event, plan: &Plan) {
         }
         EventKind::GuardArmed { guard } => app.out.aside(format!("  armed   guard {guard}")),
         EventKind::GuardFired { guard } => app.out.aside(format!("  guard {guard} had acted by itself")),
+        EventKind::Undoes { undone, .. } => app.out.aside(format!("  undoes  run {undone}")),
         EventKind::Note { text } => app.out.aside(format!("  note    {text}")),
         EventKind::StepStarted { .. } | EventKind::GuardDisarmed { .. } | EventKind::RunFinished { .. } => {}
     }

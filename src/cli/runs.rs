@@ -81,6 +81,7 @@ fn show(app: &App, told: &Told) {
             EventKind::GuardArmed { guard } => format!("armed    guard {guard}"),
             EventKind::GuardFired { guard } => format!("ACTED    guard {guard}"),
             EventKind::GuardDisarmed { guard } => format!("disarmed guard {guard}"),
+            EventKind::Undoes { undone, .. } => format!("undoes   run {undone}"),
             EventKind::Note { text } => format!("note     {text}"),
             EventKind::RunFinished { exit, failure } => {
                 format!("ended    {}{}", exit_word(*exit), failure.as_ref().map_or(String::new(), |f| format!(": {f}")))

@@ -109,6 +109,10 @@ impl<'e> Executor<'e> {
     pub fn resuming(mut self, events: &[Event]) -> Self {
         self.next_seq = events.last().map_or(0, |event| event.seq + 1);
         self.states = states_of(events);
+        self.undoes = events.iter().find_map(|event| match &event.kind {
+            EventKind::Undoes { undone, .. } => Some(undone.clone()),
+            _ => None,
+        });
         self
     }
 
@@ -127,18 +131,29 @@ impl<'e> Executor<'e> {
 
     /// Journals an event that is not a step's.
     pub fn note(&mut self, kind: EventKind) -> Result<()> {
+        let event = self.journal(kind)?;
+        self.spread(&event)?;
+        self.means.board.add(event);
+        Ok(())
+    }
+
+    fn journal(&mut self, kind: EventKind) -> Result<Event> {
         let event = Event { schema: 1, run: self.run.clone(), seq: self.next_seq, at: self.means.clock.now(), kind };
         self.record.append(&event)?;
         self.next_seq += 1;
-        let line = serde_json::to_string(&event).unwrap_or_default() + "\n";
+        Ok(event)
+    }
+
+    /// Writes an event into the journals on the nodes.
+    fn spread(&self, event: &Event) -> Result<()> {
+        let line = serde_json::to_string(event).unwrap_or_default() + "\n";
         for host in self.opened.clone() {
             let appended = self.with_cx(&host, &self.means.cancel, |cx| node_run::append_journal(cx, &line));
             // After the last change the node's copy is a courtesy; before a step it is a promise.
-            if matches!(event.kind, EventKind::StepStarted { .. }) {
+            if matches!(event.kind, EventKind::StepStarted { .. } | EventKind::Undoes { .. }) {
                 appended?;
             }
         }
-        self.means.board.add(event);
         Ok(())
     }
 
@@ -181,6 +196,42 @@ impl<'e> Executor<'e> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the nodes for the undoing of the earlier run given to [`Executor::undoing`]. What is to be undone is
+    /// journalled before, here and on the nodes, so that whoever resumes this undoes the rest and does not restore anew.
+    pub fn begin_undoing(&mut self) -> Result<()> {
+        if let Some(undone) = self.undoes.clone() {
+            let finished = |state: &StepState| match state {
+                StepState::Finished(before, out) => Some((before.clone(), out.clone())),
+                _ => None,
+            };
+            let steps = self.states.iter().filter_map(|(id, state)| Some((id.clone(), finished(state)?))).collect();
+            let event = self.journal(EventKind::Undoes { undone, steps })?;
+            self.means.board.add(event.clone());
+            self.take_over()?;
+            self.spread(&event)?;
+        }
+        self.guard_undoing()
+    }
+
+    /// Lets the guards finish the undoing if nothing is heard any more.
+    pub fn guard_undoing(&mut self) -> Result<()> {
+        for guard in self.plan.guards.clone() {
+            let begun = self.plan.steps.iter().any(|step| {
+                step.guard.as_ref() == Some(&guard.id)
+                    && matches!(self.states.get(&step.id), Some(StepState::Started(_) | StepState::Finished(..)))
+            });
+            if begun {
+                self.put_in_force(&guard, OnLapse::Revert)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this run undoes an earlier one.
+    pub fn is_undoing(&self) -> bool {
+        self.undoes.is_some()
     }
 
     /// Gives the run's locks, holds and guards back and leaves everything else as it is now.
@@ -518,7 +569,11 @@ impl<'e> Executor<'e> {
         let Some(guard) = self.plan.guards.iter().find(|guard| guard.id == *id).cloned() else {
             return Err(Failure::new(Exit::Usage, format!("The plan has no guard '{id}'.")));
         };
-        let parts = self.guard_parts(&guard, on_lapse)?;
+        self.put_in_force(&guard, on_lapse)
+    }
+
+    fn put_in_force(&mut self, guard: &Guard, on_lapse: OnLapse) -> Result<()> {
+        let parts = self.guard_parts(guard, on_lapse)?;
         let script = node_run::guard_script(&self.run, &guard.id, on_lapse, &parts);
         self.with_cx(&guard.host, &self.means.cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
         self.watch_over(&guard)
@@ -606,6 +661,10 @@ pub fn states_of(events: &[Event]) -> BTreeMap<StepId, StepState> {
             }
             EventKind::StepReverted { step } => {
                 states.insert(step.clone(), StepState::Reverted);
+            }
+            EventKind::Undoes { steps, .. } => {
+                let finished = |(before, out): &(Value, Value)| StepState::Finished(before.clone(), out.clone());
+                states.extend(steps.iter().map(|(step, found)| (step.clone(), finished(found))));
             }
             _ => {}
         }

@@ -45,7 +45,10 @@ set -eu
 
 const APPEND: &str = "cat >>\"$d/journal.jsonl\"\nsync -d \"$d/journal.jsonl\"\n";
 
+/// Arming, renewing and taking off never overlap: a renewal that comes late must not start a timer that is gone.
 const ARM: &str = r#"u=lifeboat-guard-$1
+exec 8>>"$d/timer"
+flock -w 20 8 || exit 95
 cat >"$d/guard.new"
 chmod 700 "$d/guard.new"
 sync -d "$d/guard.new"
@@ -62,11 +65,18 @@ fi
 systemctl restart "$u.timer"
 "#;
 
-const RENEW: &str = "systemctl restart \"lifeboat-guard-$1.timer\"\n";
+const RENEW: &str = r#"exec 8>>"$d/timer"
+flock -w 20 8 || exit 95
+[ -e "$d/owner" ] || exit 96
+[ ! -e "$d/disarmed" ] || exit 0
+systemctl restart "lifeboat-guard-$1.timer"
+"#;
 
 const DISARM: &str = r#"u=lifeboat-guard-$1
 exec 9>>"$d/lock"
 flock -w 20 9 || exit 95
+exec 8>>"$d/timer"
+flock -w 20 8 || exit 95
 [ ! -e "$d/fired" ] || exit 98
 : >"$d/disarmed"
 systemctl disable -q --now "$u.timer" 2>/dev/null || :
@@ -77,6 +87,8 @@ systemctl reset-failed "$u.timer" "$u.service" 2>/dev/null || :
 
 /// The key's lock is given back and the run's directory removed; what was kept aside stays listed.
 const CLOSE: &str = r#"b=/var/lib/lifeboat
+exec 8>>"$d/timer"
+flock -w 20 8 || exit 95
 k=$(cat "$d/key")
 if [ -n "$1" ]; then mkdir -p "$b/kept"; printf '%s\n' "$1" >"$b/kept/$(basename "$d")"; fi
 if [ -n "$2" ]; then rm -f "$b/kept/$2"; fi

@@ -333,11 +333,14 @@ impl Runs<'_> {
         }
         executor.note(EventKind::RunAdopted { console: self.console.id().clone(), epoch })?;
         let outcome = match how {
-            Resume::GoOn => executor.execute(),
+            Resume::GoOn if !executor.is_undoing() => executor.execute(),
             Resume::Leave => executor.leave().map(|()| BTreeMap::new()),
-            Resume::RollBack => rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back."))),
+            // Going on with the undoing of an earlier run is to undo the rest of it.
+            Resume::GoOn | Resume::RollBack => executor
+                .guard_undoing()
+                .and_then(|()| rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back.")))),
         };
-        let proven = carrier.snapshot.clone().filter(|_| how == Resume::GoOn);
+        let proven = carrier.snapshot.clone().filter(|_| how == Resume::GoOn && !executor.is_undoing());
         self.end(
             &dir,
             &mut executor,
@@ -374,8 +377,7 @@ impl Runs<'_> {
             console: self.console.id().clone(),
             epoch: 1,
         })?;
-        executor.note(EventKind::Note { text: format!("undoes run {}", told.run).as_str().into() })?;
-        executor.take_over()?;
+        executor.begin_undoing()?;
         let outcome = rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back.")));
         self.end(&dir, &mut executor, outcome, &plan, &json!({"undoes": told.run}), None)
     }

@@ -1,5 +1,7 @@
 //! Events: what happened. The same value feeds the console, `--json` and the journal.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -98,6 +100,13 @@ pub enum EventKind {
         step: StepId,
         /// Why.
         failure: Failure,
+    },
+    /// The run undoes an earlier one, from what that one's steps found before and learned.
+    Undoes {
+        /// The earlier run.
+        undone: RunId,
+        /// Its finished steps.
+        steps: BTreeMap<StepId, (Value, Value)>,
     },
     /// Something worth saying.
     Note {

@@ -76,6 +76,11 @@ enum Then {
 
 /// Starts a restore and kills it right after it printed that `step` steps are done; gives the run's id.
 fn kill_after_step(console: &Console, args: &[&str], step: usize) -> String {
+    kill_at(console, args, &if step == 0 { "run ".to_owned() } else { format!("  done    {step}/") })
+}
+
+/// Starts the program and kills it right after it printed a line that begins with `sign`; gives the run's id.
+fn kill_at(console: &Console, args: &[&str], sign: &str) -> String {
     let mut child = console.start(args);
     let mut run = String::new();
     let mut told = String::new();
@@ -84,13 +89,12 @@ fn kill_after_step(console: &Console, args: &[&str], step: usize) -> String {
         if let Some(id) = line.strip_prefix("run ") {
             id.clone_into(&mut run);
         }
-        let sign = if step == 0 { "run ".to_owned() } else { format!("  done    {step}/") };
-        line.starts_with(&sign)
+        line.starts_with(sign)
     });
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    assert!(reached, "step {step} was never done:\n{told}");
-    assert_eq!(status.code(), None, "it ended by itself before it was killed after step {step}:\n{told}");
+    assert!(reached, "'{sign}' was never said:\n{told}");
+    assert_eq!(status.code(), None, "it ended by itself before it was killed at '{sign}':\n{told}");
     run
 }
 
@@ -458,4 +462,34 @@ fn a_finished_restore_is_rolled_back_and_what_it_kept_is_purged() {
     console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1).says("lifeboat kept");
     assert_eq!(avalanche_node_id(&spare), identity);
     assert_eq!(left_by_lifeboat(&spare), "");
+}
+
+#[test]
+fn a_console_killed_while_it_rolls_back_leaves_a_node_that_helps_itself() {
+    let Stage { console, old, spare } = Stage::set(&avalanche);
+    let identity = fresh_validator(&old);
+    let fresh = fresh_validator(&spare);
+    console.run(&["backup", STAKING]).expect(0);
+    old.destroy();
+    let guarded = [&DECLARED[..], &["--set", "guard=8"]].concat();
+    // Held and stopped; swapped back but still held; all but tidied.
+    for sign in ["  undone  4/6", "  undone  5/6", "  undone  2/6"] {
+        println!("killed at '{sign}'");
+        let run = run_of(&console.run(&restore_to_spare(&guarded)).expect(0));
+        assert_eq!(avalanche_node_id(&spare), identity);
+        let confirm = format!("rollback={run}");
+        let undoing = kill_at(&console, &["rollback", &run, "--confirm", &confirm], sign);
+        assert_ne!(undoing, run);
+        let back = wait_for(Duration::from_secs(40), || try_identity(&spare).filter(|now| *now == fresh));
+        let state = "cd /var/lib/lifeboat/runs/*/ && tail -n +1 fired fired.log guard.sh; systemctl list-timers --all 'lifeboat*';
+                     systemctl status avalanchego; ls -A /home/avax/.avalanchego; journalctl -n 40 --no-pager";
+        assert_eq!(back.as_ref(), Some(&fresh), "{sign}: the node did not help itself\n{}", spare.exec(state));
+        console.run(&["runs", "--on", "spare-1"]).expect(0).says(&undoing);
+        console.run(&["resume", &undoing]).expect(0);
+        let back = wait_for(Duration::from_secs(40), || try_identity(&spare));
+        assert_eq!(back.as_ref(), Some(&fresh), "{sign}");
+        assert_eq!(left_by_lifeboat(&spare), "", "{sign}");
+        assert_eq!(kept_copies(&spare), "", "{sign}");
+        assert_eq!(console.run(&["kept", "spare-1"]).expect(0).out, "", "{sign}");
+    }
 }
