@@ -14,7 +14,6 @@ mod plans;
 mod restore;
 mod runs;
 mod setup;
-mod store;
 mod stored;
 
 use crate::model::exit::{Exit, Failure, Result};

@@ -6,6 +6,7 @@ use super::app::App;
 use super::args::Resume as Args;
 use super::output::table;
 use super::plans::follow;
+use crate::engine::desk::hosts_of;
 use crate::engine::node_run::{list_kept, list_runs, purge_kept};
 use crate::engine::runs::{Resume, Told};
 use crate::model::event::EventKind;
@@ -20,7 +21,7 @@ pub fn run_runs(app: &App, run: Option<&str>, on: Option<&str>) -> Result<Exit> 
         return on_node(app, host);
     }
     let store = app.store()?;
-    let links = app.links();
+    let links = app.desk.links();
     let runs = app.runs(&store, &links);
     if let Some(run) = run {
         show(app, &runs.find(run)?);
@@ -95,14 +96,14 @@ fn show(app: &App, told: &Told) {
 fn host_id(app: &App, host: &str) -> Result<HostId> {
     HostId::new(host)
         .ok()
-        .filter(|id| app.inventory.hosts.contains_key(id))
+        .filter(|id| app.desk.inventory.hosts.contains_key(id))
         .ok_or_else(|| crate::engine::doctor::unknown_host(host))
 }
 
 fn on_node(app: &App, host: &str) -> Result<Exit> {
     let host = host_id(app, host)?;
-    let links = app.links();
-    let found = app.prober(&links).on(&host, list_runs)?;
+    let links = app.desk.links();
+    let found = app.desk.prober(&links).on(&host, list_runs)?;
     let mut rows = Vec::new();
     for run in found {
         app.out.document("node-run", &json!({"host": host, "run": run.run, "owner": run.owner, "guarded": run.is_guarded, "fired": run.fired, "service": run.key}));
@@ -133,7 +134,7 @@ fn snapshot_of(vault: &Vault, told: &Told) -> Option<Snapshot> {
 pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
     app.may_change()?;
     let store = app.store()?;
-    let links = app.links();
+    let links = app.desk.links();
     let runs = app.runs(&store, &links);
     let told = match &args.on {
         Some(host) => {
@@ -171,10 +172,10 @@ pub fn run_kept(app: &mut App, selectors: &[String], purge: bool, confirm: &[(St
     if purge {
         app.may_change()?;
     }
-    let hosts = App::hosts_of(&app.select(selectors)?);
+    let hosts = hosts_of(&app.desk.select(selectors)?);
     let confirmed = super::args::pairs(confirm);
-    let links = app.links();
-    let prober = app.prober(&links);
+    let links = app.desk.links();
+    let prober = app.desk.prober(&links);
     let mut exits = Vec::new();
     for host in hosts {
         let kept = match prober.on(&host, list_kept) {
