@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use lifeboat::cli::Wiring;
 use lifeboat::transport::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -17,5 +18,5 @@ fn main() -> ExitCode {
             }
         });
     }
-    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel))
+    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel, &Wiring { console: lifeboat::tui::run }))
 }

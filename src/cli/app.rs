@@ -4,7 +4,7 @@ use super::args::Global;
 use super::output::Out;
 use crate::config::prompt::{Prompter, TtyPrompter};
 use crate::engine::board::Board;
-use crate::engine::desk::{Desk, Store};
+use crate::engine::desk::{Desk, Opening, Store};
 use crate::engine::links::Links;
 use crate::engine::runs::Runs;
 use crate::model::exit::{Exit, Failure, Result};
@@ -24,7 +24,7 @@ impl App {
     /// Reads the inventory and gets ready; nothing is connected.
     pub fn open(global: Global, out: Out, cancel: Cancel) -> Result<Self> {
         let prompter = (!global.no_input).then(|| Box::new(TtyPrompter::default()) as Box<dyn Prompter>);
-        let desk = Desk::open(global.inventory.as_deref(), global.vault.as_deref(), prompter, cancel)?;
+        let desk = Desk::open(&opening(&global, &cancel), prompter)?;
         for warning in &desk.warnings {
             out.aside(format!("warning: {warning}"));
         }
@@ -48,6 +48,16 @@ impl App {
     /// Refuses what changes something when the call is read-only.
     pub fn may_change(&self) -> Result<()> {
         may_change(&self.global)
+    }
+}
+
+/// What the flags say of the sitting, for either face.
+pub fn opening(global: &Global, cancel: &Cancel) -> Opening {
+    Opening {
+        inventory: global.inventory.clone(),
+        vault: global.vault.clone(),
+        read_only: global.read_only,
+        cancel: cancel.clone(),
     }
 }
 

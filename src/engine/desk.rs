@@ -2,7 +2,7 @@
 //!
 //! Inventory, directories, secrets, logins and the operator's wish to stop. Opening it connects to nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::board::Board;
@@ -28,6 +28,19 @@ use crate::vault::{ConsoleKey, Keys, Sealing, Vault};
 
 /// How many nodes are looked at once.
 pub const LOOKS: usize = 20;
+
+/// What a sitting was opened with.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// The inventory's file, when the call names one.
+    pub inventory: Option<PathBuf>,
+    /// Another vault than the inventory's.
+    pub vault: Option<PathBuf>,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
+    /// The operator's wish to stop.
+    pub cancel: Cancel,
+}
 
 /// What one sitting works with.
 pub struct Desk {
@@ -68,18 +81,13 @@ pub struct Store {
 }
 
 impl Desk {
-    /// Reads the inventory and gets ready; nothing is connected. `vault` names another vault than the inventory's.
+    /// Reads the inventory and gets ready; nothing is connected.
     ///
     /// # Errors
     /// [`Exit::Usage`] when there is no inventory or it has mistakes, all of them in the message.
-    pub fn open(
-        inventory: Option<&Path>,
-        vault: Option<&Path>,
-        prompter: Option<Box<dyn Prompter>>,
-        cancel: Cancel,
-    ) -> Result<Self> {
+    pub fn open(opening: &Opening, prompter: Option<Box<dyn Prompter>>) -> Result<Self> {
         let paths = Paths::from_environment()?;
-        let named = paths.inventory(inventory)?;
+        let named = paths.inventory(opening.inventory.as_deref())?;
         if !named.path.exists() {
             return Err(Failure::new(
                 Exit::Usage,
@@ -89,10 +97,10 @@ impl Desk {
         }
         let Loaded { mut inventory, warnings, digest } =
             load_checked(&named.path, &paths.home, &check_service).map_err(|errors| crate::config::failure(&errors))?;
-        if let Some(vault) = vault {
+        if let Some(vault) = &opening.vault {
             // The flag names another vault on purpose, so the inventory's id does not bind it.
             inventory.vault.id = inventory.vault.id.filter(|_| *vault == inventory.vault.path);
-            inventory.vault.path = vault.to_owned();
+            inventory.vault.path.clone_from(vault);
         }
         let secrets: Arc<dyn Secrets> = Arc::new(SecretResolver::new(&paths, &inventory, prompter));
         let dialer = NodeDialer::new(&paths, secrets.clone());
@@ -106,7 +114,7 @@ impl Desk {
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SystemEntropy),
             dialer,
-            cancel,
+            cancel: opening.cancel.clone(),
         })
     }
 

@@ -1,0 +1,4 @@
+//! The console without a terminal: real pages, real keys, a drawn grid to look at.
+
+mod fleet;
+mod stage;
