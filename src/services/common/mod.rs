@@ -1,6 +1,7 @@
 //! What every service needs: scripts under a run's mark, units, swaps, fences, and how steps are made.
 
 mod command;
+mod downtime;
 mod fence;
 pub mod http;
 mod node;
@@ -10,6 +11,7 @@ mod swap;
 mod unit;
 
 pub use command::DeclaredArgs;
+pub use downtime::Downtime;
 pub use fence::{FENCE_CHOICE, Fencing, fence_choice, is_fenced, plan_fencing};
 pub use node::{
     NODE_DIR, args_of, as_failure, finish_change, probe_unit, read_node, run_change, run_change_with, start_change,
