@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use super::message::{Tone, Wish};
 use crate::engine::board::{Board, Progress};
 use crate::engine::fleet::Fleet;
+use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
 use crate::engine::runs::{Report, Told};
 use crate::engine::verify::Checked;
 use crate::model::event::Event;
 use crate::model::exit::Failure;
 use crate::model::ids::{ItemRef, OwnerId, SnapshotId};
-use crate::vault::Catalogue;
 
 /// Lines of the log that are kept on screen.
 const LOG_LINES: usize = 10_000;
@@ -36,10 +36,12 @@ pub struct Model {
     pub place: Place,
     /// The time as of the last message.
     pub now: Timestamp,
+    /// When every item was last judged by the clock.
+    pub judged: Timestamp,
     /// Hosts and items.
     pub fleet: Fleet,
     /// What the vault holds, also of hosts in no inventory.
-    pub catalogue: Option<Arc<Catalogue>>,
+    pub holdings: Option<Arc<Holdings>>,
     /// Why the vault could not be read.
     pub vault_failure: Option<Failure>,
     /// The vault's runs, oldest first, once read.
@@ -170,8 +172,9 @@ impl Model {
         Self {
             place,
             now,
+            judged: now,
             fleet,
-            catalogue: None,
+            holdings: None,
             vault_failure: None,
             runs: None,
             jobs: Vec::new(),
