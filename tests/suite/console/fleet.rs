@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::assert_page;
 
-const TWO: &str = r#"
+pub const TWO: &str = r#"
 version = 1
 [vault]
 path = "/vault"

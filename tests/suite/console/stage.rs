@@ -5,10 +5,12 @@ use lifeboat::tui::app::App;
 use lifeboat::tui::message::{Effect, Msg, Notice};
 use lifeboat::tui::model::{Model, Place};
 use lifeboat::tui::screens::fleet::FleetPage;
-use lifeboat::tui::theme::{Role, Theme};
+use lifeboat::tui::theme::{Depth, Role, Shelf, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
+
+use super::picture;
 
 /// The sizes every page is shown at.
 pub const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
@@ -65,6 +67,23 @@ impl Stage {
         buffer
     }
 
+    /// Wears a theme.
+    pub fn wear(&mut self, name: &str) {
+        self.app.theme = Shelf::built_in().theme(name, Depth::True).unwrap();
+    }
+
+    /// Writes the page as it looks into the directory somebody asked for (see `picture`); the default theme stays on.
+    pub fn look(&mut self, name: &str, size: (u16, u16)) {
+        let Some(dir) = picture::looking_dir() else { return };
+        let worn = self.app.theme.clone();
+        for (theme, terminal) in [("default", picture::DARK), ("light", picture::LIGHT), ("mono", picture::DARK)] {
+            self.wear(theme);
+            let drawn = picture::svg(&self.draw(size), &terminal, name);
+            std::fs::write(dir.join(format!("{name}_{}x{}_{theme}.svg", size.0, size.1)), drawn).unwrap();
+        }
+        self.app.theme = worn;
+    }
+
     /// What is written.
     pub fn grid(&self, size: (u16, u16)) -> String {
         rows(&self.draw(size), |cell| cell.symbol().to_owned())
@@ -102,6 +121,7 @@ fn rows(buffer: &Buffer, show: impl Fn(&ratatui::buffer::Cell) -> String) -> Str
 macro_rules! assert_page {
     ($name:expr, $stage:expr) => {
         for size in $crate::console::stage::SIZES {
+            $stage.look($name, size);
             let page = format!("{}\n\n{}", $stage.grid(size), $stage.roles(size));
             insta::assert_snapshot!(format!("{}_{}x{}", $name, size.0, size.1), page);
         }

@@ -1,6 +1,17 @@
 //! Themes: what a cell means, not how it looks. Widgets name [`Role`]s; a theme file gives each role a look.
+//!
+//! The themes that come with Lifeboat stand in `themes/`; the operator's own in `themes/` of the configuration
+//! directory, and one of the same name wins.
 
-use ratatui::style::{Color, Modifier, Style};
+mod depth;
+mod file;
+mod shelf;
+
+use ratatui::style::{Color, Style};
+
+pub use depth::{Depth, Surroundings};
+pub use file::{Ground, parse_theme};
+pub use shelf::{BUILT_IN, Shelf, Shelved};
 
 /// What a piece of the screen means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +106,26 @@ impl Role {
         Self::BadgeWarn,
         Self::Secret,
     ];
+
+    /// The role whose look it takes when a theme says nothing of it; every chain ends at [`Role::Text`].
+    pub fn fallback(self) -> Option<Self> {
+        Some(match self {
+            Self::Text => return None,
+            Self::Border | Self::Disabled | Self::StatusUnknown | Self::EffectRead | Self::Secret => Self::Muted,
+            Self::Heading | Self::Marked | Self::Match | Self::BorderFocus | Self::KeyHint => Self::Title,
+            Self::StatusBad | Self::EffectQuiesce => Self::StatusWarn,
+            Self::EffectDestroy => Self::StatusBad,
+            Self::ProgressBar | Self::Chart => Self::StatusRunning,
+            Self::ProgressTrack => Self::Border,
+            Self::BadgeWarn => Self::Badge,
+            _ => Self::Text,
+        })
+    }
+
+    /// The role of a name in theme files.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
 
     /// Its name in theme files.
     pub fn name(self) -> &'static str {
@@ -206,37 +237,16 @@ pub struct Theme {
 impl Default for Theme {
     /// The sixteen colours of the terminal, its own ground.
     fn default() -> Self {
-        let look = |role: Role| {
-            let plain = Style::new();
-            match role {
-                Role::Text | Role::SelectionIdle | Role::EffectWrite => plain,
-                Role::Muted | Role::Border | Role::StatusUnknown | Role::EffectRead | Role::ProgressTrack => {
-                    plain.fg(Color::DarkGray)
-                }
-                Role::Title | Role::Heading => plain.add_modifier(Modifier::BOLD),
-                Role::BorderFocus | Role::KeyHint | Role::StatusRunning | Role::Chart | Role::ProgressBar => {
-                    plain.fg(Color::Cyan)
-                }
-                Role::Selection | Role::Badge => plain.add_modifier(Modifier::REVERSED),
-                Role::Marked | Role::Match => plain.fg(Color::Magenta).add_modifier(Modifier::BOLD),
-                Role::Disabled => plain.fg(Color::DarkGray).add_modifier(Modifier::ITALIC),
-                Role::StatusOk => plain.fg(Color::Green),
-                Role::StatusWarn | Role::EffectQuiesce => plain.fg(Color::Yellow),
-                Role::StatusBad | Role::EffectDestroy => plain.fg(Color::Red).add_modifier(Modifier::BOLD),
-                Role::Input => plain.add_modifier(Modifier::UNDERLINED),
-                Role::BadgeWarn => plain.fg(Color::Yellow).add_modifier(Modifier::REVERSED),
-                Role::Secret => plain.fg(Color::DarkGray).add_modifier(Modifier::REVERSED),
-            }
-        };
-        Self {
-            name: "default".to_owned(),
-            styles: Role::ALL.iter().map(|role| look(*role)).collect(),
-            glyphs: Glyphs::UNICODE,
-        }
+        Shelf::built_in().theme("default", Depth::Sixteen).unwrap_or_else(Self::role_grid)
     }
 }
 
 impl Theme {
+    /// A theme of these looks, in the order of [`Role::ALL`].
+    pub(super) fn of_styles(name: &str, styles: Vec<Style>) -> Self {
+        Self { name: name.to_owned(), styles, glyphs: Glyphs::UNICODE }
+    }
+
     /// How a role looks.
     pub fn style(&self, role: Role) -> Style {
         let at = Role::ALL.iter().position(|known| *known == role);
