@@ -95,7 +95,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
 fn row(found: &Found, item: &Item) -> Vec<String> {
     let size = item.size.map_or("-".to_owned(), |ByteSize(bytes)| ByteSize(bytes).to_string());
     let secret = if item.sensitivity == Sensitivity::Secret { ", secret" } else { "" };
-    let copied = format!("{}{secret}", super::plans::copying_word(item.copying));
+    let copied = format!("{}{secret}", crate::engine::phrases::copying_word(item.copying));
     let told = match &item.standing {
         Standing::Ready => brief(&item.facts),
         Standing::Impossible(why) => format!("cannot be backed up: {why}"),

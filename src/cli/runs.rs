@@ -8,6 +8,7 @@ use super::output::table;
 use super::plans::follow;
 use crate::engine::desk::hosts_of;
 use crate::engine::node_run::{list_kept, list_runs, purge_kept};
+use crate::engine::phrases::exit_phrase;
 use crate::engine::runs::{Resume, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::{Exit, Failure, Result};
@@ -54,15 +55,8 @@ fn how(told: &Told) -> String {
     let receipt = told.receipt.map_or("no receipt".to_owned(), |number| format!("receipt {number}"));
     match &told.ended {
         None => "interrupted: lifeboat resume".to_owned(),
-        Some((exit, _)) => format!("{}, {receipt}", exit_word(*exit)),
+        Some((exit, _)) => format!("{}, {receipt}", exit_phrase(*exit)),
     }
-}
-
-fn exit_word(exit: Exit) -> String {
-    serde_json::to_value(exit)
-        .ok()
-        .and_then(|value| value.as_str().map(|text| text.replace('_', " ")))
-        .unwrap_or_default()
 }
 
 fn show(app: &App, told: &Told) {
@@ -85,7 +79,11 @@ fn show(app: &App, told: &Told) {
             EventKind::Undoes { undone, .. } => format!("undoes   run {undone}"),
             EventKind::Note { text } => format!("note     {text}"),
             EventKind::RunFinished { exit, failure } => {
-                format!("ended    {}{}", exit_word(*exit), failure.as_ref().map_or(String::new(), |f| format!(": {f}")))
+                format!(
+                    "ended    {}{}",
+                    exit_phrase(*exit),
+                    failure.as_ref().map_or(String::new(), |f| format!(": {f}"))
+                )
             }
         };
         app.out.line(format!("  {}  {text}", event.at.strftime("%Y-%m-%d %H:%M:%SZ")));

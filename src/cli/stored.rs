@@ -8,24 +8,12 @@ use super::output::table;
 use crate::config::selector::Selector;
 use crate::engine::capture::vault_failure;
 use crate::engine::desk::Store;
+use crate::engine::phrases::rung_word;
 use crate::engine::verify::{Check, Checked};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
 use crate::vault::{Catalogue, Policy, Snapshot, SnapshotRef};
-
-/// The word of a rung.
-pub fn rung_word(rung: Option<Rung>) -> &'static str {
-    match rung {
-        None => "nothing shown",
-        Some(Rung::Intact) => "intact, sealed",
-        Some(Rung::Copied) => "copied",
-        Some(Rung::Openable) => "openable",
-        Some(Rung::Verified) => "verified",
-        Some(Rung::Drilled) => "drilled",
-        Some(Rung::Proven) => "proven",
-    }
-}
 
 fn catalogue(app: &App, store: &Store) -> Result<Catalogue> {
     let catalogue = store.vault.catalogue().map_err(|e| vault_failure(&e))?;

@@ -7,29 +7,37 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use serde::{Deserialize, Serialize};
+
 use super::doctor::Health;
+use super::holdings::{CopyView, Holdings, Shelf};
 use super::scan::{Found, Wanted, wanted_of};
 use crate::model::exit::Failure;
+use crate::model::facts::{Identity, UnitFacts};
 use crate::model::ids::{HostId, ItemRef, OwnerId, ServiceName, SnapshotId};
-use crate::model::inventory::{Inventory, Policy};
-use crate::model::item::{Item, Standing};
+use crate::model::inventory::{Access, Inventory, Policy, TransportKind};
+use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::manifest::Rung;
-use crate::model::units::Seconds;
-use crate::vault::{Candidate, Catalogue, Policy as Trust};
+use crate::model::text::CleanText;
+use crate::model::units::ByteSize;
 
-/// A copy older than this is stale when no policy says otherwise.
-const DEFAULT_MAX_AGE: Seconds = Seconds(24 * 3600);
+mod judge;
+pub mod last_look;
 
-/// From this share of its greatest age on a copy is due, in percent.
-const DUE_PERCENT: i64 = 80;
+/// Facts longer than this, as JSON, are not kept: a node must not fill the console's memory.
+const LONGEST_FACTS: usize = 16 * 1024;
 
 /// Hosts and clusters with everything known of them.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
-    /// In the inventory's order.
+    /// Hosts by name, then clusters by name.
     pub owners: Vec<OwnerView>,
     /// When the vault was last read; `None` before.
     pub read_at: Option<Timestamp>,
+    /// When what is shown was remembered from an earlier sitting; `None` once the vault was read in this one.
+    pub remembered: Option<Timestamp>,
+    /// The place of each owner in `owners`.
+    index: BTreeMap<OwnerId, usize>,
 }
 
 /// A host or a cluster.
@@ -41,6 +49,8 @@ pub struct OwnerView {
     pub groups: Vec<String>,
     /// A cluster's members; empty for a host.
     pub members: Vec<HostId>,
+    /// How the inventory says it is reached, as "user@address:port"; empty for a cluster.
+    pub way: String,
     /// Whether it answers.
     pub reach: Reach,
     /// The last look at it as a node; never of a cluster.
@@ -50,13 +60,12 @@ pub struct OwnerView {
 }
 
 /// Whether a node answers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// Nobody asked yet.
     #[default]
     Unknown,
-    /// It is being asked.
-    Looking,
     /// It answered.
     Answered(Timestamp),
     /// It did not, and why.
@@ -73,11 +82,51 @@ pub struct ServiceView {
     /// The policy in force for it.
     pub policy: Policy,
     /// As it was found last.
-    pub found: Option<Found>,
+    pub found: Option<FoundView>,
     /// Why it could not be looked at.
     pub failure: Option<Failure>,
     /// What can be saved, what is saved, or both.
     pub items: Vec<ItemView>,
+}
+
+/// A service as it was found, without what only a plan needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundView {
+    /// The host it was looked at on; for a cluster, the member that answered.
+    pub host: HostId,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it is there at all.
+    pub present: bool,
+    /// Its version as it reports itself.
+    pub version: Option<CleanText>,
+    /// How it was installed.
+    pub variant: Option<CleanText>,
+    /// Identities that must be unique among running nodes.
+    pub identities: Vec<Identity>,
+    /// Its units.
+    pub units: Vec<UnitFacts>,
+    /// Things worth a sentence.
+    pub notes: Vec<CleanText>,
+    /// The driver's own facts as JSON: a tenth of the memory of a tree of values. Empty when they were too long to keep.
+    pub own: Box<str>,
+}
+
+/// An item as it was found on the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemFacts {
+    /// What a person calls it.
+    pub title: CleanText,
+    /// Size on the node, when it can be told cheaply.
+    pub size: Option<ByteSize>,
+    /// Whether its bytes are secret.
+    pub sensitivity: Sensitivity,
+    /// How it can be copied.
+    pub copying: Copying,
+    /// Whether it can be backed up now, and if not why not.
+    pub standing: Standing,
+    /// What was learned about it, as JSON; empty when it was too long to keep.
+    pub facts: Box<str>,
 }
 
 /// An item with its copies.
@@ -86,9 +135,9 @@ pub struct ItemView {
     /// Its place in the vault.
     pub place: ItemRef,
     /// As it was found on the node.
-    pub item: Option<Item>,
+    pub item: Option<ItemFacts>,
     /// Its copies, newest first, each with what speaks against it.
-    pub copies: Vec<Candidate>,
+    pub shelf: Shelf,
     /// How it stands.
     pub state: ItemState,
     /// Why, as a sentence; empty when all is well.
@@ -153,26 +202,71 @@ impl ItemState {
 }
 
 impl ItemView {
+    /// Its copies, newest first.
+    pub fn copies(&self) -> &[CopyView] {
+        &self.shelf.copies
+    }
+
     /// The newest copy nothing speaks against.
-    pub fn best(&self) -> Option<&Candidate> {
-        self.copies.iter().find(|copy| copy.against.is_empty())
+    pub fn best(&self) -> Option<&CopyView> {
+        self.copies().iter().find(|copy| copy.against.is_empty())
     }
 
     /// When the newest copy nothing speaks against was made.
     pub fn last_good(&self) -> Option<Timestamp> {
-        self.best().map(|copy| copy.snapshot.manifest().created)
+        self.best().map(|copy| copy.created)
     }
 
-    /// The highest rung any trusted copy holds, and when it was reached.
+    /// The highest rung any of its copies holds, and when it was reached last.
     pub fn last_proof(&self) -> Option<(Rung, Timestamp)> {
-        let proofs = self.copies.iter().flat_map(|copy| copy.snapshot.proofs());
-        proofs.filter(|proof| proof.passed).map(|proof| (proof.rung, proof.at)).max()
+        self.copies().iter().filter_map(CopyView::highest).max()
     }
 
     /// The copy of an id.
-    pub fn copy(&self, id: &SnapshotId) -> Option<&Candidate> {
-        self.copies.iter().find(|copy| copy.snapshot.id() == id)
+    pub fn copy(&self, id: &SnapshotId) -> Option<&CopyView> {
+        self.copies().iter().find(|copy| copy.id == *id)
     }
+
+    /// What a person calls it: its title, or its id while nobody has looked.
+    pub fn title(&self) -> &str {
+        self.item.as_ref().map(|item| item.title.as_str()).filter(|t| !t.is_empty()).unwrap_or(self.place.item.as_str())
+    }
+}
+
+impl From<&Item> for ItemFacts {
+    fn from(item: &Item) -> Self {
+        Self {
+            title: CleanText::new(&item.title).one_line(),
+            size: item.size,
+            sensitivity: item.sensitivity,
+            copying: item.copying,
+            standing: item.standing.clone(),
+            facts: kept_facts(&item.facts),
+        }
+    }
+}
+
+impl FoundView {
+    /// What is kept of a service as it was found.
+    pub fn new(found: &Found, at: Timestamp) -> Self {
+        let facts = &found.facts;
+        Self {
+            host: found.host.clone(),
+            at,
+            present: facts.present,
+            version: facts.version.clone(),
+            variant: facts.variant.clone(),
+            identities: facts.identities.clone(),
+            units: facts.units.clone(),
+            notes: facts.notes.clone(),
+            own: kept_facts(&facts.own),
+        }
+    }
+}
+
+fn kept_facts(facts: &serde_json::Value) -> Box<str> {
+    let text = facts.to_string();
+    if text.len() > LONGEST_FACTS { Box::default() } else { text.into() }
 }
 
 impl OwnerView {
@@ -196,22 +290,26 @@ impl Fleet {
     /// What the inventory names, before anything is known of it.
     pub fn of_inventory(inventory: &Inventory) -> Self {
         let mut owners: Vec<OwnerView> = Vec::new();
-        let blank = |id: OwnerId, groups: &[String], members: &[HostId]| OwnerView {
+        let blank = |id: OwnerId, groups: &[String], members: &[HostId], way: String| OwnerView {
             id,
             groups: groups.to_vec(),
             members: members.to_vec(),
+            way,
             reach: Reach::Unknown,
             health: None,
             services: Vec::new(),
         };
-        owners.extend(inventory.hosts.values().map(|host| blank((&host.id).into(), &host.groups, &[])));
-        owners.extend(inventory.clusters.values().map(|c| blank(c.id.clone(), &c.groups, &c.members)));
-        let mut at: BTreeMap<OwnerId, usize> = BTreeMap::new();
-        for (number, owner) in owners.iter().enumerate() {
-            at.insert(owner.id.clone(), number);
-        }
+        owners.extend(
+            inventory
+                .hosts
+                .values()
+                .map(|host| blank((&host.id).into(), &host.groups, &[], way_of(&host.id, &host.access))),
+        );
+        owners.extend(inventory.clusters.values().map(|c| blank(c.id.clone(), &c.groups, &c.members, String::new())));
+        let index: BTreeMap<OwnerId, usize> =
+            owners.iter().enumerate().map(|(number, owner)| (owner.id.clone(), number)).collect();
         for wanted in wanted_of(inventory) {
-            if let Some(owner) = at.get(&wanted.owner).and_then(|&number| owners.get_mut(number)) {
+            if let Some(owner) = index.get(&wanted.owner).and_then(|&number| owners.get_mut(number)) {
                 owner.services.push(ServiceView {
                     name: wanted.entry.name.clone(),
                     kind: wanted.entry.kind.clone(),
@@ -222,17 +320,17 @@ impl Fleet {
                 });
             }
         }
-        Self { owners, read_at: None }
+        Self { owners, read_at: None, remembered: None, index }
     }
 
     /// An owner by name.
     pub fn owner(&self, id: &OwnerId) -> Option<&OwnerView> {
-        self.owners.iter().find(|owner| owner.id == *id)
+        self.owners.get(*self.index.get(id)?)
     }
 
     /// An owner by name, to fill in.
     pub fn owner_mut(&mut self, id: &OwnerId) -> Option<&mut OwnerView> {
-        self.owners.iter_mut().find(|owner| owner.id == *id)
+        self.owners.get_mut(*self.index.get(id)?)
     }
 
     /// An item by its place.
@@ -240,26 +338,36 @@ impl Fleet {
         self.owner(&place.owner)?.items().find(|item| item.place == *place)
     }
 
-    /// Takes in what the vault holds. Copies whose owner is in no inventory any more are left to the vault's own page.
-    pub fn take_catalogue(&mut self, catalogue: &Catalogue, now: Timestamp) {
+    /// Takes in what the vault holds. Copies whose owner or service is in no inventory any more are left to the vault's
+    /// own page.
+    pub fn take_holdings(&mut self, holdings: &Holdings, now: Timestamp) {
         self.read_at = Some(now);
+        self.remembered = None;
         for service in self.owners.iter_mut().flat_map(|owner| &mut owner.services) {
-            service.items.iter_mut().for_each(|item| item.copies.clear());
+            service.items.iter_mut().for_each(|item| item.shelf = Shelf::default());
         }
-        let mut places: Vec<&ItemRef> = catalogue.snapshots.iter().map(crate::vault::Snapshot::item).collect();
-        places.sort();
-        places.dedup();
-        for place in places {
-            let copies = catalogue.judged(place, &Trust::default());
+        for (place, shelf) in &holdings.items {
             if let Some(item) = self.place_mut(place) {
-                item.copies = copies;
+                item.shelf = shelf.clone();
             }
         }
     }
 
-    /// Takes in a service as it was found, or why it was not.
-    pub fn take_found(&mut self, wanted: &Wanted, result: Result<Found, Failure>) {
+    /// Takes in a service as it was found, or why it was not; items nobody knew get their copies from the holdings.
+    pub fn take_found(
+        &mut self,
+        wanted: &Wanted,
+        result: &Result<Found, Failure>,
+        holdings: Option<&Holdings>,
+        now: Timestamp,
+    ) {
         let Some(owner) = self.owner_mut(&wanted.owner) else { return };
+        if owner.is_cluster() {
+            owner.reach = match result {
+                Ok(_) => Reach::Answered(now),
+                Err(failure) => Reach::Failed(now, failure.clone()),
+            };
+        }
         let Some(service) = owner.services.iter_mut().find(|s| s.name == wanted.entry.name) else { return };
         match result {
             Ok(found) => {
@@ -269,28 +377,29 @@ impl Fleet {
                 for item in &found.items {
                     let place = found.place(&item.id);
                     match service.items.iter_mut().find(|view| view.place == place) {
-                        Some(view) => view.item = Some(item.clone()),
-                        None => service.items.push(ItemView { item: Some(item.clone()), ..blank_item(place) }),
+                        Some(view) => view.item = Some(item.into()),
+                        None => {
+                            let shelf = holdings.and_then(|held| held.items.get(&place)).cloned().unwrap_or_default();
+                            service.items.push(ItemView { item: Some(item.into()), shelf, ..blank_item(place) });
+                        }
                     }
                 }
-                service.found = Some(found);
+                service.found = Some(FoundView::new(found, now));
                 service.failure = None;
             }
-            Err(failure) => service.failure = Some(failure),
+            Err(failure) => service.failure = Some(failure.clone()),
         }
     }
 
     /// Judges every item by the clock.
     pub fn judge(&mut self, now: Timestamp) {
-        for owner in &mut self.owners {
-            let silent = matches!(owner.reach, Reach::Failed(..));
-            for service in &mut owner.services {
-                let max_age = service.policy.max_age.unwrap_or(DEFAULT_MAX_AGE);
-                let unreachable = silent || service.failure.is_some();
-                for item in &mut service.items {
-                    (item.state, item.why) = judge_item(item, max_age, unreachable, now);
-                }
-            }
+        self.owners.iter_mut().for_each(|owner| judge::judge_owner(owner, now));
+    }
+
+    /// Judges the items of one owner by the clock.
+    pub fn judge_owner(&mut self, id: &OwnerId, now: Timestamp) {
+        if let Some(owner) = self.owner_mut(id) {
+            judge::judge_owner(owner, now);
         }
     }
 
@@ -315,7 +424,18 @@ impl Fleet {
 }
 
 fn blank_item(place: ItemRef) -> ItemView {
-    ItemView { place, item: None, copies: Vec::new(), state: ItemState::Never, why: String::new() }
+    ItemView { place, item: None, shelf: Shelf::default(), state: ItemState::Never, why: String::new() }
+}
+
+/// What the inventory itself says of the way to a host; the rest is for `ssh -G` and the defaults to say.
+fn way_of(host: &HostId, access: &Access) -> String {
+    if access.transport == TransportKind::Local {
+        return "this machine".to_owned();
+    }
+    let user = access.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
+    let port = access.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let jump = access.jump.as_deref().map(|jump| format!(" through {jump}")).unwrap_or_default();
+    format!("{user}{}{port}{jump}", access.address.as_deref().unwrap_or(host.as_str()))
 }
 
 /// The nearest policy wins, field by field: service, host or cluster, group, inventory.
@@ -339,32 +459,5 @@ fn policy_of(inventory: &Inventory, wanted: &Wanted) -> Policy {
     })
 }
 
-fn judge_item(item: &ItemView, max_age: Seconds, unreachable: bool, now: Timestamp) -> (ItemState, String) {
-    let newest = item.copies.first();
-    match item.item.as_ref().map(|found| &found.standing) {
-        Some(Standing::Impossible(why)) => return (ItemState::Uncovered, format!("It cannot be saved: {why}.")),
-        Some(Standing::Absent(why)) if newest.is_none() => return (ItemState::Absent, why.to_string()),
-        _ => {}
-    }
-    let Some(newest) = newest else {
-        return (ItemState::Never, "Nothing was ever copied off.".to_owned());
-    };
-    if let Some(why) = newest.against.iter().find(|why| *why != "not verified") {
-        return (ItemState::Suspect, format!("The newest copy is suspect: {why}."));
-    }
-    let Some(good) = item.last_good() else {
-        return (ItemState::Unverified, "No copy has been verified.".to_owned());
-    };
-    let age = now.duration_since(good).as_secs();
-    let limit = i64::try_from(max_age.0).unwrap_or(i64::MAX);
-    if age > limit {
-        return (ItemState::Stale, format!("The newest good copy is older than {max_age}."));
-    }
-    if unreachable {
-        return (ItemState::Unreachable, "The node does not answer.".to_owned());
-    }
-    if age > limit / 100 * DUE_PERCENT {
-        return (ItemState::Due, format!("The newest good copy will soon be older than {max_age}."));
-    }
-    (ItemState::Ok, String::new())
-}
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ use crate::model::exit::Failure;
 /// The smallest terminal the console draws pages on.
 pub const LEAST: (u16, u16) = (60, 16);
 
+/// Seconds between two judgements of the whole fleet while time is told.
+const JUDGED_EVERY: i64 = 10;
+
 /// The console.
 pub struct App {
     /// What is known.
@@ -209,7 +212,10 @@ impl App {
         for job in self.model.jobs.iter_mut().filter(|job| job.is_live()) {
             job.pull(now);
         }
-        self.model.fleet.judge(now);
+        // Ages show in minutes; nothing is gained by judging five thousand items with every tick.
+        if now.duration_since(self.model.judged).as_secs().abs() >= JUDGED_EVERY {
+            self.model.judge();
+        }
         Vec::new()
     }
 
@@ -340,12 +346,12 @@ impl Model {
     /// Takes a report of the crew in.
     fn take(&mut self, notice: &Notice) -> Vec<Effect> {
         match notice {
-            Notice::Vault(Ok(catalogue)) => {
-                let now = self.now;
-                self.fleet.take_catalogue(catalogue, now);
-                self.fleet.judge(now);
-                self.catalogue = Some(catalogue.clone());
+            Notice::Vault(Ok(holdings)) => {
+                self.fleet.take_holdings(holdings, self.now);
+                self.judge();
+                self.holdings = Some(holdings.clone());
                 self.vault_failure = None;
+                return self.remember();
             }
             Notice::Vault(Err(failure)) => {
                 self.note_failure(failure);
@@ -354,14 +360,13 @@ impl Model {
             Notice::Looking(owner) => self.looking.push(owner.clone()),
             Notice::Health(health, at) => self.take_health(health, *at),
             Notice::Found(wanted, result) => {
-                self.fleet.take_found(wanted, (**result).clone());
-                if let Some(catalogue) = self.catalogue.clone() {
-                    let now = self.now;
-                    self.fleet.take_catalogue(&catalogue, now);
-                }
-                self.fleet.judge(self.now);
+                self.fleet.take_found(wanted, result, self.holdings.as_deref(), self.now);
+                self.fleet.judge_owner(&wanted.owner, self.now);
             }
-            Notice::Looked(owner, _) => self.looking.retain(|known| known != owner),
+            Notice::Looked(owner, _) => {
+                self.looking.retain(|known| known != owner);
+                return self.remember();
+            }
             Notice::Runs(runs) => self.runs = Some(runs.clone()),
             Notice::Planned(job, result) => {
                 if let Some(job) = self.job_mut(*job) {
@@ -397,7 +402,12 @@ impl Model {
             Notice::Noted(tone, text) => self.note(*tone, text.clone()),
             Notice::Reloaded(Err(failure)) => self.note_failure(failure),
             Notice::Reloaded(Ok(())) => self.inventory_changed = false,
-            Notice::RunsOn(..) | Notice::Inside(..) | Notice::Secret(..) => {}
+            Notice::RunsOn(..)
+            | Notice::Discovered(..)
+            | Notice::Snapshot(..)
+            | Notice::Inside(..)
+            | Notice::Compared(..)
+            | Notice::Secret(..) => {}
         }
         Vec::new()
     }
@@ -405,7 +415,8 @@ impl Model {
     fn take_health(&mut self, health: &crate::engine::doctor::Health, at: jiff::Timestamp) {
         use crate::engine::fleet::Reach;
         use crate::model::exit::Exit;
-        if let Some(owner) = self.fleet.owner_mut(&(&health.host).into()) {
+        let id = (&health.host).into();
+        if let Some(owner) = self.fleet.owner_mut(&id) {
             owner.reach = match health.exit {
                 Exit::Done | Exit::Warning | Exit::Critical => Reach::Answered(at),
                 exit => {
@@ -415,7 +426,21 @@ impl Model {
             };
             owner.health = Some(health.clone());
         }
+        self.fleet.judge_owner(&id, self.now);
+    }
+
+    /// Judges every item by the clock.
+    fn judge(&mut self) {
+        self.judged = self.now;
         self.fleet.judge(self.now);
+    }
+
+    /// Has the fleet remembered for the next sitting, once nobody looks any more and the vault was read.
+    fn remember(&self) -> Vec<Effect> {
+        if !self.looking.is_empty() || self.fleet.read_at.is_none() {
+            return Vec::new();
+        }
+        vec![Effect::Order(Order::Remember(Box::new(self.fleet.clone())))]
     }
 
     fn take_end(&mut self, id: JobId, result: &Result<Option<crate::engine::runs::Report>, Failure>) -> Vec<Effect> {

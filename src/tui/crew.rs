@@ -15,6 +15,7 @@ use super::message::{Notice, Order, Tone, Wish};
 use super::model::{JobId, RunList};
 use crate::engine::board::Board;
 use crate::engine::desk::{Desk, LOOKS, Store};
+use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
 use crate::engine::runs::Report;
 use crate::engine::scan::{in_parallel, wanted_of};
@@ -23,6 +24,8 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, OwnerId, SnapshotId};
 use crate::transport::Cancel;
 use crate::vault::{Snapshot, SnapshotRef, Which};
+
+mod reading;
 
 /// How many jobs run at once; more wait.
 pub const JOB_HANDS: usize = 4;
@@ -132,9 +135,12 @@ impl Crew {
                     cancel.cancel();
                 }
             }
-            Order::LookInside(..) | Order::Diff(..) | Order::Reload => {
-                self.tell(Notice::Noted(Tone::Warn, "Not there yet.".to_owned()));
-            }
+            Order::Remember(fleet) => self.later(move |crew| crew.remember(&fleet)),
+            Order::Discover(host) => self.later(move |crew| crew.discover(host)),
+            Order::ReadSnapshot(item, id) => self.later(move |crew| crew.read_snapshot(item, id)),
+            Order::LookInside(item, id, file, from) => self.later(move |crew| crew.look_inside(item, id, file, from)),
+            Order::Diff(old, new) => self.later(move |crew| crew.compare(old, new)),
+            Order::Reload => self.tell(Notice::Noted(Tone::Warn, "Not there yet.".to_owned())),
         }
     }
 
@@ -209,9 +215,9 @@ impl Crew {
         Ok(opened)
     }
 
-    fn read_vault(&self) -> Result<Arc<crate::vault::Catalogue>> {
+    fn read_vault(&self) -> Result<Arc<Holdings>> {
         let store = self.store()?;
-        store.vault.catalogue().map(Arc::new).map_err(Failure::from)
+        Holdings::read(&store.vault).map(Arc::new).map_err(Failure::from)
     }
 
     fn look(&self, owners: &[OwnerId]) {

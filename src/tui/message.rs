@@ -11,7 +11,11 @@ use super::action::Action;
 use super::modal::Modal;
 use super::model::{JobId, RunList};
 use super::screen::Screen;
+use crate::engine::compare::Comparison;
 use crate::engine::doctor::Health;
+use crate::engine::fleet::Fleet;
+use crate::engine::holdings::Holdings;
+use crate::engine::inside::Page;
 use crate::engine::planner::Planned;
 use crate::engine::runs::{Report, Resume, Told};
 use crate::engine::scan::{Found, Wanted};
@@ -19,7 +23,7 @@ use crate::engine::verify::Checked;
 use crate::model::exit::Failure;
 use crate::model::ids::{HostId, ItemRef, OwnerId, RunId, SnapshotId};
 use crate::model::secret::SecretString;
-use crate::vault::Catalogue;
+use crate::vault::Snapshot;
 
 /// What reaches the console.
 pub enum Msg {
@@ -97,8 +101,14 @@ pub enum Order {
     Do(JobId, Wish),
     /// Stop a job.
     Cancel(JobId),
-    /// Look inside a snapshot's artefact: rows from a page on.
-    LookInside(ItemRef, SnapshotId, String, usize),
+    /// Remember the fleet for the next sitting's first frame.
+    Remember(Box<Fleet>),
+    /// Look on a host for services its inventory entry does not name.
+    Discover(HostId),
+    /// Read a snapshot whole: its manifest and its ladder.
+    ReadSnapshot(ItemRef, SnapshotId),
+    /// Look inside a file of a snapshot: rows from a row on.
+    LookInside(ItemRef, SnapshotId, String, u64),
     /// Compare two snapshots.
     Diff((ItemRef, SnapshotId), (ItemRef, SnapshotId)),
     /// Read the inventory again.
@@ -155,7 +165,7 @@ impl Wish {
 /// What the crew reports.
 pub enum Notice {
     /// The vault was read.
-    Vault(Result<Arc<Catalogue>, Failure>),
+    Vault(Result<Arc<Holdings>, Failure>),
     /// A host or cluster is being looked at.
     Looking(OwnerId),
     /// A node's health.
@@ -178,8 +188,14 @@ pub enum Notice {
     Checked(JobId, ItemRef, SnapshotId, Result<Checked, Failure>),
     /// A job ended.
     Ended(JobId, Result<Option<Report>, Failure>),
-    /// Rows of an artefact.
-    Inside(ItemRef, SnapshotId, String, Result<Rows, Failure>),
+    /// Services of a host that no entry names, by kind, or why nobody could look.
+    Discovered(HostId, Result<Vec<(String, Result<Found, Failure>)>, Failure>),
+    /// A snapshot, read whole.
+    Snapshot(ItemRef, SnapshotId, Result<Box<Snapshot>, Failure>),
+    /// Rows of a file of a snapshot.
+    Inside(ItemRef, SnapshotId, String, Result<Page, Failure>),
+    /// How two snapshots differ.
+    Compared((ItemRef, SnapshotId), (ItemRef, SnapshotId), Result<Comparison, Failure>),
     /// A secret is needed: a worker waits for the answer.
     Secret(String, SyncSender<Option<SecretString>>),
     /// The inventory was read again, or its mistakes.
@@ -188,15 +204,4 @@ pub enum Notice {
     InventoryChanged,
     /// Something for the log.
     Noted(Tone, String),
-}
-
-/// Rows of an artefact's inside.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rows {
-    /// Column headings.
-    pub heading: Vec<String>,
-    /// The rows of this page.
-    pub rows: Vec<Vec<String>>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<usize>,
 }

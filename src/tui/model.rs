@@ -9,19 +9,17 @@ use jiff::Timestamp;
 use super::message::{Tone, Wish};
 use crate::engine::board::{Board, Progress};
 use crate::engine::fleet::Fleet;
+use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
+use crate::engine::progress::Meter;
 use crate::engine::runs::{Report, Told};
 use crate::engine::verify::Checked;
 use crate::model::event::Event;
 use crate::model::exit::Failure;
 use crate::model::ids::{ItemRef, OwnerId, SnapshotId};
-use crate::vault::Catalogue;
 
 /// Lines of the log that are kept on screen.
 const LOG_LINES: usize = 10_000;
-
-/// Samples of a job's progress that are kept for its chart.
-const SAMPLES: usize = 600;
 
 /// A job of this sitting, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,10 +34,12 @@ pub struct Model {
     pub place: Place,
     /// The time as of the last message.
     pub now: Timestamp,
+    /// When every item was last judged by the clock.
+    pub judged: Timestamp,
     /// Hosts and items.
     pub fleet: Fleet,
     /// What the vault holds, also of hosts in no inventory.
-    pub catalogue: Option<Arc<Catalogue>>,
+    pub holdings: Option<Arc<Holdings>>,
     /// Why the vault could not be read.
     pub vault_failure: Option<Failure>,
     /// The vault's runs, oldest first, once read.
@@ -96,8 +96,8 @@ pub struct Job {
     pub events: Vec<Event>,
     /// The progress as of the last look.
     pub progress: Progress,
-    /// Bytes over time, for rate and chart.
-    pub samples: VecDeque<(Timestamp, u64)>,
+    /// Bytes over time, for pace and chart.
+    pub meter: Meter,
     /// What a verification found, snapshot by snapshot.
     pub checked: Vec<(ItemRef, SnapshotId, Result<Checked, Failure>)>,
     /// When it began to run.
@@ -136,7 +136,7 @@ impl Job {
             board: Arc::new(Board::default()),
             events: Vec::new(),
             progress: Progress::default(),
-            samples: VecDeque::new(),
+            meter: Meter::default(),
             checked: Vec::new(),
             started: None,
             ended: None,
@@ -152,15 +152,8 @@ impl Job {
     pub fn pull(&mut self, now: Timestamp) {
         let next = self.events.last().map_or(0, |event| event.seq + 1);
         self.events.extend(self.board.since(next));
-        let progress = self.board.progress();
-        if progress.bytes < self.progress.bytes || progress.doing != self.progress.doing {
-            self.samples.clear();
-        }
-        self.progress = progress;
-        self.samples.push_back((now, self.progress.bytes));
-        while self.samples.len() > SAMPLES {
-            self.samples.pop_front();
-        }
+        self.progress = self.board.progress();
+        self.meter.take(now, &self.progress);
     }
 }
 
@@ -170,8 +163,9 @@ impl Model {
         Self {
             place,
             now,
+            judged: now,
             fleet,
-            catalogue: None,
+            holdings: None,
             vault_failure: None,
             runs: None,
             jobs: Vec::new(),

@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::app::App;
 use super::crew::Crew;
-use super::message::{Effect, Msg, Notice, Order};
+use super::message::{Effect, Msg, Notice, Order, Tone};
 use super::model::{Model, Place};
 use super::screens::fleet::FleetPage;
 use super::terminal::{Screenful, give_back};
 use crate::config::prompt::Prompter;
 use crate::engine::desk::{Desk, Opening};
-use crate::engine::fleet::Fleet;
+use crate::engine::fleet::last_look;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::secret::SecretString;
 
@@ -54,8 +54,13 @@ pub fn run(opening: &Opening) -> Result<Exit> {
         is_practice: false,
         flags: Vec::new(),
     };
-    let fleet = Fleet::of_inventory(&desk.inventory);
-    let app = App::new(Model::new(place, fleet, Timestamp::now()), Box::new(FleetPage::default()));
+    let now = Timestamp::now();
+    let (fleet, left_aside) = last_look::read(&desk.paths.state_dir, &desk.inventory, now);
+    let mut model = Model::new(place, fleet, now);
+    if let Some(why) = left_aside {
+        model.note(Tone::Warn, why);
+    }
+    let app = App::new(model, Box::new(FleetPage::default()));
     let crew = Crew::new(desk, send)?;
     let wrong = |error: std::io::Error| Failure::new(Exit::Failed, format!("The terminal failed: {error}."));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
