@@ -17,5 +17,17 @@ fn main() -> ExitCode {
             }
         });
     }
-    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel))
+    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel, rehearsal()))
+}
+
+/// What `lifeboat demo` starts.
+#[cfg(feature = "rehearsal")]
+fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
+    Some(&lifeboat::rehearsal::PracticeFleet)
+}
+
+/// A build without the practice fleet.
+#[cfg(not(feature = "rehearsal"))]
+fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
+    None
 }

@@ -48,8 +48,7 @@ pub struct App {
 
 impl App {
     /// Reads the inventory and gets ready; nothing is connected.
-    pub fn open(global: Global, out: Out, cancel: Cancel) -> Result<Self> {
-        let paths = Paths::from_environment()?;
+    pub fn open(global: Global, out: Out, cancel: Cancel, paths: Paths) -> Result<Self> {
         let named = paths.inventory(global.inventory.as_deref())?;
         if !named.path.exists() {
             return Err(Failure::new(

@@ -7,9 +7,11 @@ use clap::Parser;
 pub mod app;
 pub mod args;
 mod backup;
+mod demo;
 mod enroll;
 mod look;
 pub mod output;
+mod page;
 mod plans;
 mod restore;
 mod runs;
@@ -17,14 +19,16 @@ mod setup;
 mod store;
 mod stored;
 
+use crate::config::paths::Paths;
+use crate::engine::practice::Rehearsal;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::transport::Cancel;
 use app::App;
 use args::{Cli, Sub};
 use output::Out;
 
-/// Runs one call of the program and gives its exit code.
-pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
+/// Runs one call of the program and gives its exit code. `rehearsal` starts the practice fleet, in builds that have one.
+pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel, rehearsal: Option<&dyn Rehearsal>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     let json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
@@ -45,7 +49,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
         }
     };
     let out = Out::of_process(cli.global.json, cli.global.no_progress);
-    let exit = dispatch(cli, &out, cancel).unwrap_or_else(|failure| {
+    let exit = match &cli.command {
+        Sub::Demo(demo) => ended(demo::run_demo(&cli.global, &out, demo, cancel, rehearsal), &out, cancel),
+        _ => ended(Paths::from_environment().and_then(|paths| dispatch(cli, &out, cancel, paths)), &out, cancel),
+    };
+    out.end(exit);
+    crate::transport::ssh::settle(std::time::Duration::from_secs(5));
+    exit.code()
+}
+
+/// How a command ended, its failure told.
+fn ended(result: Result<Exit>, out: &Out, cancel: &Cancel) -> Exit {
+    result.unwrap_or_else(|failure| {
         let failure = if cancel.is_cancelled() && failure.exit == Exit::Failed {
             Failure { exit: Exit::Cancelled, ..failure }
         } else {
@@ -53,24 +68,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
         };
         out.failure(&failure);
         failure.exit
-    });
-    out.end(exit);
-    crate::transport::ssh::settle(std::time::Duration::from_secs(5));
-    exit.code()
+    })
 }
 
-fn dispatch(cli: Cli, out: &Out, cancel: &Cancel) -> Result<Exit> {
+fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, paths: Paths) -> Result<Exit> {
     let Cli { global, command } = cli;
     match &command {
         Sub::Keygen { file } => return setup::run_keygen(out, file),
-        Sub::Init(init) => return setup::run_init(&global, out, init),
+        Sub::Init(init) => return setup::run_init(&global, out, init, paths),
         Sub::Completions { shell } => return raw(&setup::run_completions(*shell)),
         Sub::Man => return raw(&setup::run_man()?),
         _ => {}
     }
-    let mut app = App::open(global, out.clone(), cancel.clone())?;
+    let mut app = App::open(global, out.clone(), cancel.clone(), paths)?;
     match command {
-        Sub::Keygen { .. } | Sub::Init(_) | Sub::Completions { .. } | Sub::Man => Ok(Exit::Done),
+        Sub::Keygen { .. } | Sub::Init(_) | Sub::Demo(_) | Sub::Completions { .. } | Sub::Man => Ok(Exit::Done),
         Sub::Enroll(enroll) => enroll::run_enroll(&mut app, &enroll),
         Sub::Doctor(select) => look::run_doctor(&mut app, &select),
         Sub::Scan(select) => look::run_scan(&mut app, &select),

@@ -12,6 +12,7 @@ mod heartbeat;
 pub mod links;
 pub mod node_run;
 pub mod planner;
+pub mod practice;
 pub mod runs;
 pub mod scan;
 pub mod verify;
