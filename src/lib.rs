@@ -11,6 +11,8 @@ pub mod config;
 pub mod engine;
 pub mod formats;
 pub mod model;
+#[cfg(feature = "rehearsal")]
+pub mod rehearsal;
 pub mod services;
 pub mod transport;
 pub mod tui;

@@ -18,11 +18,27 @@ fn main() {
             }
         });
     }
-    let code = lifeboat::cli::run(std::env::args_os(), &cancel, &Wiring { console: lifeboat::tui::run });
+    let code = lifeboat::cli::run(
+        std::env::args_os(),
+        &cancel,
+        &Wiring { console: lifeboat::tui::run, rehearsal: rehearsal() },
+    );
     // Nobody is left to tell when the streams are gone.
     let _ = std::io::stdout().flush();
     let _ = std::io::stderr().flush();
     // Not the ordinary exit: that one runs the clean-up of the C libraries while a thread that has just ended may still
     // be freeing what is its own, and both free the same (seen as "double free or corruption" on a loaded machine).
     signal_hook::low_level::exit(code.into());
+}
+
+/// What `lifeboat demo` starts.
+#[cfg(feature = "rehearsal")]
+fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
+    Some(&lifeboat::rehearsal::PracticeFleet)
+}
+
+/// A build without the practice fleet.
+#[cfg(not(feature = "rehearsal"))]
+fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
+    None
 }

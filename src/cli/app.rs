@@ -2,6 +2,7 @@
 
 use super::args::Global;
 use super::output::Out;
+use crate::config::paths::Paths;
 use crate::config::prompt::{Prompter, TtyPrompter};
 use crate::engine::board::Board;
 use crate::engine::desk::{Desk, Opening, Store};
@@ -22,9 +23,9 @@ pub struct App {
 
 impl App {
     /// Reads the inventory and gets ready; nothing is connected.
-    pub fn open(global: Global, out: Out, cancel: Cancel) -> Result<Self> {
+    pub fn open(global: Global, out: Out, cancel: Cancel, paths: Paths) -> Result<Self> {
         let prompter = (!global.no_input).then(|| Box::new(TtyPrompter::default()) as Box<dyn Prompter>);
-        let desk = Desk::open(&opening(&global, &cancel), prompter)?;
+        let desk = Desk::open(&opening(&global, &cancel, paths), prompter)?;
         for warning in &desk.warnings {
             out.aside(format!("warning: {warning}"));
         }
@@ -52,12 +53,14 @@ impl App {
 }
 
 /// What the flags say of the sitting, for either face.
-pub fn opening(global: &Global, cancel: &Cancel) -> Opening {
+pub fn opening(global: &Global, cancel: &Cancel, paths: Paths) -> Opening {
     Opening {
+        paths,
         inventory: global.inventory.clone(),
         vault: global.vault.clone(),
         read_only: global.read_only,
         cancel: cancel.clone(),
+        practice: None,
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Global {
 pub enum Sub {
     /// Make the vault, and an inventory if there is none
     Init(Init),
+    /// Start a fleet to practise on: twelve nodes on this machine that are safe to break
+    Demo(Demo),
     /// Make a key pair that opens sealed snapshots
     Keygen {
         /// Where the private key goes; it must not exist
@@ -123,6 +125,21 @@ pub enum Sub {
     },
     /// Print the manual page
     Man,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Play the guided exercise as text: a validator is lost and brought back on a spare machine
+    #[arg(long)]
+    pub exercise: bool,
+    /// Do not open the console: keep the fleet up for other terminals
+    #[arg(long, conflicts_with = "exercise")]
+    pub wait: bool,
+    /// Break a node at the start: cut-link, stall, fill-disk, kill-service, change-host-key, corrupt-artefact,
+    /// clone-identity or lose-node
+    #[arg(long = "fault", value_name = "NODE=FAULT", value_parser = pair)]
+    pub faults: Vec<(String, String)>,
 }
 
 /// `init`.

@@ -7,26 +7,32 @@ use clap::Parser;
 pub mod app;
 pub mod args;
 mod backup;
+mod demo;
 mod enroll;
 mod look;
 pub mod output;
+mod page;
 mod plans;
 mod restore;
 mod runs;
 mod setup;
 mod stored;
 
+use crate::config::paths::Paths;
 use crate::engine::desk::Opening;
+use crate::engine::practice::Rehearsal;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::transport::Cancel;
 use app::App;
 use args::{Cli, Sub};
 use output::Out;
 
-/// What `main` hands in: faces this layer may not name itself.
+/// What `main` hands in: what this layer may not name itself.
 pub struct Wiring {
     /// Opens the console.
     pub console: fn(&Opening) -> Result<Exit>,
+    /// Starts the practice fleet, in builds that have one.
+    pub rehearsal: Option<&'static dyn Rehearsal>,
 }
 
 /// Runs one call of the program and gives its exit code.
@@ -51,7 +57,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel, wiring: &W
         }
     };
     let out = Out::of_process(cli.global.json, cli.global.no_progress);
-    let exit = dispatch(cli, &out, cancel, wiring).unwrap_or_else(|failure| {
+    let exit = match &cli.command {
+        Some(Sub::Demo(demo)) => ended(demo::run_demo(&cli.global, &out, demo, cancel, wiring), &out, cancel),
+        _ => {
+            ended(Paths::from_environment().and_then(|paths| dispatch(cli, &out, cancel, wiring, paths)), &out, cancel)
+        }
+    };
+    out.end(exit);
+    crate::transport::ssh::settle(std::time::Duration::from_secs(5));
+    exit.code()
+}
+
+/// How a command ended, its failure told.
+fn ended(result: Result<Exit>, out: &Out, cancel: &Cancel) -> Exit {
+    result.unwrap_or_else(|failure| {
         let failure = if cancel.is_cancelled() && failure.exit == Exit::Failed {
             Failure { exit: Exit::Cancelled, ..failure }
         } else {
@@ -59,25 +78,22 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel, wiring: &W
         };
         out.failure(&failure);
         failure.exit
-    });
-    out.end(exit);
-    crate::transport::ssh::settle(std::time::Duration::from_secs(5));
-    exit.code()
+    })
 }
 
-fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring) -> Result<Exit> {
+fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring, paths: Paths) -> Result<Exit> {
     let Cli { global, command } = cli;
-    let Some(command) = command else { return (wiring.console)(&app::opening(&global, cancel)) };
+    let Some(command) = command else { return (wiring.console)(&app::opening(&global, cancel, paths)) };
     match &command {
         Sub::Keygen { file } => return setup::run_keygen(out, file),
-        Sub::Init(init) => return setup::run_init(&global, out, init),
+        Sub::Init(init) => return setup::run_init(&global, out, init, paths),
         Sub::Completions { shell } => return raw(&setup::run_completions(*shell)),
         Sub::Man => return raw(&setup::run_man()?),
         _ => {}
     }
-    let mut app = App::open(global, out.clone(), cancel.clone())?;
+    let mut app = App::open(global, out.clone(), cancel.clone(), paths)?;
     match command {
-        Sub::Keygen { .. } | Sub::Init(_) | Sub::Completions { .. } | Sub::Man => Ok(Exit::Done),
+        Sub::Keygen { .. } | Sub::Init(_) | Sub::Demo(_) | Sub::Completions { .. } | Sub::Man => Ok(Exit::Done),
         Sub::Enroll(enroll) => enroll::run_enroll(&mut app, &enroll),
         Sub::Doctor(select) => look::run_doctor(&mut app, &select),
         Sub::Scan(select) => look::run_scan(&mut app, &select),

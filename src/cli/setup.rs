@@ -33,9 +33,8 @@ pub fn run_keygen(out: &Out, file: &Path) -> Result<Exit> {
 }
 
 /// Makes the inventory if there is none, and the vault it names.
-pub fn run_init(global: &Global, out: &Out, init: &Init) -> Result<Exit> {
+pub fn run_init(global: &Global, out: &Out, init: &Init, paths: Paths) -> Result<Exit> {
     may_change(global)?;
-    let paths = Paths::from_environment()?;
     let named = paths.inventory(global.inventory.as_deref())?;
     if !named.path.exists() {
         let text = if init.from_ssh_config {
@@ -56,7 +55,7 @@ pub fn run_init(global: &Global, out: &Out, init: &Init) -> Result<Exit> {
     }
     let loaded =
         load_checked(&named.path, &paths.home, &check_service).map_err(|errors| crate::config::failure(&errors))?;
-    let app = App::open(global.clone(), out.clone(), crate::transport::Cancel::new())?;
+    let app = App::open(global.clone(), out.clone(), crate::transport::Cancel::new(), paths)?;
     let settings = &app.desk.inventory.vault;
     if settings.path.as_os_str().is_empty() {
         return Err(Failure::new(Exit::Usage, format!("{} names no vault.", named.path.display()))

@@ -9,6 +9,7 @@ use super::board::Board;
 use super::capture::vault_failure;
 use super::dialer::NodeDialer;
 use super::links::Links;
+use super::practice::Practice;
 use super::runs::Runs;
 use super::scan::{Prober, Wanted, check_service, wanted_of};
 use super::world::{SystemClock, SystemEntropy};
@@ -30,8 +31,10 @@ use crate::vault::{ConsoleKey, Keys, Sealing, Vault};
 pub const LOOKS: usize = 20;
 
 /// What a sitting was opened with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Opening {
+    /// This console's directories.
+    pub paths: Paths,
     /// The inventory's file, when the call names one.
     pub inventory: Option<PathBuf>,
     /// Another vault than the inventory's.
@@ -40,6 +43,8 @@ pub struct Opening {
     pub read_only: bool,
     /// The operator's wish to stop.
     pub cancel: Cancel,
+    /// The practice fleet it is opened on.
+    pub practice: Option<Arc<dyn Practice>>,
 }
 
 /// What one sitting works with.
@@ -86,7 +91,7 @@ impl Desk {
     /// # Errors
     /// [`Exit::Usage`] when there is no inventory or it has mistakes, all of them in the message.
     pub fn open(opening: &Opening, prompter: Option<Box<dyn Prompter>>) -> Result<Self> {
-        let paths = Paths::from_environment()?;
+        let paths = opening.paths.clone();
         let named = paths.inventory(opening.inventory.as_deref())?;
         if !named.path.exists() {
             return Err(Failure::new(

@@ -18,6 +18,7 @@ pub mod links;
 pub mod node_run;
 pub mod phrases;
 pub mod planner;
+pub mod practice;
 pub mod progress;
 pub mod runs;
 pub mod scan;

@@ -142,6 +142,8 @@ impl Resolver {
         }
         let jump = access.jump.as_deref().or_else(|| printed.get("proxyjump")).filter(|jump| !jump.is_empty());
         match jump {
+            // Directly, whatever the ssh configuration says.
+            Some(jump) if jump.eq_ignore_ascii_case("none") => {}
             Some(jump) => spec.jump = self.chain(name, jump, all, depth)?,
             None => spec.proxy_command = printed.get("proxycommand").map(|command| tokens.expand(command)),
         }

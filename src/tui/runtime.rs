@@ -51,7 +51,7 @@ pub fn run(opening: &Opening) -> Result<Exit> {
         inventory: desk.named.path.clone(),
         vault: desk.inventory.vault.path.clone(),
         read_only: opening.read_only,
-        is_practice: false,
+        is_practice: opening.practice.is_some(),
         flags: Vec::new(),
     };
     let now = Timestamp::now();

@@ -57,7 +57,7 @@ impl Node {
             std::fs::copy(Path::new("/etc").join(file), node.path("etc").join(file)).unwrap();
         }
         let stub = node.path("stub/bin/systemctl");
-        std::fs::write(&stub, include_str!("systemctl")).unwrap();
+        std::fs::write(&stub, include_str!("../../../src/rehearsal/node/systemctl")).unwrap();
         std::fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         // Exists nowhere else, so that a script can never run outside by mistake.
         let inside = node.path("stub/bin/inside");
