@@ -1,7 +1,7 @@
 //! The bytes below the entries: a counted input, and the content of one entry with its holes filled.
 
 use super::header::BLOCK;
-use sha2::{Digest, Sha256};
+use openssl::sha::Sha256;
 use std::io::{self, Read};
 
 /// The archive's stream and how far it has been read.
@@ -74,6 +74,7 @@ pub(super) struct Content<'a, R> {
     /// The bytes of zeros, then of data, that come next.
     hole: u64,
     data: u64,
+    /// OpenSSL's: twice as fast as a portable one where the processor has no instruction for it, and all bytes pass here.
     hash: Sha256,
     fault: Option<io::Error>,
     broken: bool,
@@ -105,7 +106,7 @@ impl<'a, R: Read> Content<'a, R> {
 
     /// The content's hash, and what went wrong if anything did.
     pub(super) fn finish(self) -> ([u8; 32], Option<io::Error>) {
-        (self.hash.finalize().into(), self.fault)
+        (self.hash.finish(), self.fault)
     }
 
     fn fail(&mut self, error: io::Error) -> io::Error {
