@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -60,6 +61,25 @@ pub struct Cx<'a> {
     pub secrets: &'a dyn Secrets,
     /// The run under way; without one nothing on the node may be changed.
     pub run: Option<&'a Mark>,
+}
+
+impl Cx<'_> {
+    /// Waits by the clock, looking in between whether the operator wishes to stop.
+    ///
+    /// # Errors
+    /// [`Exit::Cancelled`] when the operator does, or the step's own time is over.
+    pub fn pause(&self, span: Duration) -> Result<()> {
+        let mut left = span;
+        loop {
+            self.cancel.check().map_err(|error| common::as_failure(&error))?;
+            if left.is_zero() {
+                return Ok(());
+            }
+            let turn = left.min(Duration::from_millis(250));
+            self.clock.sleep(turn);
+            left -= turn;
+        }
+    }
 }
 
 /// A run's mark on a node: every changing script shows it and is refused when it is no longer the valid one.

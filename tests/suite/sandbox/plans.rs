@@ -3,7 +3,7 @@
 #![allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,17 +78,13 @@ struct Dial<'n> {
 }
 impl Dialer for Dial<'_> {
     fn connect(&self, host: &Host, _: &Inventory, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
-        let mut shell = Shell { endpoint: lifeboat::transport::Endpoint::default(), prefix: self.node.prefix() };
+        let mut shell =
+            Shell { endpoint: lifeboat::transport::Endpoint::default(), prefix: self.node.prefix(), service: None };
         shell.endpoint.name = host.id.to_string();
         if self.wire.dead.load(Ordering::SeqCst) {
             return Err(TransportError::Lost { host: host.id.to_string(), why: "this console is dead".into() });
         }
-        Ok(Arc::new(Tripwire {
-            inner: Arc::new(shell),
-            wire: self.wire.clone(),
-            cut: AtomicBool::new(false),
-            counts: true,
-        }))
+        Ok(Arc::new(Tripwire { inner: Arc::new(shell), wire: self.wire.clone(), cut: Arc::default(), counts: true }))
     }
 }
 
