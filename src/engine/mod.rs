@@ -22,5 +22,6 @@ pub mod practice;
 pub mod progress;
 pub mod runs;
 pub mod scan;
+pub mod uncovered;
 pub mod verify;
 pub mod world;

@@ -97,6 +97,10 @@ pub trait Driver: Sync {
     fn kind(&self) -> &'static str;
     /// One sentence for lists.
     fn about(&self) -> &'static str;
+    /// How the service is recognised on a node whose inventory does not name it. Nothing, when nothing is its own.
+    fn traces(&self) -> Traces {
+        Traces::default()
+    }
     /// Checks the settings table and fills defaults in. Every mistake at once.
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>>;
     /// Looks at the node. Reads only.
@@ -121,6 +125,17 @@ pub trait Driver: Sync {
     fn ops(&self) -> &'static [&'static dyn Op] {
         &[]
     }
+}
+
+/// Signs by which a service is recognised on a node. Each is this program's own text: it goes into a script's words.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traces {
+    /// Units, as patterns of `systemctl`; first the one its settings default to.
+    pub units: &'static [&'static str],
+    /// Names of its processes, as `/proc/PID/comm` has them: at most 15 bytes.
+    pub processes: &'static [&'static str],
+    /// Files or directories that only an installation makes; `*` stands for anything but a slash.
+    pub paths: &'static [&'static str],
 }
 
 /// What a driver concludes from an item's verified bytes.
