@@ -229,7 +229,11 @@ fn a_failure_or_cancel_at_any_call_leaves_the_service_sound() {
 fn a_console_that_dies_at_any_call_leaves_it_to_the_guard_and_another_console_finishes() {
     for trip in [Trip::CrashBefore, Trip::CrashAfter] {
         for at in 0..calls_of_a_clean_run() {
-            for (roll_back, lapses) in [(false, true), (true, true), (false, false), (true, false)] {
+            // Dying before a call leaves the node as dying after the one before: there one sequel, in turn, is enough.
+            let sequels = [(false, true), (true, true), (false, false), (true, false)];
+            let in_turn = [sequels[at % sequels.len()]];
+            for (roll_back, lapses) in if trip == Trip::CrashAfter { &sequels[..] } else { &in_turn[..] } {
+                let (roll_back, lapses) = (*roll_back, *lapses);
                 let node = node();
                 let first = console(&node, Some((at, trip)));
                 let ended = first.with(|executor| executor.execute());
