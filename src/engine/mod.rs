@@ -14,6 +14,7 @@ pub mod fleet;
 mod heartbeat;
 pub mod holdings;
 pub mod inside;
+pub mod jobs;
 pub mod links;
 pub mod node_run;
 pub mod phrases;

@@ -123,6 +123,16 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Puts a program of the host's at a path inside, without copying it.
+    pub fn bind_program(&self, program: &Path, inside: &str) {
+        let target = self.path(inside);
+        std::fs::write(&target, "").unwrap();
+        let holder = self.holder.id().to_string();
+        let mut bind = Command::new("nsenter");
+        bind.args(["--target", &holder, "--mount", "mount", "--bind"]).arg(program).arg(&target);
+        assert!(bind.status().unwrap().success());
+    }
+
     /// Whether a unit runs.
     pub fn is_running(&self, unit: &str) -> bool {
         std::fs::read_to_string(self.path("stub/units").join(unit).join("active")).unwrap().trim() == "active"
