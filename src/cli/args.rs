@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::engine::jobs::JOBS;
+
 /// What `lifeboat` was called with.
 #[derive(Debug, Parser)]
 #[command(
@@ -211,6 +213,9 @@ pub struct Backup {
     /// Why, for the manifest
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// How many hosts are worked on at once
+    #[arg(long, value_name = "N", default_value_t = JOBS, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: u8,
     /// How it is planned and confirmed
     #[command(flatten)]
     pub planning: Planning,

@@ -4,12 +4,14 @@ use serde_json::json;
 
 use super::app::App;
 use super::args::{Backup, pairs};
-use super::plans::{answer_gates, follow, render_plan};
+use super::plans::{answer_gates, render_plan};
+use super::progress::{Watched, follow_all};
 use crate::config::target::Items;
 use crate::engine::capture::vault_failure;
-use crate::engine::desk::Store;
+use crate::engine::desk::{LOOKS, Store};
+use crate::engine::jobs::{Job, run_all};
 use crate::engine::links::Links;
-use crate::engine::planner::Planned;
+use crate::engine::planner::plan_backup_of;
 use crate::engine::runs::Report;
 use crate::engine::scan::{Found, Wanted};
 use crate::model::exit::{Exit, Failure, Result};
@@ -18,6 +20,8 @@ use crate::model::item::Standing;
 use crate::model::units::ByteSize;
 
 /// Backs up what was selected; items that cannot be are said, and only those asked for by name fail the command.
+///
+/// Everything is looked at and planned first, and every gate answered; then hosts are worked on side by side.
 pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
     if !backup.planning.plan {
         app.may_change()?;
@@ -30,26 +34,92 @@ pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
     let store = if backup.planning.plan { None } else { Some(app.store()?) };
     let links = app.desk.links();
     let mut exits = Vec::new();
-    for (wanted, items) in &services {
-        match app.desk.prober(&links).probe(wanted) {
-            Ok(found) => {
-                for place in meant(app, &found, items, &mut exits) {
-                    exits.push(one(app, backup, store.as_ref(), &links, &place));
-                }
-            }
-            Err(failure) => {
-                app.out.failure(&named(wanted, failure.clone()));
-                exits.push(failure.exit);
-            }
-        }
+    let jobs = plan_all(app, backup, &links, &services, &mut exits);
+    for job in &jobs {
+        render_plan(app, &job.planned);
     }
-    if let Some(store) = store.as_ref().filter(|_| exits.contains(&Exit::Done)) {
-        keep_beside(app, store)?;
+    if let Some(store) = &store {
+        let planned: Vec<_> = jobs.iter().map(|job| &job.planned).collect();
+        answer_gates(app, &planned, &backup.planning)?;
+        exits.extend(run_jobs(app, backup, store, &links, &jobs));
+        if exits.contains(&Exit::Done) {
+            keep_beside(app, store)?;
+        }
+    } else {
+        exits.extend(jobs.iter().map(|_| Exit::Done));
     }
     if exits.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of the selected items can be backed up."));
     }
     Ok(Exit::of_all(exits))
+}
+
+/// Looks at every service and plans each item meant; what cannot be planned is said and leaves its exit.
+fn plan_all(
+    app: &App,
+    backup: &Backup,
+    links: &Links,
+    services: &[(Wanted, Items)],
+    exits: &mut Vec<Exit>,
+) -> Vec<Job> {
+    let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
+    let looked = app.desk.prober(links).probe_all(&wanted, LOOKS);
+    let set = pairs(&backup.planning.set);
+    let mut jobs = Vec::new();
+    for ((wanted, found), (_, items)) in looked.into_iter().zip(services) {
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                app.out.failure(&named(&format!("{}/{}", wanted.owner, wanted.entry.name), failure.clone()));
+                exits.push(failure.exit);
+                continue;
+            }
+        };
+        for place in meant(app, &found, items, exits) {
+            match plan_backup_of(found.clone(), &place, backup.reason.clone(), &set) {
+                Ok(planned) => jobs.push(Job::new(place, planned)),
+                Err(failure) => {
+                    app.out.failure(&failure);
+                    exits.push(failure.exit);
+                }
+            }
+        }
+    }
+    jobs
+}
+
+/// Runs every job and tells what each came to, in the order they were named.
+fn run_jobs(app: &App, backup: &Backup, store: &Store, links: &Links, jobs: &[Job]) -> Vec<Exit> {
+    let confirmed = pairs(&backup.planning.confirm);
+    let several = jobs.len() > 1;
+    let watched: Vec<_> = jobs
+        .iter()
+        .map(|job| Watched { board: &job.board, plan: &job.planned.plan, job: several.then_some(job) })
+        .collect();
+    let cancel = &app.desk.cancel;
+    let one = |job: &Job| {
+        let runs = app.desk.runs(store, links, job.board.clone(), cancel.clone());
+        runs.run(&job.planned, None, &confirmed)
+    };
+    let results = follow_all(app, &watched, || run_all(jobs, usize::from(backup.jobs), cancel, one));
+    let mut exits = Vec::new();
+    for (job, result) in jobs.iter().zip(results) {
+        match result {
+            Ok(report) => {
+                tell(app, &job.place, &report);
+                exits.push(Exit::Done);
+            }
+            Err(failure) => {
+                exits.push(failure.exit);
+                app.out.failure(&if several { named(&job.place.to_string(), failure) } else { failure });
+            }
+        }
+    }
+    if several {
+        let done = exits.iter().filter(|exit| **exit == Exit::Done).count();
+        app.out.aside(format!("{done} of {} backed up", jobs.len()));
+    }
+    exits
 }
 
 /// What a rebuild needs to know lies beside the snapshots too: the inventory, which holds no secret, and the host keys.
@@ -69,8 +139,12 @@ fn keep_beside(app: &App, store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn named(wanted: &Wanted, failure: Failure) -> Failure {
-    let message = format!("{}/{}: {}", wanted.owner, wanted.entry.name, failure.message);
+/// The failure with whose it is, unless it says so itself.
+fn named(whose: &str, failure: Failure) -> Failure {
+    if failure.message.starts_with(whose) {
+        return failure;
+    }
+    let message = format!("{whose}: {}", failure.message);
     Failure { message, ..failure }
 }
 
@@ -90,27 +164,6 @@ fn meant(app: &App, found: &Found, items: &Items, exits: &mut Vec<Exit>) -> Vec<
         }
     }
     places
-}
-
-fn one(app: &App, backup: &Backup, store: Option<&Store>, links: &Links, place: &ItemRef) -> Exit {
-    let done = plan_one(app, backup, links, place).and_then(|planned| {
-        render_plan(app, &planned);
-        let Some(store) = store else { return Ok(Exit::Done) };
-        let confirmed = pairs(&backup.planning.confirm);
-        answer_gates(app, &planned, &backup.planning)?;
-        let runs = app.runs(store, links);
-        let report = follow(app, &runs.board, &planned.plan, || runs.run(&planned, None, &confirmed))?;
-        tell(app, place, &report);
-        Ok(Exit::Done)
-    });
-    done.unwrap_or_else(|failure| {
-        app.out.failure(&failure);
-        failure.exit
-    })
-}
-
-fn plan_one(app: &App, backup: &Backup, links: &Links, place: &ItemRef) -> Result<Planned> {
-    app.desk.prober(links).plan_backup(place, backup.reason.clone(), &pairs(&backup.planning.set))
 }
 
 fn tell(app: &App, place: &ItemRef, report: &Report) {

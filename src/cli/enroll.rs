@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::app::App;
 use super::args::Enroll;
-use super::plans::ask_yes;
+use super::question::ask_yes;
 use crate::engine::desk::hosts_of;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;

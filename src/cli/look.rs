@@ -8,7 +8,9 @@ use super::output::table;
 use crate::engine::desk::{LOOKS, hosts_of};
 use crate::engine::doctor::{Health, Level, exit_of};
 use crate::engine::scan::{Found, Wanted, in_parallel};
+use crate::engine::uncovered::Uncovered;
 use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::HostId;
 use crate::model::item::{Item, Sensitivity, Standing};
 use crate::model::units::ByteSize;
 
@@ -49,14 +51,13 @@ fn print_health(app: &App, node: &Health) {
     }
 }
 
-/// `scan`: every item with the facts behind it.
+/// `scan`: every item with the facts behind it, and what is there that no entry covers.
 pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     let targets = app.desk.select(&select.selectors)?;
     let services = app.desk.services_of(&targets);
-    if services.is_empty() {
-        return Err(Failure::new(Exit::Nothing, "None of the selected hosts has a service in the inventory.")
-            .hint("Name its services there: [hosts.NAME.services.KIND]."));
-    }
+    // Who asks for one service or item does not ask what else there is.
+    let whole: Vec<_> = targets.iter().filter(|target| target.whole).cloned().collect();
+    let hosts = hosts_of(&whole);
     let links = app.desk.links();
     let prober = app.desk.prober(&links);
     let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
@@ -89,7 +90,41 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     for note in notes {
         app.out.line(format!("note: {note}"));
     }
+    let found = tell_uncovered(app, &prober.uncovered(&hosts, LOOKS), &mut exits);
+    if services.is_empty() && found == 0 && exits.is_empty() {
+        return Err(Failure::new(Exit::Nothing, "None of the selected hosts has a service in the inventory.")
+            .hint("Name its services there: [hosts.NAME.services.KIND]."));
+    }
+    if exits.is_empty() {
+        exits.push(Exit::Done);
+    }
     Ok(Exit::of_all(exits))
+}
+
+/// A line for each service that no entry covers, with the lines to add; how many there were.
+fn tell_uncovered(app: &App, looked: &[(HostId, Result<Vec<Uncovered>>)], exits: &mut Vec<Exit>) -> usize {
+    let mut count = 0;
+    for (host, found) in looked {
+        match found {
+            Ok(found) => {
+                count += found.len();
+                for one in found {
+                    app.out.document("uncovered", one);
+                    let Uncovered { kind, seen, .. } = one;
+                    app.out.line(format!("not in the inventory: {kind} on {host}: {seen}; add to cover it:"));
+                    one.lines.iter().for_each(|line| app.out.line(format!("    {line}")));
+                }
+            }
+            Err(failure) => {
+                // A host whose services could not be looked at either has said so already.
+                if !exits.contains(&failure.exit) {
+                    app.out.failure(failure);
+                }
+                exits.push(failure.exit);
+            }
+        }
+    }
+    count
 }
 
 fn row(found: &Found, item: &Item) -> Vec<String> {

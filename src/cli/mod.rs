@@ -13,6 +13,8 @@ mod look;
 pub mod output;
 mod page;
 mod plans;
+mod progress;
+mod question;
 mod restore;
 mod runs;
 mod setup;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::config::terminal;
 use crate::model::exit::{Exit, Failure};
 
 /// The version of every JSON document's shape; fields may be added, never changed.
@@ -108,12 +109,19 @@ impl Out {
         self.document("end", &json!({"exit": exit, "code": exit.code()}));
     }
 
-    /// Rewrites the one status line.
+    /// Rewrites the one status line, cut to what the terminal is wide now, so that it never wraps.
     pub fn status(&self, text: &str) {
         if self.progress {
+            // The last column stays free: some terminals wrap as soon as it is written.
+            let room = terminal::columns().unwrap_or(80).saturating_sub(1);
             let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = streams.show_status(text);
+            let _ = streams.show_status(&fit(text, room));
         }
+    }
+
+    /// Takes the status line away.
+    pub fn clear_status(&self) {
+        self.with(|_| Ok(()));
     }
 }
 
@@ -134,6 +142,20 @@ impl Streams {
         self.status = width;
         Ok(())
     }
+}
+
+/// The text, or as much of its start as has room in `columns` with a sign that it goes on.
+fn fit(text: &str, columns: usize) -> String {
+    use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let kept = text.chars().take_while(|c| {
+        used += c.width().unwrap_or(0);
+        used < columns
+    });
+    kept.collect::<String>() + if columns > 0 { "…" } else { "" }
 }
 
 /// Rows under a heading, each column as wide as its widest cell; the last is never padded.
@@ -163,6 +185,15 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_line_is_cut_by_what_is_seen() {
+        assert_eq!(fit("short", 5), "short");
+        assert_eq!(fit("longer", 5), "long…");
+        assert_eq!(fit("語語語", 5), "語語…");
+        assert_eq!(fit("語語語", 4), "語…");
+        assert_eq!((fit("x", 0), fit("xy", 1)), (String::new(), "…".to_owned()));
+    }
 
     #[test]
     fn columns_line_up_by_what_is_seen() {

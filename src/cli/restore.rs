@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::app::App;
 use super::args::{Planning, Restore, pairs};
-use super::plans::{answer_gates, ask_yes, follow, render_plan};
+use super::plans::{answer_gates, follow, render_plan};
+use super::question::ask_yes;
 use crate::engine::capture::vault_failure;
 use crate::engine::desk::Store;
 use crate::engine::links::Links;
@@ -43,7 +44,7 @@ fn one(app: &App, store: &Store, links: &Links, wanted: &str, host: &HostId, pla
         return Ok(());
     }
     let confirmed = pairs(&planning.confirm);
-    answer_gates(app, &planned, planning)?;
+    answer_gates(app, &[&planned], planning)?;
     let runs = app.runs(store, links);
     let report = follow(app, &runs.board, &planned.plan, || runs.run(&planned, Some(snapshot), &confirmed))?;
     app.out.document("restored", &json!({"to": host, "report": report}));

@@ -18,6 +18,7 @@ mod shell;
 pub(crate) mod small;
 mod ssh_config;
 pub mod target;
+pub mod terminal;
 mod values;
 mod write;
 

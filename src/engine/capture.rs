@@ -145,6 +145,8 @@ impl Capture<'_> {
                 json!({"format": item.format, "entries": verdict.entries, "warnings": verdict.warnings}),
             ),
         ];
+        // Publishing is one moment that nothing interrupts: the last wish to stop counts before it.
+        cx.cancel.check().map_err(|error| services::common::as_failure(&error))?;
         let card = super::card::render(&manifest, &driver.recipe(&manifest));
         let published =
             staging.publish(&manifest, &proofs, &card, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;

@@ -59,24 +59,7 @@ impl Prober<'_> {
         set: &BTreeMap<String, String>,
     ) -> Result<Planned> {
         let found = self.probe(&self.wanted(&place.owner, &place.service)?)?;
-        let item = found.item(&place.item)?.clone();
-        match &item.standing {
-            Standing::Ready => {}
-            Standing::Impossible(why) => {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!("{place} cannot be backed up: {}.", why.as_str().trim_end_matches('.')),
-                ));
-            }
-            Standing::Absent(why) => {
-                return Err(Failure::new(
-                    Exit::Nothing,
-                    format!("{place} is not there: {}.", why.as_str().trim_end_matches('.')),
-                ));
-            }
-        }
-        let command = Command::Backup { item: place.clone(), reason };
-        assemble(command, found, item, None, Vec::new(), set)
+        plan_backup_of(found, place, reason, set)
     }
 
     /// Plans to bring a snapshot back onto a host.
@@ -157,6 +140,33 @@ impl Prober<'_> {
         }
         sightings
     }
+}
+
+/// Plans a backup of one item of a service that was just looked at. Pure.
+pub fn plan_backup_of(
+    found: Found,
+    place: &ItemRef,
+    reason: Option<String>,
+    set: &BTreeMap<String, String>,
+) -> Result<Planned> {
+    let item = found.item(&place.item)?.clone();
+    match &item.standing {
+        Standing::Ready => {}
+        Standing::Impossible(why) => {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{place} cannot be backed up: {}.", why.as_str().trim_end_matches('.')),
+            ));
+        }
+        Standing::Absent(why) => {
+            return Err(Failure::new(
+                Exit::Nothing,
+                format!("{place} is not there: {}.", why.as_str().trim_end_matches('.')),
+            ));
+        }
+    }
+    let command = Command::Backup { item: place.clone(), reason };
+    assemble(command, found, item, None, Vec::new(), set)
 }
 
 fn whereabouts(found: &Found, manifest: &Manifest) -> Whereabouts {

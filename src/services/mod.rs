@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -62,6 +63,25 @@ pub struct Cx<'a> {
     pub run: Option<&'a Mark>,
 }
 
+impl Cx<'_> {
+    /// Waits by the clock, looking in between whether the operator wishes to stop.
+    ///
+    /// # Errors
+    /// [`Exit::Cancelled`] when the operator does, or the step's own time is over.
+    pub fn pause(&self, span: Duration) -> Result<()> {
+        let mut left = span;
+        loop {
+            self.cancel.check().map_err(|error| common::as_failure(&error))?;
+            if left.is_zero() {
+                return Ok(());
+            }
+            let turn = left.min(Duration::from_millis(250));
+            self.clock.sleep(turn);
+            left -= turn;
+        }
+    }
+}
+
 /// A run's mark on a node: every changing script shows it and is refused when it is no longer the valid one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
@@ -77,6 +97,10 @@ pub trait Driver: Sync {
     fn kind(&self) -> &'static str;
     /// One sentence for lists.
     fn about(&self) -> &'static str;
+    /// How the service is recognised on a node whose inventory does not name it. Nothing, when nothing is its own.
+    fn traces(&self) -> Traces {
+        Traces::default()
+    }
     /// Checks the settings table and fills defaults in. Every mistake at once.
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>>;
     /// Looks at the node. Reads only.
@@ -101,6 +125,17 @@ pub trait Driver: Sync {
     fn ops(&self) -> &'static [&'static dyn Op] {
         &[]
     }
+}
+
+/// Signs by which a service is recognised on a node. Each is this program's own text: it goes into a script's words.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traces {
+    /// Units, as patterns of `systemctl`; first the one its settings default to.
+    pub units: &'static [&'static str],
+    /// Names of its processes, as `/proc/PID/comm` has them: at most 15 bytes.
+    pub processes: &'static [&'static str],
+    /// Files or directories that only an installation makes; `*` stands for anything but a slash.
+    pub paths: &'static [&'static str],
 }
 
 /// What a driver concludes from an item's verified bytes.

@@ -14,9 +14,8 @@ use crate::model::clock::Clock;
 
 use super::disk;
 use super::error::VaultError;
-use super::run::{RunDir, with_reserve};
+use super::run::{RunDir, journal_name, with_reserve};
 
-const JOURNAL: &str = "journal.jsonl";
 const LARGEST: u64 = 1 << 30;
 
 /// One entry.
@@ -26,7 +25,7 @@ pub struct JournalEntry {
     pub seq: u64,
     /// When it was written.
     pub at: Timestamp,
-    /// The SHA-256 of the line before, without its line feed; empty in the first.
+    /// The SHA-256 of the line before, without its line feed, also across chapters; empty in the first.
     pub prev: String,
     /// What it says.
     pub entry: Value,
@@ -56,21 +55,30 @@ pub struct Journal {
 }
 
 impl RunDir {
-    /// Reads the journal. A torn last line is told, anything else that does not fit is an error. No journal is an empty one.
+    /// Reads the journal, all its chapters. A torn last line is told, anything else that does not fit is an error. No
+    /// journal is an empty one.
     pub fn read_journal(&self) -> Result<Replay, VaultError> {
-        let path = self.dir.join(JOURNAL);
-        match disk::read(&path, LARGEST) {
-            Ok(bytes) => replay(&path, &bytes),
-            Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Replay::default())
+        let mut found = Replay::default();
+        for chapter in 1..=self.chapter() {
+            let path = self.dir.join(journal_name(chapter));
+            if found.torn > 0 {
+                return Err(VaultError::damaged(&path, "the chapter before it breaks off in the middle of an entry"));
             }
-            Err(other) => Err(other),
+            found.whole = 0;
+            match disk::read(&path, LARGEST) {
+                Ok(bytes) => found = replay(&path, &bytes, found)?,
+                Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(other) => return Err(other),
+            }
         }
+        Ok(found)
     }
 
     /// Opens the journal for appending, and tells what it says so far. Another process that has it open is an error.
+    /// Where the last chapter has its receipt, a new one begins.
     pub fn journal(&self) -> Result<(Journal, Replay), VaultError> {
-        let path = self.dir.join(JOURNAL);
+        let chapter = self.chapter();
+        let path = self.dir.join(journal_name(if self.has_receipt(chapter) { chapter + 1 } else { chapter }));
         let file = OpenOptions::new()
             .create(true)
             .write(true)
@@ -133,8 +141,8 @@ impl Drop for Journal {
     }
 }
 
-fn replay(path: &Path, bytes: &[u8]) -> Result<Replay, VaultError> {
-    let mut found = Replay::default();
+/// Reads one chapter's bytes after what was `found` before.
+fn replay(path: &Path, bytes: &[u8], mut found: Replay) -> Result<Replay, VaultError> {
     for line in bytes.split_inclusive(|b| *b == b'\n') {
         let seq = found.entries.len() as u64;
         let Some(line) = line.strip_suffix(b"\n") else {

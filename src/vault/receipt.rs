@@ -1,7 +1,7 @@
 //! Receipts: the signed record of each run, chained so that none can be taken out unseen.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ed25519_dalek::Signature;
@@ -18,12 +18,26 @@ use super::error::VaultError;
 use super::finding::{Finding, Trouble};
 use super::home::{Vault, parse, refuse_newer};
 use super::lease::Holder;
-use super::run::RunDir;
+use super::run::{RunDir, journal_name, last_chapter, numbered};
 
-const RECEIPT: &str = "receipt.json";
-const SIGNATURE: &str = "receipt.sig";
-const SIGNER: &str = "signer.pem";
 const VERSION: u32 = 1;
+
+/// The three files of one chapter's receipt.
+struct Names {
+    receipt: String,
+    signature: String,
+    signer: String,
+}
+
+impl Names {
+    fn of(chapter: u32) -> Self {
+        Self {
+            receipt: numbered("receipt", chapter, "json"),
+            signature: numbered("receipt", chapter, "sig"),
+            signer: numbered("signer", chapter, "pem"),
+        }
+    }
+}
 
 /// The signed record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +56,7 @@ pub struct Receipt {
     pub at: Timestamp,
     /// The SHA-256 of `plan.json`, if there is one.
     pub plan_sha256: Option<String>,
-    /// The SHA-256 of `journal.jsonl`, if there is one.
+    /// The SHA-256 of the journal it ends, `journal.jsonl` in the first chapter, if there is one.
     pub journal_sha256: Option<String>,
     /// What the run says of itself, the hash of each snapshot's `SHA256SUMS` included.
     pub body: Value,
@@ -67,7 +81,7 @@ pub struct Chain {
 }
 
 impl RunDir {
-    /// Signs and writes the run's receipt, once. Its plan and journal must be complete.
+    /// Signs and writes the receipt of the run's chapter, once. Its plan and journal must be complete.
     pub fn write_receipt(
         &self,
         body: &Value,
@@ -89,6 +103,8 @@ impl RunDir {
                 other => break other?,
             }
         };
+        let chapter = self.chapter();
+        let names = Names::of(chapter);
         let before = last_of(&self.vault, key.id())?;
         let receipt = Receipt {
             version: VERSION,
@@ -98,26 +114,32 @@ impl RunDir {
             run: self.run.clone(),
             at: clock.now(),
             plan_sha256: hash_of(&self.dir.join("plan.json"))?,
-            journal_sha256: hash_of(&self.dir.join("journal.jsonl"))?,
+            journal_sha256: hash_of(&self.dir.join(journal_name(chapter)))?,
             body: body.clone(),
         };
         let bytes = disk::json(&self.dir, &receipt)?;
-        if std::fs::symlink_metadata(self.dir.join(RECEIPT)).is_ok() {
-            return Err(VaultError::Exists { path: self.dir.join(RECEIPT) });
+        if self.has_receipt(chapter) {
+            return Err(VaultError::Exists { path: self.dir.join(names.receipt) });
         }
-        for (name, bytes) in [(SIGNATURE, &key.sign(&bytes)[..]), (SIGNER, key.public_pem().as_bytes())] {
-            // Without receipt.json these are what a crash left.
+        for (name, bytes) in [(&names.signature, &key.sign(&bytes)[..]), (&names.signer, key.public_pem().as_bytes())] {
+            // Without the receipt itself these are what a crash left.
             let _ = std::fs::remove_file(self.dir.join(name));
             self.write_once(name, bytes)?;
         }
-        self.write_once(RECEIPT, &bytes)?;
+        self.write_once(&names.receipt, &bytes)?;
         drop(lease);
         Ok(receipt)
     }
 
-    /// Reads the receipt, if the run has one, and checks its signature and the hashes in it.
+    /// Reads the newest receipt, if the run has one, and checks every one's signature and the hashes in it.
     pub fn read_receipt(&self) -> Result<Option<Receipt>, VaultError> {
-        Ok(load(&self.dir)?.map(|(receipt, _)| receipt))
+        let all = load_all(&self.dir).into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().next_back().map(|held| held.receipt))
+    }
+
+    /// Whether a chapter has ended.
+    pub(super) fn has_receipt(&self, chapter: u32) -> bool {
+        std::fs::symlink_metadata(self.dir.join(Names::of(chapter).receipt)).is_ok()
     }
 }
 
@@ -127,38 +149,35 @@ impl Vault {
     /// A console is known by its key, since its id is made of it. Whether a key belongs to whom it should is for the operator to say.
     pub fn verify_receipts(&self) -> Result<Chain, VaultError> {
         let mut chain = Chain::default();
-        let mut found: BTreeMap<ConsoleId, Vec<(Receipt, String)>> = BTreeMap::new();
+        let mut found: BTreeMap<ConsoleId, Vec<Held>> = BTreeMap::new();
         for dir in self.runs()? {
-            match load(&dir) {
-                Ok(None) => {}
-                Ok(Some((receipt, hash)))
-                    if dir.file_name().is_some_and(|n| n == &*super::name::run_name(&receipt.run)) =>
-                {
-                    found.entry(receipt.console.clone()).or_default().push((receipt, hash));
+            for held in load_all(&dir) {
+                match held {
+                    Ok(held) if dir.file_name().is_some_and(|n| n == &*super::name::run_name(&held.receipt.run)) => {
+                        found.entry(held.receipt.console.clone()).or_default().push(held);
+                    }
+                    Ok(held) => {
+                        let why = format_args!("holds the receipt of the run '{}'", held.receipt.run);
+                        chain.findings.push(Finding::new(&dir, Trouble::Misplaced, why));
+                    }
+                    Err(error) => chain.findings.push(Finding::of(&error, &dir)),
                 }
-                Ok(Some((receipt, _))) => {
-                    let why = format_args!("holds the receipt of the run '{}'", receipt.run);
-                    chain.findings.push(Finding::new(&dir, Trouble::Misplaced, why));
-                }
-                Err(error) => chain.findings.push(Finding::of(&error, &dir)),
             }
         }
-        for (_, mut receipts) in found {
-            receipts.sort_by_key(|(r, _)| r.number);
+        for (_, mut all) in found {
+            all.sort_by_key(|held| held.receipt.number);
             let mut before: Option<(u64, ReceiptBefore)> = None;
-            for (receipt, sha256) in receipts {
+            for Held { receipt, sha256, path } in all {
                 let (number, previous) = before.take().unzip();
                 let expected = number.unwrap_or(0) + 1;
                 if receipt.number != expected || receipt.previous != previous {
-                    let at =
-                        self.root().join(super::name::RUNS).join(super::name::run_name(&receipt.run)).join(RECEIPT);
                     let why = match &receipt.previous {
                         Some(b) => {
                             format!("follows the receipt of the run '{}', which is missing or was changed", b.run)
                         }
                         None => format!("says it is the first of '{}', and it is not", receipt.console),
                     };
-                    chain.findings.push(Finding::new(&at, Trouble::Missing, why));
+                    chain.findings.push(Finding::new(&path, Trouble::Missing, why));
                 }
                 before = Some((receipt.number, ReceiptBefore { run: receipt.run.clone(), sha256 }));
                 chain.receipts.push(receipt);
@@ -179,8 +198,7 @@ fn hash_of(path: &Path) -> Result<Option<String>, VaultError> {
 /// The console's newest receipt, by number. One that does not hold stops the chain: it is an error to build on it.
 fn last_of(vault: &Vault, console: &ConsoleId) -> Result<Option<(u64, ReceiptBefore)>, VaultError> {
     let mut last: Option<(u64, ReceiptBefore)> = None;
-    for dir in vault.runs()? {
-        let path = dir.join(RECEIPT);
+    for path in vault.runs()?.iter().flat_map(|dir| receipts_of(dir)).map(|(_, path)| path) {
         // Only what can be read counts here; `verify_receipts` tells the rest, and a run must be able to end.
         let Ok(bytes) = disk::read(&path, disk::LARGEST_JSON) else { continue };
         let Ok(receipt) = parse::<Receipt>(&path, &bytes) else { continue };
@@ -191,17 +209,31 @@ fn last_of(vault: &Vault, console: &ConsoleId) -> Result<Option<(u64, ReceiptBef
     Ok(last)
 }
 
-fn load(dir: &Path) -> Result<Option<(Receipt, String)>, VaultError> {
-    let path = dir.join(RECEIPT);
-    let bytes = match disk::read(&path, disk::LARGEST_JSON) {
-        Ok(bytes) => bytes,
-        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(other) => return Err(other),
-    };
-    let signer_at = dir.join(SIGNER);
+/// A receipt that holds, its hash and where it lies.
+struct Held {
+    receipt: Receipt,
+    sha256: String,
+    path: PathBuf,
+}
+
+/// The chapters of a run that have a receipt. A chapter without one, or a gap, is no reason to pass over the next.
+fn receipts_of(dir: &Path) -> Vec<(u32, PathBuf)> {
+    let at = |chapter: u32| (chapter, dir.join(Names::of(chapter).receipt));
+    let is_there = |path: &Path| std::fs::symlink_metadata(path).is_ok();
+    (1..=last_chapter(dir)).map(at).filter(|(_, path)| is_there(path)).collect()
+}
+
+fn load_all(dir: &Path) -> Vec<Result<Held, VaultError>> {
+    receipts_of(dir).into_iter().map(|(chapter, path)| load(dir, chapter, path)).collect()
+}
+
+fn load(dir: &Path, chapter: u32, path: PathBuf) -> Result<Held, VaultError> {
+    let names = Names::of(chapter);
+    let bytes = disk::read(&path, disk::LARGEST_JSON)?;
+    let signer_at = dir.join(names.signer);
     let signer = public_key(&disk::read(&signer_at, 4096)?)
         .ok_or_else(|| VaultError::damaged(&signer_at, "it is not a console's public key"))?;
-    let signature_at = dir.join(SIGNATURE);
+    let signature_at = dir.join(names.signature);
     let signature = Signature::from_slice(&disk::read(&signature_at, 4096)?)
         .map_err(|_| VaultError::damaged(&signature_at, "it is not a signature"))?;
     signer.verify_strict(&bytes, &signature).map_err(|_| VaultError::damaged(&path, "its signature does not hold"))?;
@@ -210,11 +242,13 @@ fn load(dir: &Path) -> Result<Option<(Receipt, String)>, VaultError> {
     if id_of(&signer).as_ref() != Some(&receipt.console) {
         return Err(VaultError::damaged(&path, format!("it was not signed by '{}'", receipt.console)));
     }
-    for (name, expected) in [("plan.json", &receipt.plan_sha256), ("journal.jsonl", &receipt.journal_sha256)] {
+    for (name, expected) in
+        [("plan.json".to_owned(), &receipt.plan_sha256), (journal_name(chapter), &receipt.journal_sha256)]
+    {
         let at = dir.join(name);
         if hash_of(&at)? != *expected {
             return Err(VaultError::damaged(&at, "it is not what the receipt names"));
         }
     }
-    Ok(Some((receipt, disk::sha256(&bytes))))
+    Ok(Held { sha256: disk::sha256(&bytes), receipt, path })
 }

@@ -115,6 +115,14 @@ impl RunDir {
         disk::read(&self.dir.join(PLAN), disk::LARGEST_JSON)
     }
 
+    /// The number of the chapter the run is in: 1, or one more for each time it was taken up again after it had ended.
+    ///
+    /// A chapter is a journal and the receipt that ends it. Neither is touched again, so a receipt goes on holding when
+    /// the run goes on.
+    pub(super) fn chapter(&self) -> u32 {
+        last_chapter(&self.dir)
+    }
+
     /// Writes a file that must not be there; it appears whole. A full disk takes from the reserve.
     pub(super) fn write_once(&self, name: &str, bytes: &[u8]) -> Result<(), VaultError> {
         let (path, aside) = (self.dir.join(name), self.dir.join(format!(".new-{name}")));
@@ -128,6 +136,22 @@ impl RunDir {
         })?;
         disk::sync_dir(&self.dir)
     }
+}
+
+/// The last chapter of the run in `dir`.
+pub(super) fn last_chapter(dir: &Path) -> u32 {
+    let is_there = |number: &u32| fs::symlink_metadata(dir.join(journal_name(*number))).is_ok();
+    (2..).take_while(is_there).last().unwrap_or(1)
+}
+
+/// The journal of a chapter.
+pub(super) fn journal_name(chapter: u32) -> String {
+    numbered("journal", chapter, "jsonl")
+}
+
+/// A chapter's file: the first is called as if there were no other.
+pub(super) fn numbered(stem: &str, chapter: u32, end: &str) -> String {
+    if chapter == 1 { format!("{stem}.{end}") } else { format!("{stem}-{chapter}.{end}") }
 }
 
 /// Runs `write`; while the disk is full and room is held back, gives a slice of it back and tries again.

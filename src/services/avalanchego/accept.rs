@@ -74,8 +74,7 @@ impl Op for Accept {
                     &format!("it did not answer in {} seconds ({})", args.within, silent.message.trim_end_matches('.')),
                 ));
             }
-            cx.clock.sleep(Duration::from_secs(2));
-            cx.cancel.check().map_err(|error| crate::services::common::as_failure(&error))?;
+            cx.pause(Duration::from_secs(2))?;
         };
         if let Some(why) = differs(&args, &said) {
             return Err(not_accepted(cx, &args, &why));

@@ -140,6 +140,8 @@ struct Live<'a> {
     args: SourceArgs,
     stats: Vec<Stat>,
     next: usize,
+    /// Why the files' sums are not in the manifest.
+    unsummed: std::cell::OnceCell<CleanText>,
 }
 
 /// Opens what a capture step reads.
@@ -163,7 +165,7 @@ pub fn source<'a>(cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Source + 'a>> 
             });
         }
     }
-    Ok(Box::new(Live { cx, args, stats, next: 0 }))
+    Ok(Box::new(Live { cx, args, stats, next: 0, unsummed: std::cell::OnceCell::new() }))
 }
 
 impl Live<'_> {
@@ -218,15 +220,25 @@ impl Source for Live<'_> {
         let mut learned = BTreeMap::new();
         if let SourceArgs::Tree { dir, sums: true, .. } = &self.args {
             let script = Script::new(SUMS).arg(dir).within(Duration::from_mins(10), Duration::from_mins(5));
-            // What could not be summed is left out: the archive itself is what was copied.
-            if let Ok(output) = read_node(self.cx, script, "Summing the plugins") {
-                let text = CleanText::from_bytes(&output.stdout);
-                let sums = text.as_str().lines().filter_map(|line| line.split_once("  "));
-                let sums: serde_json::Map<_, _> =
-                    sums.map(|(sum, name)| (name.trim_start_matches("./").to_owned(), json!(sum))).collect();
-                learned.insert("sha256".to_owned(), Value::Object(sums));
+            // The archive itself is what was copied; without its sums the snapshot is marked, not refused.
+            match read_node(self.cx, script, "Summing the plugins") {
+                Ok(output) => {
+                    let text = CleanText::from_bytes(&output.stdout);
+                    let sums = text.as_str().lines().filter_map(|line| line.split_once("  "));
+                    let sums: serde_json::Map<_, _> =
+                        sums.map(|(sum, name)| (name.trim_start_matches("./").to_owned(), json!(sum))).collect();
+                    learned.insert("sha256".to_owned(), Value::Object(sums));
+                }
+                Err(failure) => {
+                    let why = format!("the plugins' own sums are not noted: {}", failure.message);
+                    let _ = self.unsummed.set(why.trim_end_matches('.').into());
+                }
             }
         }
         learned
+    }
+
+    fn marks(&self) -> Vec<CleanText> {
+        self.unsummed.get().cloned().into_iter().collect()
     }
 }

@@ -15,7 +15,7 @@ use crate::model::item::Item;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
 use crate::services::common::{Downtime, fence_choice};
-use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
+use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source, Traces};
 
 mod accept;
 mod api;
@@ -46,6 +46,18 @@ impl Driver for AvalancheGo {
     }
     fn about(&self) -> &'static str {
         "An Avalanche node: its staking identity, configuration, unit, plugins and database."
+    }
+    fn traces(&self) -> Traces {
+        Traces {
+            units: &["avalanchego.service", "avalanchego-*.service", "avalanchego@*.service"],
+            processes: &["avalanchego"],
+            paths: &[
+                "/home/*/.avalanchego",
+                "/root/.avalanchego",
+                "/etc/avalanche/avalanchego",
+                "/var/opt/avalanchego",
+            ],
+        }
     }
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>> {
         settings::check(table)

@@ -183,8 +183,12 @@ impl<'a> Api<'a> {
     /// The leader over two polls, `apart` from each other; a sentence when there is none or it moved.
     pub fn steady_leader(&self, apart: Duration) -> Result<String> {
         let first = self.leader()?;
-        let second = if first.is_some() && !self.cx.cancel.wait(apart) { self.leader()? } else { None };
-        self.cx.cancel.check().map_err(|error| as_failure(&error))?;
+        let second = if first.is_some() {
+            self.cx.pause(apart)?;
+            self.leader()?
+        } else {
+            None
+        };
         match (first, second) {
             (Some(first), Some(second)) if first == second => Ok(first),
             (Some(first), Some(second)) => Err(Failure::new(

@@ -54,7 +54,7 @@ pub(super) fn look(cx: &Cx, args: &CompareArgs) -> Result<Vec<String>> {
         if failure.exit == Exit::Authentication {
             return Err(no_token(cx, &failure));
         }
-        if cx.clock.elapsed().saturating_sub(started) > PATIENCE || cx.cancel.wait(Duration::from_secs(2)) {
+        if cx.clock.elapsed().saturating_sub(started) > PATIENCE || cx.pause(Duration::from_secs(2)).is_err() {
             return Err(failure);
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::common::args_of;
-use super::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
+use super::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source, Traces};
 use crate::model::exit::Result;
 use crate::model::facts::Facts;
 use crate::model::item::Item;
@@ -44,6 +44,13 @@ impl Driver for Consul {
     }
     fn about(&self) -> &'static str {
         "Consul: the datacenter's snapshot, agent configuration, node identity and gossip keyrings."
+    }
+    fn traces(&self) -> Traces {
+        Traces {
+            units: &["consul.service", "consul-server.service", "consul-client.service", "consul@*.service"],
+            processes: &["consul"],
+            paths: &["/etc/consul.d", "/opt/consul", "/var/lib/consul"],
+        }
     }
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>> {
         settings::check(table).map(|settings| serde_json::json!(settings))

@@ -203,7 +203,7 @@ impl Op for Agent {
             let found = read_node(cx, Script::new(NODE_ID).arg(&wanted.path), "Reading the node-id")?.text();
             if found.as_str().trim() != wanted.name {
                 return Err(Failure::new(
-                    Exit::Changed,
+                    Exit::Failed,
                     format!("The node-id on {} is {}, not {}.", cx.host, found.one_line(), wanted.name),
                 ));
             }
@@ -220,7 +220,7 @@ impl Op for Agent {
                 Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
                 _ => {}
             }
-            if cx.clock.elapsed().saturating_sub(started) > Duration::from_mins(1) || cx.cancel.is_cancelled() {
+            if cx.clock.elapsed().saturating_sub(started) > Duration::from_mins(1) {
                 return Err(Failure::new(
                     Exit::Failed,
                     format!(
@@ -230,7 +230,7 @@ impl Op for Agent {
                 )
                 .hint(format!("Read its log there: journalctl -u {} -n 50.", args.unit)));
             }
-            cx.cancel.wait(Duration::from_secs(2));
+            cx.pause(Duration::from_secs(2))?;
         }
     }
     fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {

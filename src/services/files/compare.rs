@@ -158,7 +158,8 @@ impl Op for Resume {
     }
     fn undo_script(&self, args: &Value, _before: &Value) -> Result<Option<String>> {
         let ResumeArgs { undo, .. } = args_of(args)?;
-        Ok(undo.map(|undo| format!("( {undo}\n)\n")))
+        // Where nothing shall be held again, going back is the quiescing step's undo: this very command.
+        Ok(Some(undo.map_or_else(|| ":\n".to_owned(), |undo| format!("( {undo}\n)\n"))))
     }
     fn forward_script(&self, args: &Value) -> Result<Option<String>> {
         let ResumeArgs { run, .. } = args_of(args)?;

@@ -1,6 +1,7 @@
 //! The program as it is called: exit codes and what is printed, without any node.
 
 mod docs;
+mod terminal;
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;

@@ -3,6 +3,10 @@
 //! Every script of the engine runs here as it runs on a machine. Only units, timers and time are played: a guard's
 //! timer lapses when the test says so. So failing, cutting and crashing at every single call costs milliseconds.
 
+mod agents;
+mod bench;
+mod fixtures;
+mod matrix;
 mod plans;
 mod shell;
 mod tripwire;
@@ -12,8 +16,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Holds the node's mounts, which go with it; it goes with the thread that made the node.
-const HOLD: &str = "mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
+/// Holds the node's mounts, which go with it; it goes with the thread that made the node. The root is a mount point of
+/// its own, so that `df` and `stat` tell of it as they do on a machine.
+const HOLD: &str = "mount --bind \"$1\" \"$1\" && mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
+
+/// Where programs are found inside.
+pub const PATH: &str = "/stub/bin:/usr/bin:/usr/sbin";
 
 /// One sandboxed node.
 pub struct Node {
@@ -21,22 +29,24 @@ pub struct Node {
     holder: Child,
 }
 
+/// A temporary directory in memory where there is one: the scripts sync at every step, and no disk is under test here.
+pub fn in_memory() -> tempfile::TempDir {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() { tempfile::tempdir_in(shm).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+fn write_program(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
 impl Node {
-    /// A root with the host's programs, its own everything else, and one unit.
-    pub fn new(unit: &str, is_running: bool) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        for dir in [
-            "usr",
-            "proc",
-            "dev",
-            "tmp",
-            "etc/systemd/system",
-            "var/lib",
-            "run",
-            "srv/app/data",
-            "stub/bin",
-            "stub/units",
-        ] {
+    /// A root with the host's programs, its own everything else, and no unit.
+    pub fn blank() -> Self {
+        let root = in_memory();
+        for dir in
+            ["usr", "proc", "dev", "tmp", "etc/systemd/system", "var/lib", "run", "srv", "stub/bin", "stub/units"]
+        {
             std::fs::create_dir_all(root.path().join(dir)).unwrap();
         }
         // The holder's own shell needs them, so they come first.
@@ -56,18 +66,41 @@ impl Node {
         for file in ["passwd", "group", "nsswitch.conf"] {
             std::fs::copy(Path::new("/etc").join(file), node.path("etc").join(file)).unwrap();
         }
-        let stub = node.path("stub/bin/systemctl");
-        std::fs::write(&stub, include_str!("../../../src/rehearsal/node/systemctl")).unwrap();
-        std::fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        // Exists nowhere else, so that a script can never run outside by mistake.
-        let inside = node.path("stub/bin/inside");
-        std::fs::write(&inside, "#!/bin/sh\nPATH=/stub/bin:/usr/bin:/usr/sbin exec \"$@\"\n").unwrap();
-        std::fs::set_permissions(&inside, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let unit_dir = node.path("stub/units").join(unit);
-        std::fs::create_dir_all(&unit_dir).unwrap();
-        std::fs::write(unit_dir.join("active"), if is_running { "active\n" } else { "inactive\n" }).unwrap();
-        std::fs::write(unit_dir.join("invocation"), "1\n").unwrap();
+        // Debian's awk is a link through /etc, which is the node's own.
+        if let Ok(awk) = std::fs::read_link("/etc/alternatives/awk") {
+            std::fs::create_dir(node.path("etc/alternatives")).unwrap();
+            std::os::unix::fs::symlink(awk, node.path("etc/alternatives/awk")).unwrap();
+        }
+        write_program(&node.path("stub/bin/systemctl"), include_str!("systemctl"));
         node
+    }
+
+    /// A node with one unit and a directory of its own.
+    pub fn new(unit: &str, is_running: bool) -> Self {
+        let node = Self::blank();
+        std::fs::create_dir_all(node.path("srv/app/data")).unwrap();
+        node.add_unit(unit, &[]);
+        if is_running {
+            node.run(&format!("systemctl start {unit}"));
+        }
+        node
+    }
+
+    /// A unit that is known and enabled, with `properties` as `systemctl show` tells them. Its process is the one that
+    /// holds the node: it has a pid and no arguments worth a name.
+    pub fn add_unit(&self, unit: &str, properties: &[(&str, &str)]) {
+        let dir = self.path("stub/units").join(unit);
+        std::fs::create_dir_all(&dir).unwrap();
+        let pid = self.holder.id().to_string();
+        let own = [("active", "inactive"), ("enabled", "enabled"), ("invocation", "0"), ("pid", pid.as_str())];
+        for (name, value) in own.iter().chain(properties) {
+            std::fs::write(dir.join(name), format!("{value}\n")).unwrap();
+        }
+    }
+
+    /// `sh` text the unit runs when it starts: what a real service reads then, and only then.
+    pub fn on_start(&self, unit: &str, script: &str) {
+        write_program(&self.path("stub/units").join(unit).join("on-start"), script);
     }
 
     /// A path of the node as this process sees it.
@@ -75,30 +108,29 @@ impl Node {
         self.root.path().join(inside.trim_start_matches('/'))
     }
 
-    /// What stands before `/bin/sh` so that a script runs inside.
+    /// What stands before `/bin/sh` so that a script runs inside; [`PATH`] belongs to it.
     pub fn prefix(&self) -> Vec<OsString> {
         let holder = self.holder.id().to_string();
-        [
-            "nsenter",
-            "--target",
-            &holder,
-            "--mount",
-            "--root",
-            "--wd=/",
-            "/usr/bin/env",
-            "PATH=/stub/bin:/usr/bin:/usr/sbin",
-        ]
-        .iter()
-        .map(OsString::from)
-        .collect()
+        ["/usr/bin/nsenter", "--target", &holder, "--mount", "--root", "--wd=/"].iter().map(OsString::from).collect()
     }
 
     /// Runs a script inside, as the node itself would.
     pub fn run(&self, script: &str) -> String {
         let prefix = self.prefix();
-        let output = Command::new(&prefix[0]).args(&prefix[1..]).args(["/bin/sh", "-c", script]).output().unwrap();
+        let mut command = Command::new(&prefix[0]);
+        let output = command.env("PATH", PATH).args(&prefix[1..]).args(["/bin/sh", "-c", script]).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Puts a program of the host's at a path inside, without copying it.
+    pub fn bind_program(&self, program: &Path, inside: &str) {
+        let target = self.path(inside);
+        std::fs::write(&target, "").unwrap();
+        let holder = self.holder.id().to_string();
+        let mut bind = Command::new("nsenter");
+        bind.args(["--target", &holder, "--mount", "mount", "--bind"]).arg(program).arg(&target);
+        assert!(bind.status().unwrap().success());
     }
 
     /// Whether a unit runs.
@@ -121,7 +153,7 @@ impl Node {
 
     /// Everything of Lifeboat's that is left on the node.
     pub fn leftovers(&self) -> String {
-        self.run("find /var/lib/lifeboat/* /etc/systemd/system /srv 2>/dev/null | grep lifeboat | grep -vxE '/var/lib/lifeboat/(runs|locks|kept|hold)' | sort")
+        self.run("find / -xdev -path '*lifeboat*' -not -path '/stub/*' | grep -vxE '/var/lib/lifeboat(/(runs|locks|kept|hold))?' | sort")
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,17 +78,13 @@ struct Dial<'n> {
 }
 impl Dialer for Dial<'_> {
     fn connect(&self, host: &Host, _: &Inventory, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
-        let mut shell = Shell { endpoint: lifeboat::transport::Endpoint::default(), prefix: self.node.prefix() };
+        let mut shell =
+            Shell { endpoint: lifeboat::transport::Endpoint::default(), prefix: self.node.prefix(), service: None };
         shell.endpoint.name = host.id.to_string();
         if self.wire.dead.load(Ordering::SeqCst) {
             return Err(TransportError::Lost { host: host.id.to_string(), why: "this console is dead".into() });
         }
-        Ok(Arc::new(Tripwire {
-            inner: Arc::new(shell),
-            wire: self.wire.clone(),
-            cut: AtomicBool::new(false),
-            counts: true,
-        }))
+        Ok(Arc::new(Tripwire { inner: Arc::new(shell), wire: self.wire.clone(), cut: Arc::default(), counts: true }))
     }
 }
 
@@ -233,7 +229,11 @@ fn a_failure_or_cancel_at_any_call_leaves_the_service_sound() {
 fn a_console_that_dies_at_any_call_leaves_it_to_the_guard_and_another_console_finishes() {
     for trip in [Trip::CrashBefore, Trip::CrashAfter] {
         for at in 0..calls_of_a_clean_run() {
-            for (roll_back, lapses) in [(false, true), (true, true), (false, false), (true, false)] {
+            // Dying before a call leaves the node as dying after the one before: there one sequel, in turn, is enough.
+            let sequels = [(false, true), (true, true), (false, false), (true, false)];
+            let in_turn = [sequels[at % sequels.len()]];
+            for (roll_back, lapses) in if trip == Trip::CrashAfter { &sequels[..] } else { &in_turn[..] } {
+                let (roll_back, lapses) = (*roll_back, *lapses);
                 let node = node();
                 let first = console(&node, Some((at, trip)));
                 let ended = first.with(|executor| executor.execute());

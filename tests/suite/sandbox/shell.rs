@@ -4,16 +4,28 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use lifeboat::model::text::CleanText;
 use lifeboat::transport::{Cancel, Dial, Duplex, End, Endpoint, Finished, Running, Script, Transport, TransportError};
 
-#[derive(Debug, Clone)]
+use super::agents::{Asked, Talk};
+use super::fixtures::Fixture;
+
+#[derive(Clone)]
 pub struct Shell {
     pub endpoint: Endpoint,
     pub prefix: Vec<OsString>,
+    /// What answers on the node's loopback, and the node's root as this process sees it.
+    pub service: Option<(&'static dyn Fixture, PathBuf)>,
+}
+
+impl std::fmt::Debug for Shell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shell").field(&self.endpoint.name).finish()
+    }
 }
 
 struct Process {
@@ -27,6 +39,7 @@ impl Transport for Shell {
     }
     fn start(&self, script: &Script, _cancel: &Cancel) -> Result<Box<dyn Running>, TransportError> {
         let mut command = Command::new(&self.prefix[0]);
+        command.env("PATH", super::PATH);
         command.args(&self.prefix[1..]).args(["/bin/sh", "-c", &script.text, "lifeboat"]);
         command.args(script.args.iter().map(|arg| OsString::from_vec(arg.clone())));
         command
@@ -39,10 +52,13 @@ impl Transport for Shell {
         Ok(Box::new(Process { child, bytes: 0 }))
     }
     fn dial(&self, _: &Dial, _: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
+        if let Some((fixture, root)) = self.service.clone().filter(|(fixture, root)| fixture.listens(root)) {
+            return Ok(Box::new(Talk::with(move |asked: &Asked| fixture.answer(&root, asked))));
+        }
         Err(TransportError::Refused {
             host: self.endpoint.name.clone(),
             what: "a port".into(),
-            why: "there is none".into(),
+            why: "nobody listens".into(),
         })
     }
     fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {

@@ -1,32 +1,88 @@
 //! A login that fails at a chosen call, in a chosen way.
 
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use lifeboat::transport::{Cancel, Dial, Duplex, Endpoint, Output, Running, Script, Transport, TransportError};
+use lifeboat::engine::board::Board;
+use lifeboat::model::event::EventKind;
+use lifeboat::model::text::CleanText;
+use lifeboat::transport::{
+    Cancel, Dial, Duplex, End, Endpoint, Finished, Output, Running, Script, Transport, TransportError,
+};
 
 /// What happens at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trip {
-    /// The link is cut before the script reaches the node; a new login works again.
+    /// The node itself refuses: a script does nothing and ends with status 1, a port is closed.
+    Fail,
+    /// The link is cut before the call reaches the node; a new login works again.
     CutBefore,
-    /// The script runs, but its end is never heard; a new login works again.
+    /// The call acts, but its end is never heard; a new login works again.
     CutAfter,
-    /// The console dies before the script: every later call fails.
+    /// The console dies before the call: every later one fails.
     CrashBefore,
-    /// The console dies right after the script ran: every later call fails.
+    /// The console dies right after the call acted: every later one fails.
     CrashAfter,
     /// The operator cancels just before.
     Cancel,
 }
 
+/// A call as it was seen: during which step, and whether it is the step's own act rather than the engine's bookkeeping.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub step: Option<String>,
+    pub is_act: bool,
+}
+
 /// Counts calls over all logins of a test and trips at one of them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Wire {
     pub calls: AtomicUsize,
     pub dead: AtomicBool,
     pub at: Option<(usize, Trip)>,
     pub cancel: Mutex<Option<Cancel>>,
+    /// The run's board, to tell which step a call belongs to.
+    pub board: Option<Arc<Board>>,
+    pub seen: Mutex<Vec<Call>>,
+    /// Done at the moment the console dies.
+    pub on_death: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    fn die(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        // What a dead console would still do by itself, such as publishing, it does not.
+        if let Some(cancel) = &*self.cancel.lock().unwrap() {
+            cancel.cancel();
+        }
+        if let Some(last) = self.on_death.lock().unwrap().take() {
+            last();
+        }
+    }
+
+    fn note(&self, text: &str) {
+        let Some(board) = &self.board else { return };
+        let mut step = None;
+        for event in board.since(0) {
+            match event.kind {
+                EventKind::StepStarted { step: begun, .. } => step = Some(begun.to_string()),
+                EventKind::StepFinished { .. } | EventKind::StepSkipped { .. } | EventKind::StepReverted { .. } => {
+                    step = None;
+                }
+                _ => {}
+            }
+        }
+        let is_engine_s = text.contains("guard.new") || text.contains(">>\"$d/journal.jsonl\"");
+        self.seen.lock().unwrap().push(Call { is_act: step.is_some() && !is_engine_s, step });
+    }
 }
 
 /// A login with the wire in it.
@@ -34,44 +90,70 @@ pub struct Wire {
 pub struct Tripwire {
     pub inner: Arc<dyn Transport>,
     pub wire: Arc<Wire>,
-    pub cut: AtomicBool,
+    pub cut: Arc<AtomicBool>,
     /// Renewals come from another thread at their own pace: they neither count nor trip, but die with the console.
     pub counts: bool,
 }
 
-impl Tripwire {
-    fn lost(&self) -> TransportError {
-        TransportError::Lost { host: self.inner.endpoint().name.clone(), why: "the test cut it".into() }
+/// What a call may do.
+enum Pass {
+    Through,
+    /// The node refuses.
+    Refused,
+    /// It acts, and then the login or the console is gone.
+    ThenGone(Gone),
+}
+
+/// How a call ends that is never heard of again.
+struct Gone {
+    wire: Arc<Wire>,
+    cut: Arc<AtomicBool>,
+    crash: bool,
+}
+
+impl Gone {
+    fn happen(&self) {
+        if self.crash { self.wire.die() } else { self.cut.store(true, Ordering::SeqCst) }
     }
 }
 
-/// What a call may do.
-enum Pass<'a> {
-    Through,
-    ThenTrip(&'a AtomicBool),
+fn lost(host: &str) -> TransportError {
+    TransportError::Lost { host: host.to_owned(), why: "the test cut it".into() }
 }
 
 impl Tripwire {
-    fn pass(&self) -> Result<Pass<'_>, TransportError> {
+    fn lost(&self) -> TransportError {
+        lost(&self.inner.endpoint().name)
+    }
+
+    fn pass(&self, text: &str) -> Result<Pass, TransportError> {
         if self.wire.dead.load(Ordering::SeqCst) || self.cut.load(Ordering::SeqCst) {
             return Err(self.lost());
         }
         if !self.counts {
             return Ok(Pass::Through);
         }
+        self.wire.note(text);
         let call = self.wire.calls.fetch_add(1, Ordering::SeqCst);
         let Some((_, trip)) = self.wire.at.filter(|(at, _)| *at == call) else { return Ok(Pass::Through) };
+        let gone = |crash| Gone { wire: self.wire.clone(), cut: self.cut.clone(), crash };
         match trip {
-            Trip::CutBefore => self.cut.store(true, Ordering::SeqCst),
-            Trip::CrashBefore => self.wire.dead.store(true, Ordering::SeqCst),
-            Trip::CutAfter => return Ok(Pass::ThenTrip(&self.cut)),
-            Trip::CrashAfter => return Ok(Pass::ThenTrip(&self.wire.dead)),
+            Trip::Fail => Ok(Pass::Refused),
+            Trip::CutBefore => {
+                gone(false).happen();
+                Err(self.lost())
+            }
+            Trip::CrashBefore => {
+                gone(true).happen();
+                Err(self.lost())
+            }
+            Trip::CutAfter => Ok(Pass::ThenGone(gone(false))),
+            Trip::CrashAfter => Ok(Pass::ThenGone(gone(true))),
             Trip::Cancel => {
                 self.wire.cancel.lock().unwrap().as_ref().unwrap().cancel();
-                return Err(TransportError::Cancelled);
+                Err(TransportError::Cancelled)
             }
         }
-        Err(self.lost())
     }
 }
 
@@ -80,38 +162,128 @@ impl Transport for Tripwire {
         self.inner.endpoint()
     }
     fn start(&self, script: &Script, cancel: &Cancel) -> Result<Box<dyn Running>, TransportError> {
-        match self.pass()? {
+        match self.pass(&script.text)? {
             Pass::Through => self.inner.start(script, cancel),
-            Pass::ThenTrip(flag) => {
-                let mut running = self.inner.start(script, cancel)?;
-                let _ = running.close_input();
-                let _ = std::io::copy(&mut running, &mut std::io::sink());
-                let _ = running.finish();
-                flag.store(true, Ordering::SeqCst);
-                Err(self.lost())
+            Pass::Refused => Ok(Box::new(Refused)),
+            Pass::ThenGone(gone) => {
+                let host = self.inner.endpoint().name.clone();
+                Ok(Box::new(Torn { inner: self.inner.start(script, cancel)?, gone, host }))
             }
         }
     }
     fn run(&self, script: &Script, input: &[u8], limit: usize, cancel: &Cancel) -> Result<Output, TransportError> {
-        match self.pass()? {
+        match self.pass(&script.text)? {
             Pass::Through => self.inner.run(script, input, limit, cancel),
-            Pass::ThenTrip(flag) => {
+            Pass::Refused => {
+                Ok(Output { stdout: Vec::new(), stderr: "the test refused it".into(), end: End::Exited(1) })
+            }
+            Pass::ThenGone(gone) => {
                 let _ = self.inner.run(script, input, limit, cancel);
-                flag.store(true, Ordering::SeqCst);
+                gone.happen();
                 Err(self.lost())
             }
         }
     }
     fn dial(&self, target: &Dial, cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
-        self.inner.dial(target, cancel)
+        let host = self.inner.endpoint().name.clone();
+        match self.pass("dial")? {
+            Pass::Through => self.inner.dial(target, cancel),
+            Pass::Refused => {
+                Err(TransportError::Refused { host, what: format!("{target:?}"), why: "the test closed it".into() })
+            }
+            Pass::ThenGone(gone) => Ok(Box::new(Unheard { inner: self.inner.dial(target, cancel)?, gone, host })),
+        }
     }
     fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
-        Ok(Arc::new(Self {
-            inner: self.inner.clone(),
-            wire: self.wire.clone(),
-            cut: AtomicBool::new(false),
-            counts: false,
-        }))
+        Ok(Arc::new(Self { inner: self.inner.clone(), wire: self.wire.clone(), cut: Arc::default(), counts: false }))
     }
     fn hang_up(&self) {}
+}
+
+/// A script that did nothing and says so.
+struct Refused;
+impl Read for Refused {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+impl Write for Refused {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+impl Running for Refused {
+    fn close_input(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+    fn finish(self: Box<Self>) -> Result<Finished, TransportError> {
+        Ok(Finished { end: End::Exited(1), stderr: CleanText::new("the test refused it"), stdout_bytes: 0 })
+    }
+}
+
+/// A script that comes to its end unheard.
+struct Torn {
+    inner: Box<dyn Running>,
+    gone: Gone,
+    host: String,
+}
+impl Read for Torn {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(out)
+    }
+}
+impl Write for Torn {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+impl Running for Torn {
+    fn close_input(&mut self) -> io::Result<()> {
+        self.inner.close_input()
+    }
+    fn finish(self: Box<Self>) -> Result<Finished, TransportError> {
+        let _ = self.inner.finish();
+        self.gone.happen();
+        Err(lost(&self.host))
+    }
+}
+
+/// A request that is answered unheard.
+struct Unheard {
+    inner: Box<dyn Duplex>,
+    gone: Gone,
+    host: String,
+}
+impl Read for Unheard {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        // The word to go on is still heard: it is the answer that is not.
+        if out[..count].starts_with(b"HTTP/1.1 100 ") {
+            return Ok(count);
+        }
+        self.gone.happen();
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, lost(&self.host)))
+    }
+}
+impl Write for Unheard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+impl Duplex for Unheard {
+    fn close_write(&mut self) -> io::Result<()> {
+        self.inner.close_write()
+    }
+    fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        self.inner.set_timeout(timeout)
+    }
 }

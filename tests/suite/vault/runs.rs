@@ -120,6 +120,41 @@ fn receipts_are_signed_chained_and_checkable_with_openssl() {
 }
 
 #[test]
+fn a_run_taken_up_again_goes_on_in_a_new_chapter_and_its_first_receipt_holds() {
+    let bench = Bench::new();
+    let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    let other = ConsoleKey::load_or_create(&bench.dir.path().join("other"), &bench.entropy).unwrap();
+    let dir = finished(&bench, &key, 1);
+    let before = dir.read_journal().unwrap().entries;
+    let first = fs::read(dir.path().join("journal.jsonl")).unwrap();
+    let (mut journal, replay) = dir.journal().unwrap();
+    assert_eq!(replay.entries, before);
+    journal.append(&bench.clock, &json!("taken up")).unwrap();
+    drop(journal);
+    assert_eq!(fs::read(dir.path().join("journal.jsonl")).unwrap(), first, "what a receipt names stays");
+    let both = dir.read_journal().unwrap().entries;
+    let told: Vec<_> = both.iter().map(|entry| entry.seq).collect();
+    assert_eq!(told, (0..=before.len() as u64).collect::<Vec<_>>());
+    // Open again, by whoever comes next, without a receipt in between.
+    dir.journal().unwrap().0.append(&bench.clock, &json!("and again")).unwrap();
+    assert_eq!(dir.read_receipt().unwrap().unwrap().number, 1);
+    dir.write_receipt(&json!({}), &other, &bench.clock, &bench.entropy).unwrap();
+    assert!(dir.write_receipt(&json!({}), &other, &bench.clock, &bench.entropy).is_err(), "once a chapter");
+    assert_eq!(dir.read_receipt().unwrap().unwrap().console, *other.id());
+    let chain = bench.vault.verify_receipts().unwrap();
+    assert_eq!((chain.receipts.len(), chain.findings.len()), (2, 0), "{:?}", chain.findings);
+    for name in ["journal.jsonl", "journal-2.jsonl", "receipt-2.json", "receipt-2.sig", "signer-2.pem"] {
+        let path = dir.path().join(name);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        fs::write(&path, bad).unwrap();
+        assert_eq!(bench.vault.verify_receipts().unwrap().findings.len(), 1, "{name}");
+        fs::write(&path, good).unwrap();
+    }
+}
+
+#[test]
 fn a_flip_in_any_byte_of_a_finished_run_is_found_and_the_run_named() {
     let bench = Bench::new();
     let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
