@@ -72,7 +72,7 @@ impl Table {
 #[derive(Debug, Clone)]
 pub struct Ground {
     cores: usize,
-    model: String,
+    clock: String,
     features: String,
     memory: String,
     kernel: String,
@@ -99,7 +99,7 @@ impl Ground {
         let kib = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
         Self {
             cores: std::thread::available_parallelism().map_or(1, Into::into),
-            model: of("model name"),
+            clock: of("cpu MHz").split('.').next().unwrap_or("").to_owned(),
             features: format!(
                 "{} AES instructions, {} AVX-512, {} SHA instructions",
                 has("aes"),
@@ -131,13 +131,13 @@ pub fn write(path: &Path, before: &Ground, tables: &[Table]) {
     let mut text = format!(
         "# Benchmarks\n\nEach figure stands beside what an operator would type instead, measured in the same run and in turn, so that a machine that slows down slows both.\n\
          `benches/run` measures everything again and writes this page; `benches/run ROW` measures one row. {} rounds of each pair, after one that does not count; middle, least and greatest are told, and a bar is held against the middle of the pairs' ratios.\n\n\
-         Measured on {}, with version {} in its release profile: {} cores ({}; {}), {} of memory, {}, {}. Console and node share these cores: the node is a booted Debian machine (systemd-nspawn) with OpenSSH as it comes, \
+         Measured on {}, with version {} in its release profile: {} cores ({} MHz, {}), {} of memory, {}, {}. Console and node share these cores: the node is a booted Debian machine (systemd-nspawn) with OpenSSH as it comes, \
          reached over a bridge; what it serves and what is written lies in memory. Load of the machine before: {}; after: {}.\n",
         rounds(),
         after.date,
         env!("CARGO_PKG_VERSION"),
         before.cores,
-        before.model,
+        before.clock,
         before.features,
         before.memory,
         before.kernel,
