@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -173,8 +173,37 @@ fn clock_skew(cx: &Cx) -> i64 {
 /// What travels to the verifier.
 enum Piece {
     Start(String),
-    Bytes(Vec<u8>),
+    Bytes(Chunk),
     End,
+}
+
+/// Bytes on their way, in a buffer that is used again: a fresh one for each would cost more than copying into it.
+struct Chunk {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// The writer's end of the queue to the verifier, and the way emptied buffers come back.
+struct Tee {
+    pieces: SyncSender<Piece>,
+    emptied: Receiver<Vec<u8>>,
+}
+
+impl Tee {
+    fn send(&self, piece: Piece) -> Result<(), Stopped> {
+        self.pieces.send(piece).map_err(|_| Stopped::VerifierLeft)
+    }
+
+    /// A buffer that came back, or a new one: there are never more of them than the queue is long, and two.
+    fn buffer(&self) -> Vec<u8> {
+        self.emptied.try_recv().unwrap_or_else(|_| vec![0; CHUNK])
+    }
 }
 
 fn copy(
@@ -185,8 +214,10 @@ fn copy(
     board: &Board,
 ) -> Result<Verdict> {
     std::thread::scope(|scope| {
-        let (tee, pieces) = sync_channel(QUEUE);
-        let judge = scope.spawn(move || verify(verifier, &pieces));
+        let (pieces, arriving) = sync_channel(QUEUE);
+        let (empty, emptied) = channel();
+        let tee = Tee { pieces, emptied };
+        let judge = scope.spawn(move || verify(verifier, &arriving, &empty));
         let sent = store_all(cx, source, staging, &tee, board);
         drop(tee);
         let verdict =
@@ -220,7 +251,7 @@ fn store_all(
     cx: &Cx,
     source: &mut dyn services::Source,
     staging: &Staging,
-    tee: &SyncSender<Piece>,
+    tee: &Tee,
     board: &Board,
 ) -> Result<(), Stopped> {
     while let Some(file) = source.next()? {
@@ -230,37 +261,30 @@ fn store_all(
     Ok(())
 }
 
-fn store_one(
-    cx: &Cx,
-    mut file: SourceFile,
-    staging: &Staging,
-    tee: &SyncSender<Piece>,
-    board: &Board,
-) -> Result<(), Stopped> {
+fn store_one(cx: &Cx, mut file: SourceFile, staging: &Staging, tee: &Tee, board: &Board) -> Result<(), Stopped> {
     let meta =
         FileMeta { origin: file.origin.clone(), mode: file.mode, owner: file.owner.clone(), group: file.group.clone() };
     let mut writer = staging.file(&file.name, meta).map_err(|e| vault_failure(&e))?;
-    let send = |piece| tee.send(piece).map_err(|_| Stopped::VerifierLeft);
-    send(Piece::Start(file.name.clone()))?;
+    tee.send(Piece::Start(file.name.clone()))?;
     let mut spent = Spent::default();
     loop {
         cx.cancel.check().map_err(|error| services::common::as_failure(&error))?;
-        let mut chunk = vec![0; CHUNK];
+        let mut buffer = tee.buffer();
         let begun = cx.clock.elapsed();
-        let count = fill(&mut *file.body, &mut chunk).map_err(|error| read_failure(cx, &file.name, &error))?;
-        if count == 0 {
+        let length = fill(&mut *file.body, &mut buffer).map_err(|error| read_failure(cx, &file.name, &error))?;
+        if length == 0 {
             break;
         }
-        chunk.truncate(count);
         let arrived = cx.clock.elapsed();
-        writer.put(&chunk).map_err(|e| vault_failure(&e))?;
+        let chunk = Chunk { buffer, length };
+        writer.put(chunk.bytes()).map_err(|e| vault_failure(&e))?;
         let stored = cx.clock.elapsed();
-        board.moved(count as u64);
-        send(Piece::Bytes(chunk))?;
+        board.moved(length as u64);
+        tee.send(Piece::Bytes(chunk))?;
         spent.add(board, [begun, arrived, stored, cx.clock.elapsed()]);
     }
     writer.finish().map_err(|e| vault_failure(&e))?;
-    send(Piece::End)
+    tee.send(Piece::End)
 }
 
 /// Where the time of a copy goes: whole milliseconds go to the board, the rest waits for the next chunk.
@@ -312,10 +336,15 @@ fn read_failure(cx: &Cx, name: &str, error: &io::Error) -> Failure {
     )
 }
 
-fn verify(mut verifier: Box<dyn Verifier>, pieces: &Receiver<Piece>) -> Result<Verdict, FormatError> {
+fn verify(
+    mut verifier: Box<dyn Verifier>,
+    pieces: &Receiver<Piece>,
+    emptied: &Sender<Vec<u8>>,
+) -> Result<Verdict, FormatError> {
     while let Ok(piece) = pieces.recv() {
         if let Piece::Start(name) = piece {
-            let mut file = PieceReader { pieces, chunk: Vec::new(), at: 0, over: false };
+            let chunk = Chunk { buffer: Vec::new(), length: 0 };
+            let mut file = PieceReader { pieces, emptied, chunk, at: 0, over: false };
             verifier.file(&name, &mut file)?;
             io::copy(&mut file, &mut io::sink()).map_err(|error| FormatError::io(&name, error))?;
         }
@@ -326,23 +355,31 @@ fn verify(mut verifier: Box<dyn Verifier>, pieces: &Receiver<Piece>) -> Result<V
 /// One file out of the queue, as a stream.
 struct PieceReader<'q> {
     pieces: &'q Receiver<Piece>,
-    chunk: Vec<u8>,
+    emptied: &'q Sender<Vec<u8>>,
+    chunk: Chunk,
     at: usize,
     over: bool,
 }
 
 impl Read for PieceReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.chunk.len() && !self.over {
+        while self.at == self.chunk.length && !self.over {
             match self.pieces.recv() {
-                Ok(Piece::Bytes(chunk)) => (self.chunk, self.at) = (chunk, 0),
+                Ok(Piece::Bytes(chunk)) => {
+                    let read = std::mem::replace(&mut self.chunk, chunk);
+                    self.at = 0;
+                    if !read.buffer.is_empty() {
+                        // The writer may be gone already; then nobody needs the buffer.
+                        let _ = self.emptied.send(read.buffer);
+                    }
+                }
                 Ok(Piece::End) => self.over = true,
                 Ok(Piece::Start(_)) | Err(_) => {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was cut"));
                 }
             }
         }
-        let rest = self.chunk.get(self.at..).unwrap_or_default();
+        let rest = self.chunk.bytes().get(self.at..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {
             to.copy_from_slice(from);

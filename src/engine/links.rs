@@ -24,8 +24,11 @@ pub trait Dialer: Send + Sync {
 pub struct Links<'e> {
     dialer: &'e dyn Dialer,
     inventory: &'e Inventory,
-    open: Mutex<BTreeMap<HostId, Arc<dyn Transport>>>,
+    open: Mutex<BTreeMap<HostId, Slot>>,
 }
+
+/// One host's login. Whoever makes it holds the slot, so that others wait for it instead of making one each.
+type Slot = Arc<Mutex<Option<Arc<dyn Transport>>>>;
 
 impl std::fmt::Debug for Links<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,17 +52,21 @@ impl<'e> Links<'e> {
 
     /// The login to a host, made now if there is none.
     pub fn get(&self, id: &HostId, cancel: &Cancel) -> Result<Arc<dyn Transport>> {
-        if let Some(link) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+        let slot = self.open.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone();
+        let mut held = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = &*held {
             return Ok(link.clone());
         }
+        cancel.check().map_err(|error| as_failure(&error))?;
         let link = self.dialer.connect(self.host(id)?, self.inventory, cancel).map_err(|error| as_failure(&error))?;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), link.clone());
+        *held = Some(link.clone());
         Ok(link)
     }
 
     /// Forgets a login that was lost, so that the next [`Links::get`] makes another.
     pub fn forget(&self, id: &HostId) {
-        if let Some(link) = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id) {
+        let slot = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(link) = slot.and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take()) {
             link.hang_up();
         }
     }
@@ -67,8 +74,10 @@ impl<'e> Links<'e> {
 
 impl Drop for Links<'_> {
     fn drop(&mut self) {
-        for link in self.open.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
-            link.hang_up();
+        for slot in self.open.get_mut().unwrap_or_else(PoisonError::into_inner).values() {
+            if let Some(link) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
+                link.hang_up();
+            }
         }
     }
 }

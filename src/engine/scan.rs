@@ -1,5 +1,6 @@
 //! Looking at the fleet: every service's facts and items, many hosts at once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -198,10 +199,22 @@ impl Prober<'_> {
         Ok(found)
     }
 
-    /// Looks at many services, at most `jobs` at once; results in the order asked.
+    /// Looks at many services, at most `jobs` hosts at once; results in the order asked.
+    ///
+    /// A host's services are looked at one after the other: they share its login, and many hosts are worth more than
+    /// two looks at one.
     pub fn probe_all(&self, wanted: &[Wanted], jobs: usize) -> Vec<(Wanted, Result<Found>)> {
-        let results = in_parallel(wanted, jobs, |one| self.probe(one));
-        wanted.iter().cloned().zip(results).collect()
+        let mut of_host: BTreeMap<Option<&HostId>, Vec<(usize, &Wanted)>> = BTreeMap::new();
+        for (index, one) in wanted.iter().enumerate() {
+            of_host.entry(one.hosts.first()).or_default().push((index, one));
+        }
+        let hosts: Vec<_> = of_host.into_values().collect();
+        let look = |services: &Vec<(usize, &Wanted)>| -> Vec<_> {
+            services.iter().map(|(index, one)| (*index, self.probe(one))).collect()
+        };
+        let mut results: Vec<_> = in_parallel(&hosts, jobs, look).into_iter().flatten().collect();
+        results.sort_by_key(|(index, _)| *index);
+        wanted.iter().cloned().zip(results.into_iter().map(|(_, result)| result)).collect()
     }
 }
 

@@ -197,11 +197,11 @@ pub fn read_consul_snap(
         }
         Ok(())
     };
-    let hashed = |entry: &TarEntry, hash: &[u8; 32]| sums_found.push((entry.name.as_bytes().to_vec(), *hash));
+    let mut hashed = |entry: &TarEntry, hash: &[u8; 32]| sums_found.push((entry.name.as_bytes().to_vec(), *hash));
     // A few more than three, so that an entry too many is told by its name. No padding: where GNU tar fills up to
     // 10240 bytes, Consul refuses the snapshot over "unread uncompressed bytes" (seen with 1.20.1).
     let tar_limits = TarLimits { max_entries: 8, max_padding: 0, ..TarLimits::default() };
-    walk(&mut input, &tar_limits, visit, hashed).map_err(|error| match error {
+    walk(&mut input, &tar_limits, visit, Some(&mut hashed)).map_err(|error| match error {
         Walk::Tar(error) => SnapError::Tar(error),
         Walk::Visit { reason, .. } => reason,
     })?;

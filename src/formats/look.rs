@@ -137,7 +137,7 @@ fn tar(path: &str, input: &mut dyn Read, page: &mut Page) -> Result<(), FormatEr
             ControlFlow::Break(()) => Err(()),
         }
     };
-    match walk(plain, &TarLimits::of_a_node(), visit, |_, _| {}) {
+    match walk(plain, &TarLimits::of_a_node(), visit, None) {
         Ok(_) | Err(Walk::Visit { .. }) => Ok(()),
         Err(Walk::Tar(error)) => Err(error.into()),
     }

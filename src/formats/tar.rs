@@ -95,7 +95,7 @@ impl<E> From<TarError> for Walk<E> {
 
 /// Walks a plain tar stream to its end, showing each entry and its content to `visit`.
 ///
-/// The content of a sparse file is shown whole, holes as zeros, so that it hashes as the file on the node does. What
+/// The content of a sparse file is shown whole, holes as zeros, so that it sums up as the file on the node does. What
 /// the visitor leaves unread is read for it. The stream is drained: a trailer above it has been checked too.
 ///
 /// # Errors
@@ -108,7 +108,7 @@ pub fn walk_tar<E>(
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    walk(input, limits, visit, |_, _| {}).map_err(|error| match error {
+    walk(input, limits, visit, None).map_err(|error| match error {
         Walk::Tar(error) => error,
         Walk::Visit { index, reason } => TarError::Visitor { index, reason: reason.into() },
     })
@@ -119,23 +119,26 @@ pub fn walk_tar_hashed<E>(
     input: impl Read,
     limits: &TarLimits,
     visit: impl FnMut(&TarEntry, &mut dyn Read) -> Result<(), E>,
-    hashed: impl FnMut(&TarEntry, &[u8; 32]),
+    mut hashed: impl FnMut(&TarEntry, &[u8; 32]),
 ) -> Result<TarSummary, TarError>
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    walk(input, limits, visit, hashed).map_err(|error| match error {
+    walk(input, limits, visit, Some(&mut hashed)).map_err(|error| match error {
         Walk::Tar(error) => error,
         Walk::Visit { index, reason } => TarError::Visitor { index, reason: reason.into() },
     })
 }
 
-/// The walk itself, keeping the visitor's error type.
+/// Takes a regular file's SHA-256 once it has passed.
+pub(crate) type Hashed<'h> = &'h mut dyn FnMut(&TarEntry, &[u8; 32]);
+
+/// The walk itself, keeping the visitor's error type. Contents are hashed only for somebody who takes the hashes.
 pub(crate) fn walk<E>(
     input: impl Read,
     limits: &TarLimits,
     mut visit: impl FnMut(&TarEntry, &mut dyn Read) -> Result<(), E>,
-    mut hashed: impl FnMut(&TarEntry, &[u8; 32]),
+    mut hashed: Option<Hashed<'_>>,
 ) -> Result<TarSummary, Walk<E>> {
     let mut walker = Walker {
         input: Input::new(input),
@@ -147,7 +150,7 @@ pub(crate) fn walk<E>(
         index: 0,
     };
     while let Some((entry, segments, stored)) = walker.next()? {
-        let mut content = Content::new(&mut walker.input, segments);
+        let mut content = Content::new(&mut walker.input, segments, hashed.is_some());
         let judged = visit(&entry, &mut content);
         // What the archive did wrong comes first: the visitor may only have passed it on.
         if let Some(fault) = content.fault() {
@@ -155,15 +158,15 @@ pub(crate) fn walk<E>(
         }
         judged.map_err(|reason| Walk::Visit { index: walker.index, reason })?;
         content.drain();
-        let (digest, fault) = content.finish();
+        let (sum, hash, fault) = content.finish();
         if let Some(source) = fault {
             return Err(Walk::Tar(TarError::Read { index: walker.index, offset: walker.input.offset, source }));
         }
         walker.padding(stored)?;
-        if entry.kind == EntryKind::File {
-            hashed(&entry, &digest);
+        if let (EntryKind::File, Some(hash), Some(take)) = (entry.kind, &hash, hashed.as_mut()) {
+            take(&entry, hash);
         }
-        walker.listing.add(&entry, &digest);
+        walker.listing.add(&entry, sum);
         walker.index += 1;
     }
     let archive_bytes = walker.finish()?;

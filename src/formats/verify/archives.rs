@@ -32,7 +32,7 @@ impl Archives {
         }
         let mut input = Counted { inner: input, count: 0 };
         let mut plain = expand(&mut input, &ExpandLimits::default()).map_err(|error| FormatError::io(path, error))?;
-        let found = walk(&mut plain, &TarLimits::of_a_node(), visit, |_, _| {}).map_err(|error| match error {
+        let found = walk(&mut plain, &TarLimits::of_a_node(), visit, None).map_err(|error| match error {
             Walk::Tar(error) => error.into(),
             Walk::Visit { reason, .. } => reason,
         })?;

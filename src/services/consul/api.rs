@@ -182,21 +182,22 @@ impl<'a> Api<'a> {
 
     /// The leader over two polls, `apart` from each other; a sentence when there is none or it moved.
     pub fn steady_leader(&self, apart: Duration) -> Result<String> {
-        let first = self.leader()?;
-        let second = if first.is_some() {
-            self.cx.pause(apart)?;
-            self.leader()?
-        } else {
-            None
-        };
-        match (first, second) {
-            (Some(first), Some(second)) if first == second => Ok(first),
-            (Some(first), Some(second)) => Err(Failure::new(
+        let first = self.leader()?.ok_or_else(|| no_leader(self.cx))?;
+        self.cx.pause(apart)?;
+        self.still_led_by(&first)?;
+        Ok(first)
+    }
+
+    /// Makes sure that the leader is the one it was; a sentence when there is none or it moved.
+    pub fn still_led_by(&self, first: &str) -> Result<()> {
+        match self.leader()? {
+            Some(now) if now == first => Ok(()),
+            Some(now) => Err(Failure::new(
                 Exit::Failed,
-                format!("Consul's leader seen from {} moved from {first} to {second} just now.", self.cx.host),
+                format!("Consul's leader seen from {} moved from {first} to {now} just now.", self.cx.host),
             )
             .hint("Wait until the servers agree, then try again.")),
-            _ => Err(no_leader(self.cx)),
+            None => Err(no_leader(self.cx)),
         }
     }
 

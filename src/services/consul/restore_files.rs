@@ -75,7 +75,8 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         guards: down.guard().into_iter().collect(),
         steps,
         leaves,
-        proves: false,
+        // The agent starts with nothing but these files; without a known API nobody could ask it.
+        proves: own.access.is_some(),
     })
 }
 

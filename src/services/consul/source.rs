@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::{Access, Api, refusal};
+use super::api::{Access, Api, no_leader, refusal};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::CleanText;
 use crate::services::common::http::{BodyReader, Framing, Head, Request};
@@ -17,8 +17,6 @@ use crate::transport::Script;
 
 /// How long a server may take to write its snapshot before the first byte, and how long the stream may stand still.
 const SILENCE: Duration = Duration::from_mins(10);
-/// How far apart the leader is looked at twice.
-const POLL: Duration = Duration::from_secs(1);
 
 /// What is copied.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,13 +56,15 @@ pub(super) struct Copy<'a> {
     cx: &'a Cx<'a>,
     wanted: Wanted,
     begun: bool,
+    /// Who led when a consistent copy began.
+    leader: Option<String>,
     marks: Vec<CleanText>,
     learned: BTreeMap<String, Value>,
 }
 
 impl<'a> Copy<'a> {
     pub fn new(cx: &'a Cx<'a>, wanted: Wanted) -> Self {
-        Self { cx, wanted, begun: false, marks: Vec::new(), learned: BTreeMap::new() }
+        Self { cx, wanted, begun: false, leader: None, marks: Vec::new(), learned: BTreeMap::new() }
     }
 
     fn script(&self, script: Script, what: &str) -> Result<ScriptReader> {
@@ -118,6 +118,10 @@ fn read_head(head: &Head, stale: bool, marks: &mut Vec<CleanText>, learned: &mut
 impl Source for Copy<'_> {
     fn next(&mut self) -> Result<Option<SourceFile<'_>>> {
         if std::mem::replace(&mut self.begun, true) {
+            // A leader that moved meanwhile is a datacenter in trouble: what it gave is not kept as good.
+            if let (Wanted::Snapshot { access, .. }, Some(leader)) = (&self.wanted, &self.leader) {
+                Api::of(self.cx, access)?.still_led_by(leader)?;
+            }
             return Ok(None);
         }
         let file = |name: &str, origin: &str, body: Box<dyn Read + Send>| SourceFile {
@@ -133,8 +137,9 @@ impl Source for Copy<'_> {
             Wanted::Snapshot { access, stale, version, seen } => {
                 let api = Api::of(self.cx, access)?;
                 if !stale {
-                    let leader = api.steady_leader(POLL)?;
+                    let leader = api.leader()?.ok_or_else(|| no_leader(self.cx))?;
                     self.learned.insert("leader".to_owned(), json!(leader));
+                    self.leader = Some(leader);
                 }
                 let (head, body) = open_snapshot(self.cx, &api, *stale)?;
                 read_head(&head, *stale, &mut self.marks, &mut self.learned);

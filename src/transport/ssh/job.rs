@@ -38,6 +38,7 @@ pub(super) struct Job {
     share: Share,
     stage: Stage,
     channel: Option<(Channel, Stream)>,
+    asked: Option<Instant>,
     pending: Vec<u8>,
     sent: usize,
     eof_sent: bool,
@@ -80,6 +81,7 @@ impl Job {
             share,
             stage: Stage::Opening,
             channel: None,
+            asked: None,
             pending: Vec::new(),
             sent: 0,
             eof_sent: false,
@@ -135,6 +137,7 @@ impl Job {
             return Ok(true);
         }
         turn.opening = Some(self.id);
+        let asked = *self.asked.get_or_insert_with(Instant::now);
         let result = match &self.task {
             Task::Exec(_) => {
                 let window = u32::try_from(self.share.bytes()).unwrap_or(u32::MAX);
@@ -153,6 +156,8 @@ impl Job {
                 let errors = channel.stderr();
                 self.channel = Some((channel, errors));
                 self.stage = Stage::Starting;
+                // What lies behind the node's end of a connection takes time of its own.
+                turn.opened = matches!(self.task, Task::Exec(_)).then(|| asked.elapsed());
                 if matches!(self.task, Task::Dial(_)) {
                     self.lane.opened();
                     self.stage = Stage::Pumping;
@@ -191,7 +196,7 @@ impl Job {
             // A known fault of the library: the channel is dead though nothing was sent. Once, another one.
             Tried::Failed(error) if code_of(&error) == -1 && !self.retried => {
                 self.wrote(session, turn, false);
-                (self.channel, self.retried, self.stage) = (None, true, Stage::Opening);
+                (self.channel, self.asked, self.retried, self.stage) = (None, None, true, Stage::Opening);
                 Ok(true)
             }
             Tried::Failed(error) if is_fatal(code_of(&error)) => Err(ssh_why(&error)),

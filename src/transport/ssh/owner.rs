@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub(super) struct Link {
     inbox: Mutex<VecDeque<Job>>,
     closed: AtomicBool,
     over: Mutex<Option<TransportError>>,
+    /// The quickest a channel was ever opened, in microseconds; 0 while none was.
+    quickest: AtomicU64,
 }
 
 impl Link {
@@ -36,6 +38,7 @@ impl Link {
             inbox: Mutex::default(),
             closed: AtomicBool::new(false),
             over: Mutex::default(),
+            quickest: AtomicU64::new(0),
         })
     }
 
@@ -56,6 +59,18 @@ impl Link {
         self.waker.wake();
     }
 
+    /// How long a round trip through the session takes: opening a channel is one, and costs the server nothing.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        Some(self.quickest.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Duration::from_micros)
+    }
+
+    fn note_opening(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        if self.round_trip().is_none_or(|best| took < best) {
+            self.quickest.store(micros, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn hang_up(&self) {
         self.cord.pull();
         self.waker.wake();
@@ -72,6 +87,8 @@ pub(super) struct Turn {
     pub(super) writer: Option<u64>,
     /// The job whose channel is being opened: the library can open only one at a time.
     pub(super) opening: Option<u64>,
+    /// How long the channel opened last took.
+    pub(super) opened: Option<Duration>,
     /// One buffer for all reads.
     pub(super) scratch: Vec<u8>,
 }
@@ -87,7 +104,7 @@ pub(super) fn serve(link: &Link, session: &Session, socket: BorrowedFd<'_>) {
     session.set_blocking(false);
     session.set_keepalive(true, KEEPALIVE);
     let mut jobs: Vec<Job> = Vec::new();
-    let mut turn = Turn { writer: None, opening: None, scratch: vec![0; 128 * 1024] };
+    let mut turn = Turn { writer: None, opening: None, opened: None, scratch: vec![0; 128 * 1024] };
     let mut next_id = 0;
     let mut keepalive_at = Instant::now() + Duration::from_secs(u64::from(KEEPALIVE));
     let error = loop {
@@ -113,7 +130,12 @@ pub(super) fn serve(link: &Link, session: &Session, socket: BorrowedFd<'_>) {
         }
         for job in &mut jobs {
             match job.step(session, &mut turn) {
-                Ok(did) => moved |= did,
+                Ok(did) => {
+                    moved |= did;
+                    if let Some(took) = turn.opened.take() {
+                        link.note_opening(took);
+                    }
+                }
                 Err(why) => {
                     broken = Some(why);
                     break;

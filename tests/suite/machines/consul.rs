@@ -20,11 +20,13 @@ pub struct Options {
     pub start: bool,
     /// The datacenter's name.
     pub datacenter: String,
+    /// The gossip key, as `consul keygen` prints one; without it gossip is not encrypted and there are no keyrings.
+    pub gossip_key: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { acls: true, start: true, datacenter: "dc1".into() }
+        Self { acls: true, start: true, datacenter: "dc1".into(), gossip_key: None }
     }
 }
 
@@ -68,6 +70,9 @@ pub fn install_consul(machine: &Machine, options: &Options) -> Option<String> {
     if options.acls {
         config += "\nacl {\n  enabled = true\n  default_policy = \"deny\"\n  enable_token_persistence = true\n}\n";
     }
+    if let Some(key) = &options.gossip_key {
+        config += &format!("\nencrypt = \"{key}\"\n");
+    }
     machine.write_as("consul", "/etc/consul.d/consul.hcl", &config, 0o640);
     machine.write_as("root", "/etc/systemd/system/consul.service", UNIT, 0o644);
     machine.exec("systemctl daemon-reload && systemctl enable --quiet consul").ok();
@@ -108,6 +113,20 @@ pub fn consul_backup_token(machine: &Machine, management: &str) -> String {
     made["SecretID"].as_str().expect("a secret").into()
 }
 
+/// A gossip key of this run's own.
+pub fn gossip_key() -> String {
+    let mut bytes = [0; 32];
+    openssl::rand::rand_bytes(&mut bytes).expect("randomness");
+    openssl::base64::encode_block(&bytes)
+}
+
+/// One command of Consul's own line, with the token in its environment only.
+#[track_caller]
+pub fn consul_cli(machine: &Machine, token: &str, args: &str) -> super::host::Output {
+    let script = format!("read -r CONSUL_HTTP_TOKEN; export CONSUL_HTTP_TOKEN; exec consul {args}");
+    machine.exec_with(&script, format!("{token}\n").as_bytes())
+}
+
 /// Writes one key.
 pub fn consul_put(machine: &Machine, token: Option<&str>, key: &str, value: &str) {
     assert_eq!(call(machine, "PUT", &format!("/v1/kv/{key}"), token, value), "true", "the write of {key}");
@@ -121,10 +140,7 @@ pub fn consul_get(machine: &Machine, token: Option<&str>, key: &str) -> Option<S
 
 /// Every key and its value, decoded by Consul itself.
 pub fn consul_all(machine: &Machine, token: Option<&str>) -> BTreeMap<String, Vec<u8>> {
-    let out = machine.exec_with(
-        "read -r CONSUL_HTTP_TOKEN; export CONSUL_HTTP_TOKEN; consul kv export",
-        format!("{}\n", token.unwrap_or_default()).as_bytes(),
-    );
+    let out = consul_cli(machine, token.unwrap_or_default(), "kv export");
     let all: Value = serde_json::from_str(&out.ok()).expect("JSON");
     let entries = all.as_array().cloned().unwrap_or_default();
     entries

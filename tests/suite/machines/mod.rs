@@ -17,7 +17,9 @@ pub mod machine;
 pub mod tree;
 
 mod cards;
+mod consul_files;
 mod faults;
 mod fixture_tests;
+mod judges;
 mod service_tests;
 mod story;

@@ -123,7 +123,7 @@ fn a_snapshot_is_read_from_a_steady_leader_and_described() {
         (&learned["index"], &learned["mode"], &learned["version"]),
         (&json!(21), &json!("consistent"), &json!("1.20.1"))
     );
-    assert_eq!(agent.lines(), ["GET /v1/status/leader", "GET /v1/status/leader", "GET /v1/snapshot"]);
+    assert_eq!(agent.lines(), ["GET /v1/status/leader", "GET /v1/snapshot", "GET /v1/status/leader"]);
 }
 
 #[test]
@@ -166,12 +166,16 @@ fn refusals_become_sentences() {
 
 #[test]
 fn a_leader_that_moves_or_is_missing_stops_a_consistent_copy() {
-    for second in ["\"10.0.0.2:8300\"", "\"\""] {
-        let mut turns = in_turn(vec![(200, LEADER), (200, second)]);
-        let agent = Agent::start(move |_| turns());
+    // Before the copy, and while it was made.
+    for (leaders, asked) in [(vec!["\"\""], 1), (vec![LEADER, "\"10.0.0.2:8300\""], 3), (vec![LEADER, "\"\""], 3)] {
+        let mut turns = in_turn(leaders.into_iter().map(|leader| (200, leader)).collect());
+        let agent = Agent::start(move |asked| match asked.line.as_str() {
+            "GET /v1/status/leader" => turns(),
+            _ => healthy(asked),
+        });
         let failure = copy(&world(), &snapshot(&agent, false)).unwrap_err();
         assert!(failure.message.contains("leader"), "{}", failure.message);
-        assert_eq!(agent.lines().len(), 2);
+        assert_eq!(agent.lines().len(), asked);
     }
 }
 
