@@ -29,8 +29,8 @@ pub fn copying_word(copying: Copying) -> &'static str {
 
 /// Prints a plan: what, where, what stops, how it is undone, what is asked, the hash.
 pub fn render_plan(app: &App, planned: &Planned) {
-    let Planned { plan, hash, choices, .. } = planned;
-    app.out.document("plan", &json!({"plan": plan, "hash": hash, "choices": choices}));
+    let Planned { plan, hash, choices, expects, .. } = planned;
+    app.out.document("plan", &json!({"plan": plan, "hash": hash, "choices": choices, "expects": expects}));
     app.out.line(title(plan));
     for (number, step) in plan.steps.iter().enumerate() {
         let effect = match step.effect {
@@ -67,6 +67,9 @@ pub fn render_plan(app: &App, planned: &Planned) {
             choice.value,
             if choice.by_default { " (default)" } else { "" }
         ));
+    }
+    for expected in expects {
+        app.out.line(format!("  expect: {expected}"));
     }
     for left in &plan.leaves {
         app.out.line(format!("  afterwards: {left}"));

@@ -6,7 +6,9 @@ pub mod http;
 mod node;
 mod reader;
 mod steps;
+mod still;
 mod swap;
+mod tar_members;
 mod unit;
 
 pub use command::DeclaredArgs;
@@ -16,7 +18,10 @@ pub use node::{
     text_of,
 };
 pub use reader::ScriptReader;
-pub use steps::{CAPTURE, DELIVER, StepMaker, capture_step, deliver_step, kept_path, staged_path};
+pub use steps::{
+    CAPTURE, DELIVER, StepMaker, capture_step, deliver_step, kept_path, staged_path, stopping_capture_step,
+};
+pub use still::{Still, StillArgs, stage_path};
 pub use swap::{SwapArgs, SwapEntry};
 
 use super::Op;
