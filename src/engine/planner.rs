@@ -137,7 +137,9 @@ impl Prober<'_> {
             for host in wanted.hosts.iter().filter(|host| *host != to) {
                 let (unit, state) = match self.probe_on(host, wanted) {
                     Ok(found) => {
-                        (found.facts.units.first().map(|facts| facts.unit.clone()), whereabouts(&found, manifest))
+                        // Stopping the unit would not stop what runs outside it.
+                        let unit = found.facts.units.first().filter(|_| !found.facts.outside);
+                        (unit.map(|facts| facts.unit.clone()), whereabouts(&found, manifest))
                     }
                     Err(failure) => (None, Whereabouts::Unreachable(CleanText::new(&failure.message))),
                 };
@@ -162,12 +164,13 @@ impl Prober<'_> {
 fn whereabouts(found: &Found, manifest: &Manifest) -> Whereabouts {
     let shared: Vec<_> = found.facts.identities.iter().filter(|id| manifest.identities.contains(id)).cloned().collect();
     let heard: Vec<_> = found.facts.heard.iter().filter(|id| manifest.identities.contains(id)).cloned().collect();
-    let running = found.facts.units.iter().any(crate::model::facts::UnitFacts::is_running);
+    let units = &found.facts.units;
+    let running = found.facts.outside || units.iter().any(crate::model::facts::UnitFacts::is_running);
     match (shared.is_empty(), running) {
         (true, _) if !heard.is_empty() => Whereabouts::Heard(heard),
         (true, _) => Whereabouts::Elsewhere,
         (false, true) => Whereabouts::Alive(shared),
-        (false, false) => Whereabouts::Stopped { fenced: false },
+        (false, false) => Whereabouts::Stopped { fenced: !units.is_empty() && units.iter().all(|facts| facts.fenced) },
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Facts {
     pub heard: Vec<Identity>,
     /// Its units and their state.
     pub units: Vec<UnitFacts>,
+    /// Whether it runs outside its units, so that stopping them would not stop it.
+    #[serde(default)]
+    pub outside: bool,
     /// Things worth a sentence: what cannot be backed up, what is odd.
     pub notes: Vec<CleanText>,
     /// The driver's own facts.
@@ -52,6 +55,9 @@ pub struct UnitFacts {
     pub invocation: String,
     /// `MainPID`, 0 when not running.
     pub main_pid: u32,
+    /// Whether systemd refuses to start it and it is not in the boot: a fence of Lifeboat's that stands whole, or a mask.
+    #[serde(default)]
+    pub fenced: bool,
 }
 
 impl UnitFacts {

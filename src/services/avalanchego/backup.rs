@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use super::facts::{IDENTITY, Own, base_name, parent};
 use super::items::{DB, NODE_CONFIG, PLUGINS, STAKING, UNIT, tree_key};
-use super::{KIND, own_facts, service_guard};
+use super::{KIND, own_facts, service_down};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::item::Standing;
-use crate::model::plan::{Effect, OnLapse};
 use crate::model::text::CleanText;
-use crate::services::common::{ScriptReader, StepMaker, args_of, as_failure, capture_step, read_node};
+use crate::services::common::{Downtime, ScriptReader, args_of, as_failure, capture_step, read_node};
 use crate::services::{Ask, Cx, Draft, Source, SourceFile};
 use crate::transport::Script;
 
@@ -51,35 +50,10 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
     let source = source_args(&own, id)?;
     let source = serde_json::to_value(source).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let mut draft = Draft { basis: basis(ask, &own), ..Draft::default() };
-    let plain = StepMaker::on(ask.host);
-    if id != DB {
-        draft.steps.push(capture_step(&plain, KIND, ask.item, source)?);
-        return Ok(draft);
-    }
-    let guard = service_guard(ask.host, &own.unit)?;
-    let held = plain.guarded(&guard.id, OnLapse::Revert);
-    let unit = json!({"unit": own.unit});
-    if own.running {
-        draft.steps.push(held.step(
-            "stop",
-            &format!("Stop {}", own.unit),
-            "service.stop/1",
-            unit.clone(),
-            Effect::Quiesce,
-        )?);
-        draft.steps.push(capture_step(&held, KIND, ask.item, source)?);
-        let forward = plain.guarded(&guard.id, OnLapse::Start);
-        draft.steps.push(forward.step(
-            "start",
-            &format!("Start {}", own.unit),
-            "service.start/1",
-            unit,
-            Effect::Write,
-        )?);
-        draft.guards.push(guard);
-    } else {
-        draft.steps.push(capture_step(&plain, KIND, ask.item, source)?);
-    }
+    // The database is whole only while the node is down; everything else is read only at its start.
+    let down = if id == DB && own.running { service_down(ask.host, &own.unit)? } else { Downtime::none(ask.host) };
+    draft.steps = down.around([capture_step(down.held(), KIND, ask.item, source)?]);
+    draft.guards.extend(down.guard());
     Ok(draft)
 }
 

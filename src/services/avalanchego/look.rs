@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::facts::Seen;
 use crate::model::exit::Result;
 use crate::services::Cx;
-use crate::services::common::read_node;
+use crate::services::common::{SHOW_FENCE, read_node};
 use crate::transport::Script;
 
 /// `put NAME` prints standard input as one line of hexadecimal; `mask` hides inline keys and passwords.
@@ -19,7 +19,7 @@ mask() { sed "s/\(content[\"']*[[:space:]]*[=:[:space:]][[:space:]]*[\"']*\)[A-Z
 
 /// What runs, how it was started, and its configuration file. `$1` unit, `$2` a configuration file to prefer or empty.
 const FIRST: &str = r#"u=$1
-show=$(systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID,FragmentPath,DropInPaths,User,Group,ExecStart,EnvironmentFiles,WorkingDirectory -- "$u" 2>/dev/null | mask)
+show=$({ systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID,FragmentPath,DropInPaths,User,Group,ExecStart,EnvironmentFiles,WorkingDirectory -- "$u" 2>/dev/null; show_fence "$u"; } | mask)
 printf '%s\n' "$show" | put show
 pid=$(printf '%s\n' "$show" | sed -n 's/^MainPID=//p')
 if [ "${pid:-0}" = 0 ]; then
@@ -139,7 +139,7 @@ impl Answers {
 
 /// Asks what runs and how it was started.
 pub fn first(cx: &Cx, unit: &str, config_file: Option<&str>) -> Result<Answers> {
-    let script = Script::new(format!("{TOOLS}{FIRST}")).arg(unit).arg(config_file.unwrap_or(""));
+    let script = Script::new(format!("{TOOLS}{SHOW_FENCE}{FIRST}")).arg(unit).arg(config_file.unwrap_or(""));
     Ok(Answers::read(&read_node(cx, script, "Looking at AvalancheGo")?.stdout))
 }
 

@@ -10,12 +10,11 @@ use serde_json::Value;
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::Facts;
-use crate::model::ids::{GuardId, HostId, UnitName};
+use crate::model::ids::{HostId, UnitName};
 use crate::model::item::Item;
 use crate::model::manifest::Manifest;
-use crate::model::plan::{Choice, Command, Guard};
-use crate::model::units::Seconds;
-use crate::services::common::fence_choice;
+use crate::model::plan::{Choice, Command};
+use crate::services::common::{Downtime, fence_choice};
 use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
 
 mod accept;
@@ -94,8 +93,7 @@ fn own_facts(facts: &Facts) -> Result<facts::Own> {
     })
 }
 
-/// The guard over the node's unit.
-fn service_guard(host: &HostId, unit: &UnitName) -> Result<Guard> {
-    let id = GuardId::new("service").map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    Ok(Guard { id, host: host.clone(), units: vec![unit.clone()], lapse: Seconds(120) })
+/// The node's unit stopped for a while.
+fn service_down(host: &HostId, unit: &UnitName) -> Result<Downtime> {
+    Downtime::of(host, "service", unit)
 }

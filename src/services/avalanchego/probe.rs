@@ -12,10 +12,10 @@ use super::settings::Settings;
 use crate::formats::node_id::NodeId;
 use crate::formats::pem::{PemLimits, first_certificate};
 use crate::model::exit::Result;
-use crate::model::facts::{Facts, Identity, UnitFacts};
-use crate::model::ids::UnitName;
+use crate::model::facts::{Facts, Identity};
 use crate::model::text::CleanText;
 use crate::services::Cx;
+use crate::services::common::unit_facts;
 
 /// Looks at the node. A key's file is stat-ed, never read.
 pub fn probe(cx: &Cx, settings: &Value) -> Result<Facts> {
@@ -250,20 +250,13 @@ fn envelope(answers: &Answers, own: Own, notes: Vec<String>) -> Facts {
     };
     add(super::items::NODE_ID, own.node_id());
     add(super::items::BLS, own.api.bls_public_key.as_deref());
-    let unit = |unit: UnitName| UnitFacts {
-        unit,
-        load: answers.shown("LoadState"),
-        active: answers.shown("ActiveState"),
-        enabled: answers.shown("UnitFileState"),
-        invocation: answers.shown("InvocationID"),
-        main_pid: answers.shown("MainPID").parse().unwrap_or(0),
-    };
     Facts {
         present: own.installed || own.running || own.seen("staking_cert").is_some(),
         version: own.api.version.as_deref().map(CleanText::from),
         variant: Some(variant(&own, answers).into()),
         identities,
-        units: vec![unit(own.unit.clone())],
+        units: vec![unit_facts(&own.unit, |name| answers.shown(name))],
+        outside: own.stray.is_some(),
         notes: notes.iter().map(|note| CleanText::new(note)).collect(),
         own: own.to_value(),
     }

@@ -9,14 +9,14 @@ use super::facts::{IDENTITY, Own, base_name};
 use super::items::{DB, NODE_CONFIG, STAKING, UNIT, tree_key};
 use super::ready::ReadyArgs;
 use super::target::{self, Landing};
-use super::{KIND, own_facts, service_guard};
+use super::{KIND, own_facts, service_down};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::GateId;
 use crate::model::manifest::Manifest;
-use crate::model::plan::{Effect, Gate, OnLapse, Step};
+use crate::model::plan::{Effect, Gate, Step};
 use crate::model::text::CleanText;
 use crate::model::units::Seconds;
-use crate::services::common::{Fencing, StepMaker, deliver_step, plan_fencing, text_of};
+use crate::services::common::{Downtime, Fencing, StepMaker, deliver_step, plan_fencing, text_of};
 use crate::services::{Ask, Draft};
 
 /// How long a node may take until it tells who it is: opening a large database comes first.
@@ -169,26 +169,9 @@ impl Steps<'_> {
     /// From the stop to the acceptance, with `again` right before the start.
     fn change(&self, draft: &mut Draft, again: Vec<Step>, expected: &Expected) -> Result<()> {
         let own = self.own;
-        let guard = service_guard(self.ask.host, &own.unit)?;
-        let back = self.maker().guarded(&guard.id, OnLapse::Revert);
-        let forward = self.maker().guarded(&guard.id, OnLapse::Start);
-        let unit = json!({"unit": own.unit});
-        draft.steps.push(back.step(
-            "stop",
-            &format!("Stop {}", own.unit),
-            "service.stop/1",
-            unit.clone(),
-            Effect::Quiesce,
-        )?);
-        draft.steps.push(back.step("swap", &self.title, "files.swap/1", self.landing.swap_value(), Effect::Destroy)?);
-        draft.steps.extend(again);
-        draft.steps.push(forward.step(
-            "start",
-            &format!("Start {}", own.unit),
-            "service.start/1",
-            unit,
-            Effect::Write,
-        )?);
+        let down = service_down(self.ask.host, &own.unit)?;
+        let swap = down.swap(&self.title, &self.landing.swap)?;
+        draft.steps.extend(down.around([swap].into_iter().chain(again)));
         if own.api.tls {
             let question = format!(
                 "The API on {} speaks HTTPS, which Lifeboat does not ask, so nothing will prove who the restored node is.",
@@ -210,12 +193,13 @@ impl Steps<'_> {
                 (Some(node_id), None) => format!("Ask the node until it tells {node_id}"),
                 (None, _) => "Ask the node until it answers".to_owned(),
             };
-            let mut step = forward.step("accept", &title, "avalanchego.accept/1", value(&args)?, Effect::Read)?;
+            let mut step =
+                down.forward().step("accept", &title, "avalanchego.accept/1", value(&args)?, Effect::Read)?;
             step.timeout = Seconds(ACCEPT_WITHIN + 120);
             draft.steps.push(step);
             draft.proves = expected.node_id.is_some();
         }
-        draft.guards.push(guard);
+        draft.guards.extend(down.guard());
         Ok(())
     }
 }
@@ -369,7 +353,7 @@ fn unit(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Draft> {
         steps.change(&mut draft, Vec::new(), &expected)?;
     } else {
         let maker = steps.maker();
-        draft.steps.push(maker.step("swap", &steps.title, "files.swap/1", landing.swap_value(), Effect::Destroy)?);
+        draft.steps.push(Downtime::none(ask.host).swap(&steps.title, &landing.swap)?);
         let reload = json!({"run": "systemctl daemon-reload", "undo": "systemctl daemon-reload"});
         draft.steps.push(maker.step("reload", "Let systemd read the unit", "command.run/1", reload, Effect::Write)?);
         draft.leaves.push(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::facts::{IDENTITY, Own, base_name, parent};
 use super::sink::SinkArgs;
@@ -48,11 +48,6 @@ impl Landing {
     /// The sink as a step's argument.
     pub fn sink_value(&self) -> Result<Value> {
         serde_json::to_value(&self.sink).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
-    }
-
-    /// The swap as a step's arguments.
-    pub fn swap_value(&self) -> Value {
-        json!({"entries": self.swap.entries})
     }
 }
 

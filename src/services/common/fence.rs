@@ -3,13 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::node::{args_of, probe_unit, read_node, run_change_with};
+use super::node::{args_of, probe_unit, run_change_with};
 use super::steps::StepMaker;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, UnitName};
 use crate::model::plan::{Choice, Effect, Gate, Step};
 use crate::services::{Ask, Cx, Now, Op, Sighting, Told, Whereabouts};
-use crate::transport::Script;
 
 /// The choice of every restore that brings back an identity.
 pub const FENCE_CHOICE: &str = "fence";
@@ -63,6 +62,11 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
                 )
                 .hint(format!("Stop it there yourself, or let the restore stop it for good: --set {FENCE_CHOICE}=stop.")));
             }
+            Whereabouts::Alive(_) if unit.is_none() => {
+                let message = format!("The identity runs on {host} now, outside a unit that could be kept from starting, so nothing was started.");
+                return Err(Failure::new(Exit::AliveElsewhere, message)
+                    .hint("Stop it there yourself, and whatever starts it again; then plan the restore anew."));
+            }
             Whereabouts::Alive(_) | Whereabouts::Stopped { .. } => {
                 let name = unit.as_ref().map_or("the service".to_owned(), ToString::to_string);
                 if matches!(state, Whereabouts::Alive(_)) {
@@ -72,8 +76,10 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
                         host.as_str(),
                     )?);
                 }
-                let title = format!("Stop {name} on {host} and keep it from starting");
-                fencing.before.push(unit_step(&format!("fence-{host}"), title, "service.fence/1", Effect::Fence)?);
+                if !matches!(state, Whereabouts::Stopped { fenced: true }) {
+                    let title = format!("Stop {name} on {host} and keep it from starting");
+                    fencing.before.push(unit_step(&format!("fence-{host}"), title, "service.fence/1", Effect::Fence)?);
+                }
                 let title = format!("Check that {name} on {host} is still down");
                 fencing.again.push(unit_step(&format!("fenced-{host}"), title, "service.absent/1", Effect::Read)?);
             }
@@ -152,8 +158,7 @@ impl Op for Fence {
     fn observe(&self, cx: &Cx, args: &Value, _before: Option<&Value>) -> Result<Now> {
         let UnitArgs { unit } = args_of(args)?;
         let now = probe_unit(cx, &unit)?;
-        let done = !now.is_running() && is_fenced(cx, &unit)?;
-        Ok(if done {
+        Ok(if !now.is_running() && now.fenced {
             Now::Done(json!({"proved": now.active}))
         } else {
             Now::Todo(json!({"active": now.active, "enabled": now.enabled}))
@@ -169,12 +174,6 @@ impl Op for Fence {
     }
 }
 
-/// Whether a unit is kept from starting by a fence.
-pub fn is_fenced(cx: &Cx, unit: &UnitName) -> Result<bool> {
-    let script = Script::new("test -e \"/var/lib/lifeboat/fence/$1\" && echo fenced || echo free").arg(unit.as_str());
-    Ok(read_node(cx, script, "Looking for a fence")?.stdout.starts_with(b"fenced"))
-}
-
 /// Looks once more that a fenced unit is down, right before the identity starts elsewhere.
 pub struct Absent;
 
@@ -185,7 +184,7 @@ impl Op for Absent {
     fn tell(&self, args: &Value) -> Result<Told> {
         let UnitArgs { unit } = args_of(args)?;
         Ok(Told {
-            what: format!("Checks that {unit} does not run."),
+            what: format!("Checks that {unit} does not run and is kept from starting."),
             undo: "Nothing to undo.".into(),
             by_hand: vec![format!("systemctl is-active {unit}")],
         })
@@ -198,6 +197,12 @@ impl Op for Absent {
         let now = probe_unit(cx, &unit)?;
         if now.is_running() {
             return Err(Failure::new(Exit::AliveElsewhere, format!("{unit} runs on {} again.", cx.host)));
+        }
+        if !now.fenced {
+            let message = format!("{unit} on {} is down, but nothing keeps it from starting any more.", cx.host);
+            return Err(
+                Failure::new(Exit::Failed, message).hint("Somebody lifted the fence there; plan the restore anew.")
+            );
         }
         Ok(json!({"active": now.active}))
     }

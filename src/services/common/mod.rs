@@ -1,6 +1,7 @@
 //! What every service needs: scripts under a run's mark, units, swaps, fences, and how steps are made.
 
 mod command;
+mod downtime;
 mod fence;
 pub mod http;
 mod node;
@@ -12,10 +13,11 @@ mod tar_members;
 mod unit;
 
 pub use command::DeclaredArgs;
-pub use fence::{FENCE_CHOICE, Fencing, fence_choice, is_fenced, plan_fencing};
+pub use downtime::Downtime;
+pub use fence::{FENCE_CHOICE, Fencing, fence_choice, plan_fencing};
 pub use node::{
-    NODE_DIR, args_of, as_failure, finish_change, probe_unit, read_node, run_change, run_change_with, start_change,
-    text_of,
+    NODE_DIR, SHOW_FENCE, UNIT_PROPERTIES, args_of, as_failure, finish_change, probe_unit, read_node, run_change,
+    run_change_with, start_change, text_of, unit_facts,
 };
 pub use reader::ScriptReader;
 pub use steps::{

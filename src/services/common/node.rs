@@ -148,23 +148,59 @@ pub fn text_of<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
+/// The properties of a unit that [`unit_facts`] reads, for `systemctl show --property=`.
+pub const UNIT_PROPERTIES: &str = "LoadState,ActiveState,UnitFileState,InvocationID,MainPID";
+
+/// `sh` text that says whether Lifeboat's fence on unit `$1` stands whole, as one more property: `Fence=whole`.
+pub const SHOW_FENCE: &str = r#"show_fence() {
+  if [ -e "/var/lib/lifeboat/fence/$1" ] && grep -qxF "ConditionPathExists=!/var/lib/lifeboat/fence/$1" "/etc/systemd/system/$1.d/90-lifeboat-fence.conf" 2>/dev/null
+  then echo Fence=whole; else echo Fence=none; fi
+}
+"#;
+
+/// A unit's state from what `systemctl show` and [`SHOW_FENCE`] printed.
+pub fn unit_facts(unit: &UnitName, property: impl Fn(&str) -> String) -> UnitFacts {
+    let enabled = property("UnitFileState");
+    let starts_at_boot = enabled.starts_with("enabled");
+    UnitFacts {
+        unit: unit.clone(),
+        load: property("LoadState"),
+        active: property("ActiveState"),
+        invocation: property("InvocationID"),
+        main_pid: property("MainPID").parse().unwrap_or(0),
+        fenced: enabled == "masked" || (property("Fence") == "whole" && !starts_at_boot),
+        enabled,
+    }
+}
+
 /// A unit's state now.
 pub fn probe_unit(cx: &Cx, unit: &UnitName) -> Result<UnitFacts> {
-    let script =
-        Script::new("systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID -- \"$1\"")
-            .arg(unit.as_str());
-    let output = read_node(cx, script, "Asking systemd for a unit")?;
+    let text = format!("{SHOW_FENCE}systemctl show --property={UNIT_PROPERTIES} -- \"$1\"\nshow_fence \"$1\"\n");
+    let output = read_node(cx, Script::new(text).arg(unit.as_str()), "Asking systemd for a unit")?;
     let text = CleanText::from_bytes(&output.stdout);
-    let field = |name: &str| {
+    Ok(unit_facts(unit, |name| {
         let found = text.as_str().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         found.unwrap_or("").to_owned()
-    };
-    Ok(UnitFacts {
-        unit: unit.clone(),
-        load: field("LoadState"),
-        active: field("ActiveState"),
-        enabled: field("UnitFileState"),
-        invocation: field("InvocationID"),
-        main_pid: field("MainPID").parse().unwrap_or(0),
-    })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_fenced_only_when_nothing_can_start_it() {
+        let fenced = |fence: &str, enabled: &str| {
+            let property = |name: &str| match name {
+                "Fence" => fence.to_owned(),
+                "UnitFileState" => enabled.to_owned(),
+                _ => String::new(),
+            };
+            unit_facts(&UnitName::new("app.service").unwrap(), property).fenced
+        };
+        assert!(fenced("whole", "disabled") && fenced("whole", "static") && fenced("none", "masked"));
+        assert!(!fenced("none", "disabled"), "it is only off");
+        assert!(!fenced("whole", "enabled"), "somebody enabled it again");
+        assert!(!fenced("none", "masked-runtime"), "gone after a restart");
+    }
 }

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::api::{Access, Address, Api, is_unknown_token, resolve};
 use super::settings::{Settings, is_datacenter, is_plain_path};
 use crate::model::exit::{Exit, Result};
-use crate::model::facts::{Facts, Identity, UnitFacts};
+use crate::model::facts::{Facts, Identity};
 use crate::model::text::CleanText;
 use crate::services::Cx;
 use crate::services::common::http::Request;
-use crate::services::common::{read_node, text_of};
+use crate::services::common::{SHOW_FENCE, read_node, text_of, unit_facts};
 use crate::transport::Script;
 
 /// The kind of identity a node-id is.
@@ -23,6 +23,7 @@ pub(super) const NODE_ID: &str = "consul-node-id";
 pub(super) const LOOK: &str = r#"unit=$1
 echo '== unit'
 systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID -- "$unit"
+show_fence "$unit"
 pid=$(systemctl show --property=MainPID --value -- "$unit")
 line() {
   if [ "${pid:-0}" -gt 0 ] && [ -r "/proc/$pid/cmdline" ]; then tr '\0' '\n' <"/proc/$pid/cmdline"
@@ -199,17 +200,10 @@ impl Seen {
 /// Looks at the node and asks the agent.
 pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
     let set = |value: &Option<String>| value.clone().unwrap_or_default();
-    let script = Script::new(LOOK).arg(settings.unit.as_str()).arg(set(&settings.config_dir));
+    let script = Script::new(format!("{SHOW_FENCE}{LOOK}")).arg(settings.unit.as_str()).arg(set(&settings.config_dir));
     let looked = read_node(cx, script, "Looking for Consul")?;
     let seen = read_look(CleanText::from_bytes(&looked.stdout).as_str());
-    let unit = UnitFacts {
-        unit: settings.unit.clone(),
-        load: seen.unit("LoadState"),
-        active: seen.unit("ActiveState"),
-        enabled: seen.unit("UnitFileState"),
-        invocation: seen.unit("InvocationID"),
-        main_pid: seen.unit("MainPID").parse().unwrap_or(0),
-    };
+    let unit = unit_facts(&settings.unit, |name| seen.unit(name));
     let mut own = Own {
         server: seen.server,
         datacenter: seen.datacenter.clone().filter(|name| is_datacenter(name)),
@@ -244,6 +238,7 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
         version: Some(version).filter(|text| !text.is_empty()).map(Into::into),
         variant: None,
         identities: identity.collect(),
+        outside: own.silent.is_none() && !unit.is_running(),
         units: vec![unit],
         notes,
         own: serde_json::to_value(&own).unwrap_or(Value::Null),

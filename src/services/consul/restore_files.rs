@@ -9,12 +9,11 @@ use super::probe::{Own, is_keyring, is_uuid};
 use super::settings::{Settings, is_plain_path};
 use super::sink::{Bring, Member};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{GateId, GuardId};
+use crate::model::ids::GateId;
 use crate::model::manifest::Manifest;
-use crate::model::plan::{Effect, Gate, Guard, OnLapse};
-use crate::model::units::Seconds;
+use crate::model::plan::{Effect, Gate};
 use crate::services::common::{
-    Fencing, StepMaker, SwapArgs, SwapEntry, deliver_step, kept_path, plan_fencing, staged_path, text_of,
+    Downtime, Fencing, StepMaker, SwapArgs, SwapEntry, deliver_step, kept_path, plan_fencing, staged_path, text_of,
 };
 use crate::services::{Ask, Draft};
 use crate::transport::quote::quote;
@@ -37,25 +36,20 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     }
     let layout = layout(ask, own, manifest)?;
     let fencing = if ask.item.id.as_str() == NODE_IDENTITY { plan_fencing(ask)? } else { Fencing::default() };
-    let guard = GuardId::new("agent").map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let down = Downtime::of(ask.host, "agent", &unit)?;
     let plain = StepMaker::on(ask.host);
-    let (back, on) = (plain.guarded(&guard, OnLapse::Revert), plain.guarded(&guard, OnLapse::Start));
 
     let removed: Vec<_> = layout.staging.iter().map(|path| quote(path.as_bytes())).collect();
     let undo = Some(format!("rm -rf -- {}\n", removed.join(" ")));
     let title = format!("Bring the {} beside its place", layout.what);
     let swap = SwapArgs { entries: layout.targets.iter().map(|target| entry(target)).collect() };
-    let unit_args = json!({"unit": unit});
     let accept =
         AgentArgs { unit: unit.clone(), http: own.access.as_ref().map(|a| a.http.clone()), node_id: layout.node_id };
 
     let mut steps = fencing.before;
     steps.push(deliver_step(&plain, KIND, &title, json!(layout.bring), undo)?);
-    steps.push(back.step("stop", &format!("Stop {unit}"), "service.stop/1", unit_args.clone(), Effect::Quiesce)?);
-    let title = format!("Swap the {} in", layout.what);
-    steps.push(back.step("swap", &title, "files.swap/1", json!(swap), Effect::Destroy)?);
-    steps.extend(fencing.again);
-    steps.push(on.step("start", &format!("Start {unit}"), "service.start/1", unit_args, Effect::Write)?);
+    let swapped = down.swap(&format!("Swap the {} in", layout.what), &swap)?;
+    steps.extend(down.around([swapped].into_iter().chain(fencing.again)));
     steps.push(plain.step("accept", "Check that the agent answers", "consul.agent/1", json!(accept), Effect::Read)?);
 
     let mut gates = fencing.gates;
@@ -78,7 +72,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     Ok(Draft {
         basis: [("unit".to_owned(), json!(unit)), ("targets".to_owned(), targets)].into(),
         gates,
-        guards: vec![Guard { id: guard, host: ask.host.clone(), units: vec![unit], lapse: Seconds(60) }],
+        guards: down.guard().into_iter().collect(),
         steps,
         leaves,
         proves: false,

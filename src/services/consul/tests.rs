@@ -41,6 +41,7 @@ fn facts() -> Facts {
         enabled: "enabled".into(),
         invocation: "1".into(),
         main_pid: 812,
+        fenced: false,
     };
     Facts {
         present: true,

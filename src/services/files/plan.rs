@@ -12,18 +12,16 @@ use super::sink::{Place, SinkArgs, compression_of};
 use super::source::{Entry, SourceArgs};
 use super::{COMPRESS_CHOICE, KIND, OWNERS_CHOICE};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{GateId, GuardId, UnitName};
+use crate::model::ids::{GateId, UnitName};
 use crate::model::manifest::Manifest;
-use crate::model::plan::{Effect, Gate, Guard, OnLapse, Step};
+use crate::model::plan::{Effect, Gate, Step};
 use crate::model::units::Seconds;
 use crate::services::common::{
-    DeclaredArgs, StepMaker, SwapArgs, SwapEntry, args_of, capture_step, deliver_step, kept_path, staged_path,
+    DeclaredArgs, Downtime, StepMaker, SwapArgs, SwapEntry, args_of, capture_step, deliver_step, kept_path, staged_path,
 };
 use crate::services::{Ask, Draft};
 use crate::transport::quote::quote;
 
-/// How long a console may be silent before a node brings its service back.
-const LAPSE: Seconds = Seconds(120);
 const GUARD: &str = "files";
 
 /// What holds the files still, as this plan does it.
@@ -37,52 +35,22 @@ enum Still {
 }
 
 impl Still {
-    fn make(&self, guarded: &StepMaker) -> Result<Option<Step>> {
+    /// `undoable`: whether going back after it was let go means holding the files still once more.
+    fn down(&self, ask: &Ask, undoable: bool) -> Result<Downtime> {
         match self {
-            Self::No => Ok(None),
-            Self::Unit(unit) => {
-                let title = format!("Stop {unit}");
-                guarded.step("stop", &title, "service.stop/1", json!({"unit": unit}), Effect::Quiesce).map(Some)
-            }
+            Self::No => Ok(Downtime::none(ask.host)),
+            Self::Unit(unit) => Downtime::of(ask.host, GUARD, unit),
             Self::Commands { quiesce, resume } => {
-                let args = DeclaredArgs { run: quiesce.clone(), undo: Some(resume.clone()) };
-                let title = "Make the files hold still";
-                guarded.step("quiesce", title, "command.run/1", value(&args)?, Effect::Quiesce).map(Some)
+                let held = DeclaredArgs { run: quiesce.clone(), undo: Some(resume.clone()) };
+                let free = ResumeArgs { run: resume.clone(), undo: undoable.then(|| quiesce.clone()) };
+                Downtime::declared(ask.host, GUARD, held, ("files.resume/1", value(&free)?))
             }
         }
-    }
-    /// `undoable`: whether going back later means holding the files still once more.
-    fn undo(&self, forward: &StepMaker, undoable: bool) -> Result<Option<Step>> {
-        match self {
-            Self::No => Ok(None),
-            Self::Unit(unit) => {
-                let title = format!("Start {unit}");
-                forward.step("start", &title, "service.start/1", json!({"unit": unit}), Effect::Write).map(Some)
-            }
-            Self::Commands { quiesce, resume } => {
-                let args = ResumeArgs { run: resume.clone(), undo: undoable.then(|| quiesce.clone()) };
-                forward
-                    .step("resume", "Let the files go again", "files.resume/1", value(&args)?, Effect::Write)
-                    .map(Some)
-            }
-        }
-    }
-    fn guard(&self, ask: &Ask, id: &GuardId) -> Option<Guard> {
-        let units = match self {
-            Self::No => return None,
-            Self::Unit(unit) => vec![unit.clone()],
-            Self::Commands { .. } => Vec::new(),
-        };
-        Some(Guard { id: id.clone(), host: ask.host.clone(), units, lapse: LAPSE })
     }
 }
 
 fn value<T: serde::Serialize>(of: &T) -> Result<Value> {
     serde_json::to_value(of).map_err(|error| Failure::new(Exit::Usage, format!("A step cannot be written: {error}.")))
-}
-
-fn guard_id() -> Result<GuardId> {
-    GuardId::new(GUARD).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
 /// Whether the declared unit runs now; the basis of stopping and starting it.
@@ -136,18 +104,10 @@ pub fn backup(ask: &Ask) -> Result<Draft> {
     let missing = own.paths.iter().filter(|(_, seen)| !seen.exists()).map(|(path, _)| path.clone()).collect();
     let mounts = own.paths.values().flat_map(|seen| seen.mounts.iter().cloned()).collect();
     let args = value(&SourceArgs { entries, missing, mounts, exclude: settings.exclude.clone(), compress })?;
-    let plain = StepMaker::on(ask.host);
-    let id = guard_id()?;
-    let guard = still.guard(ask, &id);
-    let (held, forward) = match guard {
-        Some(_) => (plain.guarded(&id, OnLapse::Revert), plain.guarded(&id, OnLapse::Start)),
-        None => (plain.clone(), plain),
-    };
-    let mut steps: Vec<Step> = still.make(&held)?.into_iter().collect();
-    steps.push(capture_step(&held, KIND, ask.item, args)?);
-    steps.extend(still.undo(&forward, false)?);
+    let down = still.down(ask, false)?;
+    let steps = down.around([capture_step(down.held(), KIND, ask.item, args)?]);
     let unit = settings.unit.as_ref().filter(|_| settings.quiesce.as_deref() == Some(STOP));
-    Ok(Draft { basis: basis(ask, &own, unit), guards: guard.into_iter().collect(), steps, ..Draft::default() })
+    Ok(Draft { basis: basis(ask, &own, unit), guards: down.guard().into_iter().collect(), steps, ..Draft::default() })
 }
 
 /// The paths an item or a snapshot holds.
@@ -183,24 +143,17 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
         }
         _ => Still::No,
     };
-    let plain = StepMaker::on(ask.host);
-    let id = guard_id()?;
-    let guard = still.guard(ask, &id);
-    let made = |lapse| if guard.is_some() { plain.guarded(&id, lapse) } else { plain.clone() };
-    let (held, forward) = (made(OnLapse::Revert), made(OnLapse::Start));
-
-    let mut steps = before_the_stop(&plain, manifest, &entries, &own, &settings, numeric)?;
-    steps.extend(still.make(&held)?);
+    let down = still.down(ask, true)?;
     let swap = SwapArgs { entries: entries.iter().map(|entry| swap_of(&entry.path)).collect() };
-    let mut step =
-        held.step("swap", "Put the restored files in place", "files.swap/1", value(&swap)?, Effect::Destroy)?;
-    step.timeout = Seconds(180);
-    steps.push(step);
-    steps.push(compare_step(&held, "check", "Check the files in place", &entries, false, numeric, str::to_owned)?);
-    steps.extend(still.undo(&forward, true)?);
+    let mut swap = down.swap("Put the restored files in place", &swap)?;
+    swap.timeout = Seconds(180);
+    let check =
+        compare_step(down.held(), "check", "Check the files in place", &entries, false, numeric, str::to_owned)?;
+    let mut steps = before_the_stop(&StepMaker::on(ask.host), manifest, &entries, &own, &settings, numeric)?;
+    steps.extend(down.around([swap, check]));
     if let Some(accept) = &settings.accept {
         let args = value(&DeclaredArgs { run: accept.clone(), undo: None })?;
-        steps.push(forward.step(
+        steps.push(down.forward().step(
             "accept",
             "Ask the declared command whether it is good",
             "command.run/1",
@@ -218,7 +171,7 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
     Ok(Draft {
         basis: basis(ask, &own, settings.unit.as_ref()),
         gates: overwrite(ask, &there)?,
-        guards: guard.into_iter().collect(),
+        guards: down.guard().into_iter().collect(),
         steps,
         leaves,
         proves: true,

@@ -27,6 +27,7 @@ fn found(text: &str, running: bool) -> (Value, Facts, Item) {
         enabled: "enabled".into(),
         invocation: String::new(),
         main_pid: 0,
+        fenced: false,
     };
     let facts = probe::facts(&read, &own, read.unit.iter().map(unit).collect()).unwrap();
     let item = Files.items(&facts).remove(0);

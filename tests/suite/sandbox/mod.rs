@@ -43,8 +43,6 @@ impl Node {
         for link in ["bin", "sbin", "lib", "lib64"] {
             std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
         }
-        // Holds the node's mounts, which go with it; it goes with this thread.
-        const HOLD: &str = "mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
         let mut holder = Command::new("unshare");
         holder
             .args(["--mount", "setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", HOLD, "hold"])

@@ -171,6 +171,24 @@ fn a_twin_that_runs_is_never_overridden_only_stopped_on_purpose() {
 }
 
 #[test]
+fn a_twin_that_is_fenced_already_is_only_looked_at_again() {
+    let plan = |fenced| {
+        let stopped = [seen(Whereabouts::Stopped { fenced })];
+        plan("staking-identity", &facts(|_| ()), Some(&whole()), &stopped, "refuse").unwrap()
+    };
+    assert_eq!(ids(&plan(true)), ["ready", "deliver", "stop", "swap", "fenced-val-1", "start", "accept"]);
+    assert!(ids(&plan(false)).contains(&"fence-val-1"));
+}
+
+#[test]
+fn a_twin_outside_a_unit_cannot_be_stopped_from_here() {
+    let alive = Whereabouts::Alive(vec![Identity { kind: "avalanche-node-id".into(), value: NEW.into() }]);
+    let outside = [Sighting { unit: None, ..seen(alive) }];
+    let refused = plan("staking-identity", &facts(|_| ()), Some(&whole()), &outside, "stop").unwrap_err();
+    assert_eq!(refused.exit, Exit::AliveElsewhere);
+}
+
+#[test]
 fn a_host_nobody_reached_needs_a_declaration() {
     let lost = [seen(Whereabouts::Unreachable("no route to host".into()))];
     let draft = plan("staking-identity", &facts(|_| ()), Some(&whole()), &lost, "refuse").unwrap();

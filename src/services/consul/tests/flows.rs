@@ -271,9 +271,8 @@ fn the_look_at_the_configuration_leaves_its_secrets_on_the_node() {
     )
     .unwrap();
     let world = World::new(Vec::new());
-    let script = crate::transport::Script::new(super::super::probe::LOOK)
-        .arg("none.service")
-        .arg(folder.path().to_str().unwrap());
+    let text = [crate::services::common::SHOW_FENCE, super::super::probe::LOOK].concat();
+    let script = crate::transport::Script::new(text).arg("none.service").arg(folder.path().to_str().unwrap());
     let printed = crate::services::common::read_node(&world.cx(), script, "Looking").unwrap().text();
     for secret in ["c2Vj", "1111", "a:b@c"] {
         assert!(!printed.as_str().contains(secret), "{printed}");
