@@ -1,6 +1,8 @@
 //! What every service needs: scripts under a run's mark, units, swaps, fences, and how steps are made.
 
+mod answers;
 mod command;
+mod discard;
 mod downtime;
 mod fence;
 pub mod http;
@@ -12,7 +14,9 @@ mod swap;
 mod tar_members;
 mod unit;
 
+pub use answers::{Answers, PUT};
 pub use command::DeclaredArgs;
+pub use discard::DiscardArgs;
 pub use downtime::Downtime;
 pub use fence::{FENCE_CHOICE, Fencing, fence_choice, plan_fencing};
 pub use node::{
@@ -30,4 +34,4 @@ use super::Op;
 
 /// The ops any driver's plan may use.
 pub static OPS: &[&dyn Op] =
-    &[&unit::Stop, &unit::Start, &fence::Fence, &fence::Absent, &swap::Swap, &command::Declared];
+    &[&unit::Stop, &unit::Start, &fence::Fence, &fence::Absent, &swap::Swap, &command::Declared, &discard::Discard];

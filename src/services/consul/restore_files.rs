@@ -75,6 +75,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         guards: down.guard().into_iter().collect(),
         steps,
         leaves,
+        expects: Vec::new(),
         proves: false,
     })
 }

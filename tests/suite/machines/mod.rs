@@ -19,5 +19,6 @@ pub mod tree;
 mod cards;
 mod faults;
 mod fixture_tests;
+mod netdata;
 mod service_tests;
 mod story;
