@@ -139,6 +139,8 @@ ended() {
 }
 trap ended EXIT
 trap 'exit 143' TERM HUP INT
+# The shell says of a child that was ended, and nobody may be there to read it.
+trap '' PIPE
 [ "$(shown ActiveState)" = active ] || fail "$u no longer runs"
 id=$(shown InvocationID)
 read -r name <"/proc/$(shown MainPID)/comm"

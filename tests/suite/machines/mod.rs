@@ -20,5 +20,7 @@ mod cards;
 mod faults;
 mod fixture_tests;
 mod netdata;
+mod netdata_faults;
+mod netdata_unattended;
 mod service_tests;
 mod story;

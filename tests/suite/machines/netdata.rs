@@ -9,9 +9,9 @@ use super::machine::Machine;
 use super::story::Stage;
 use crate::support::console::{Console, Ended};
 
-const METRICS: &str = "val-1/netdata/metrics";
-const CACHE: &str = "/var/cache/netdata";
-const LIB: &str = "/var/lib/netdata";
+pub const METRICS: &str = "val-1/netdata/metrics";
+pub const CACHE: &str = "/var/cache/netdata";
+pub const LIB: &str = "/var/lib/netdata";
 
 /// Three tiers whose points are 1, 2 and 4 seconds long, so that each holds samples within a minute; few collectors.
 const CONF: &str = "[global]
@@ -38,17 +38,17 @@ const CONF: &str = "[global]
 \tfreeipmi = no
 ";
 
-fn table(machine: &Machine) -> String {
+pub fn table(machine: &Machine) -> String {
     format!("[hosts.{}.services.netdata]\n", machine.name())
 }
 
-fn configure(machine: &Machine) {
+pub fn configure(machine: &Machine) {
     machine.write_as("root", "/etc/netdata/netdata.conf", CONF, 0o644);
     machine.exec("printf '[stream]\\n\\tenabled = no\\n\\tapi key = 5ecre7\\n' >/etc/netdata/stream.conf").ok();
 }
 
 /// What the agent answers to a question, once it answers.
-fn ask(machine: &Machine, question: &str) -> Value {
+pub fn ask(machine: &Machine, question: &str) -> Value {
     let url = format!("http://127.0.0.1:19999/api/v1/{question}");
     let answer = wait_for(Duration::from_secs(40), || {
         let output = machine.exec(&format!("curl -sf -m 10 '{url}'"));
@@ -57,20 +57,20 @@ fn ask(machine: &Machine, question: &str) -> Value {
     serde_json::from_str(&answer.unwrap_or_else(|| panic!("{} does not answer {question}", machine.name()))).unwrap()
 }
 
-fn guid(machine: &Machine) -> String {
+pub fn guid(machine: &Machine) -> String {
     ask(machine, "info")["uid"].as_str().unwrap().to_owned()
 }
 
-fn start(machine: &Machine) -> String {
+pub fn start(machine: &Machine) -> String {
     machine.exec("systemctl start netdata").ok();
     guid(machine)
 }
 
-fn is_running(machine: &Machine) -> bool {
+pub fn is_running(machine: &Machine) -> bool {
     machine.exec("systemctl is-active --quiet netdata").success()
 }
 
-fn now(machine: &Machine) -> u64 {
+pub fn now(machine: &Machine) -> u64 {
     machine.exec("date +%s").ok().trim().parse().unwrap()
 }
 
@@ -89,12 +89,12 @@ fn sample(machine: &Machine, tier: u8, before: u64) -> Vec<Value> {
 }
 
 /// Samples of every tier at three times before `at`.
-fn samples(machine: &Machine, at: u64) -> Vec<Vec<Value>> {
+pub fn samples(machine: &Machine, at: u64) -> Vec<Vec<Value>> {
     (0..3).flat_map(|tier| [25, 18, 12].map(|ago| sample(machine, tier, at - ago))).collect()
 }
 
 /// Waits until the agent has half a minute of history; gives its clock.
-fn gather(machine: &Machine) -> u64 {
+pub fn gather(machine: &Machine) -> u64 {
     let at = wait_for(Duration::from_secs(90), || {
         std::thread::sleep(Duration::from_millis(500));
         let first = ask(machine, "chart?chart=system.uptime")["first_entry"].as_u64()?;
@@ -104,7 +104,7 @@ fn gather(machine: &Machine) -> u64 {
 }
 
 /// Everything of Lifeboat's that lies on a machine besides what was kept on purpose.
-fn left_by_lifeboat(machine: &Machine) -> String {
+pub fn left_by_lifeboat(machine: &Machine) -> String {
     machine
         .exec(
             "ls -A /var/lib/lifeboat/runs /var/lib/lifeboat/locks /var/lib/lifeboat/hold 2>/dev/null | grep -v -e '^/' -e '^$'
@@ -117,7 +117,7 @@ fn left_by_lifeboat(machine: &Machine) -> String {
 }
 
 /// What the newest snapshot's manifest says.
-fn facts(console: &Console, item: &str) -> Value {
+pub fn facts(console: &Console, item: &str) -> Value {
     let shown = console.run(&["--json", "show", item]).expect(0);
     let found = shown.documents().into_iter().find_map(|document| {
         let text = document.to_string();
@@ -126,7 +126,7 @@ fn facts(console: &Console, item: &str) -> Value {
     found.unwrap_or_else(|| panic!("no manifest in {}", shown.out))
 }
 
-fn find<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+pub fn find<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     match value {
         Value::Object(map) => map.get(key).or_else(|| map.values().find_map(|inner| find(inner, key))),
         Value::Array(all) => all.iter().find_map(|inner| find(inner, key)),
@@ -171,19 +171,26 @@ fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
 
     old.destroy();
     assert!(!is_running(&spare), "a node installed without starting it");
-    let listing = |machine: &Machine| machine.exec(&format!("ls -A {LIB} {CACHE}")).ok();
-    let blank = listing(&spare);
+    assert_eq!(spare.exec(&format!("ls -A {LIB} {CACHE}")).ok(), format!("{CACHE}:\n\n{LIB}:\n"), "it is blank");
     console.run(&["restore", METRICS, "--to", "spare-1"]).expect(1).says("Restore the item 'identity' first");
     let declared = ["--confirm", "fenced-val-1=val-1"];
     console.run(&["restore", "val-1/netdata/identity", "--to", "spare-1", "--no-input"]).expect(15).says("fenced-val-1");
-    console.run(&[&["restore", "val-1/netdata/identity", "--to", "spare-1"][..], &declared].concat()).expect(0);
+    // A node that did not run ends running, and a rollback leaves it as it was.
+    let restore = [&["restore", "val-1/netdata/identity", "--to", "spare-1", "--json"][..], &declared].concat();
+    let run = run_of(&console.run(&restore).expect(0));
+    assert_eq!(guid(&spare), agent);
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
+    assert!(!is_running(&spare));
+    assert_eq!(spare.exec(&format!("ls -A {LIB}")).ok(), "");
+    assert_eq!(left_by_lifeboat(&spare), "");
+    console.run(&restore).expect(0);
     assert_eq!(guid(&spare), agent);
     console.run(&["restore", "val-1/netdata/config", "--to", "spare-1"]).expect(0);
     assert_eq!(spare.exec("cat /etc/netdata/netdata.conf").ok(), CONF);
     let own = sample_or_none(&spare, at);
     assert!(own.is_empty(), "the blank machine has no samples of before: {own:?}");
     let overwrite = ["--confirm", "overwrite=spare-1"];
-    let restored = console.run(&[&["restore", METRICS, "--to", "spare-1"][..], &overwrite].concat()).expect(0);
+    console.run(&[&["restore", METRICS, "--to", "spare-1"][..], &overwrite].concat()).expect(0);
     assert_eq!(guid(&spare), agent);
     assert_eq!(samples(&spare, at), before);
     assert_eq!(left_by_lifeboat(&spare), "");
@@ -193,11 +200,10 @@ fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
     let again = console.run(&[&["restore", METRICS, "--to", "spare-1", "--json"][..], &overwrite].concat()).expect(0);
     assert_eq!(samples(&spare, at), before);
     let run = run_of(&again);
-    console.run(&["rollback", &run]).expect(0);
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
     assert_eq!(samples(&spare, at), before);
     assert!(is_running(&spare));
     assert_eq!(left_by_lifeboat(&spare), "");
-    drop((restored, blank));
 }
 
 fn sample_or_none(machine: &Machine, at: u64) -> Vec<Value> {
@@ -209,7 +215,7 @@ fn sample_or_none(machine: &Machine, at: u64) -> Vec<Value> {
 }
 
 /// The run an `--json` call was.
-fn run_of(ended: &Ended) -> String {
+pub fn run_of(ended: &Ended) -> String {
     let found = ended.documents().into_iter().find_map(|document| document["run"].as_str().map(str::to_owned));
     found.unwrap_or_else(|| panic!("no run in {}", ended.out))
 }
