@@ -4,7 +4,7 @@
 //! an operator through copy-off, verification and restore. Evidence, not hope: a backup is worth what was proven of it.
 //!
 //! Layers, each seeing only those before it: [`model`] ← [`formats`], `config`, [`transport`] ← `vault` ←
-//! `services` ← `engine` ← `cli`. A test scans every `crate::` path and holds the line.
+//! `services` ← `engine` ← { `cli`, `tui` }. A test scans every `crate::` path and holds the line.
 
 pub mod cli;
 pub mod config;
@@ -13,4 +13,5 @@ pub mod formats;
 pub mod model;
 pub mod services;
 pub mod transport;
+pub mod tui;
 pub mod vault;

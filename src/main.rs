@@ -1,11 +1,12 @@
 //! The `lifeboat` program: installs hooks, calls the library, maps to an exit code.
 
-use std::process::ExitCode;
+use std::io::Write;
 
+use lifeboat::cli::Wiring;
 use lifeboat::transport::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-fn main() -> ExitCode {
+fn main() {
     // Without a report hook a panic still says where; with it, how to read on. Nothing depends on it.
     let _ = color_eyre::install();
     let cancel = Cancel::new();
@@ -17,5 +18,11 @@ fn main() -> ExitCode {
             }
         });
     }
-    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel))
+    let code = lifeboat::cli::run(std::env::args_os(), &cancel, &Wiring { console: lifeboat::tui::run });
+    // Nobody is left to tell when the streams are gone.
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    // Not the ordinary exit: that one runs the clean-up of the C libraries while a thread that has just ended may still
+    // be freeing what is its own, and both free the same (seen as "double free or corruption" on a loaded machine).
+    signal_hook::low_level::exit(code.into());
 }

@@ -14,8 +14,6 @@ use clap::{Args, Parser, Subcommand};
     long_about = "Lifeboat reads a host inventory, connects to each node over SSH, lists what is worth saving per \
                   service, and leads you through copy-off, verification and restore.\n\nNothing is changed before \
                   its plan was shown and its gates were answered; what a restore replaces is kept aside.",
-    subcommand_required = true,
-    arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed and everything is as it was, 2 usage or configuration, 3 partly done, \
                   4 findings: warning, 5 findings: critical, 6 failed and something is not as it was, 7 nothing matched, \
@@ -26,9 +24,9 @@ pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
     pub global: Global,
-    /// The command.
+    /// The command; without one the console opens.
     #[command(subcommand)]
-    pub command: Sub,
+    pub command: Option<Sub>,
 }
 
 /// Flags every command takes.

@@ -1,58 +1,37 @@
 //! `backup`: every item meant, each its own plan and run.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::app::App;
 use super::args::{Backup, pairs};
 use super::plans::{answer_gates, follow, render_plan};
-use super::store::Store;
 use crate::config::target::Items;
-use crate::engine::board::Board;
 use crate::engine::capture::vault_failure;
+use crate::engine::desk::Store;
 use crate::engine::links::Links;
 use crate::engine::planner::Planned;
-use crate::engine::runs::{Report, Runs};
+use crate::engine::runs::Report;
 use crate::engine::scan::{Found, Wanted};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::ItemRef;
 use crate::model::item::Standing;
 use crate::model::units::ByteSize;
 
-impl App {
-    /// What runs are made with, for one run.
-    pub fn runs<'a>(&'a self, store: &'a Store, links: &'a Links<'a>) -> Runs<'a> {
-        Runs {
-            vault: &store.vault,
-            sealing: &store.sealing,
-            keys: &store.keys,
-            console: &store.console,
-            links,
-            clock: self.clock.clone(),
-            entropy: self.entropy.clone(),
-            secrets: self.secrets.clone(),
-            board: Arc::new(Board::default()),
-            cancel: self.cancel.clone(),
-        }
-    }
-}
-
 /// Backs up what was selected; items that cannot be are said, and only those asked for by name fail the command.
 pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
     if !backup.planning.plan {
         app.may_change()?;
     }
-    let targets = app.select(&backup.selectors)?;
-    let services = app.services_of(&targets);
+    let targets = app.desk.select(&backup.selectors)?;
+    let services = app.desk.services_of(&targets);
     if services.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of what was selected has a service in the inventory."));
     }
     let store = if backup.planning.plan { None } else { Some(app.store()?) };
-    let links = app.links();
+    let links = app.desk.links();
     let mut exits = Vec::new();
     for (wanted, items) in &services {
-        match app.prober(&links).probe(wanted) {
+        match app.desk.prober(&links).probe(wanted) {
             Ok(found) => {
                 for place in meant(app, &found, items, &mut exits) {
                     exits.push(one(app, backup, store.as_ref(), &links, &place));
@@ -75,7 +54,9 @@ pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
 
 /// What a rebuild needs to know lies beside the snapshots too: the inventory, which holds no secret, and the host keys.
 fn keep_beside(app: &App, store: &Store) -> Result<()> {
-    for (name, path) in [("inventory.toml", app.inventory.path.clone()), ("known_hosts", app.paths.known_hosts())] {
+    for (name, path) in
+        [("inventory.toml", app.desk.inventory.path.clone()), ("known_hosts", app.desk.paths.known_hosts())]
+    {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -83,7 +64,7 @@ fn keep_beside(app: &App, store: &Store) -> Result<()> {
                 return Err(Failure::new(Exit::Failed, format!("{} cannot be read: {error}.", path.display())));
             }
         };
-        store.vault.save_companion(name, &bytes, &*app.entropy).map_err(|e| vault_failure(&e))?;
+        store.vault.save_companion(name, &bytes, &*app.desk.entropy).map_err(|e| vault_failure(&e))?;
     }
     Ok(())
 }
@@ -129,7 +110,7 @@ fn one(app: &App, backup: &Backup, store: Option<&Store>, links: &Links, place: 
 }
 
 fn plan_one(app: &App, backup: &Backup, links: &Links, place: &ItemRef) -> Result<Planned> {
-    app.prober(links).plan_backup(place, backup.reason.clone(), &pairs(&backup.planning.set))
+    app.desk.prober(links).plan_backup(place, backup.reason.clone(), &pairs(&backup.planning.set))
 }
 
 fn tell(app: &App, place: &ItemRef, report: &Report) {

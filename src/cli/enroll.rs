@@ -7,6 +7,7 @@ use serde_json::json;
 use super::app::App;
 use super::args::Enroll;
 use super::plans::ask_yes;
+use crate::engine::desk::hosts_of;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
 use crate::model::inventory::TransportKind;
@@ -15,7 +16,7 @@ use crate::transport::known_hosts::{HostKey, KnownHosts, Verdict, append};
 
 /// Shows each host's key and stores it after a typed yes, or when it matches what is given.
 pub fn run_enroll(app: &mut App, enroll: &Enroll) -> Result<Exit> {
-    let hosts = App::hosts_of(&app.select(&enroll.selectors)?);
+    let hosts = hosts_of(&app.desk.select(&enroll.selectors)?);
     if enroll.fingerprint.is_some() && hosts.len() > 1 {
         return Err(Failure::new(Exit::Usage, "One fingerprint cannot be that of several hosts."));
     }
@@ -31,17 +32,17 @@ pub fn run_enroll(app: &mut App, enroll: &Enroll) -> Result<Exit> {
 }
 
 fn one(app: &App, enroll: &Enroll, id: &HostId) -> Result<Exit> {
-    let host = app.inventory.hosts.get(id).ok_or_else(|| crate::engine::doctor::unknown_host(id.as_str()))?;
+    let host = app.desk.inventory.hosts.get(id).ok_or_else(|| crate::engine::doctor::unknown_host(id.as_str()))?;
     if host.access.transport == TransportKind::Local {
         app.out.line(format!("{id}  is this machine; there is no key to store"));
         return Ok(Exit::Done);
     }
-    let spec = app.dialer.spec(host, &app.inventory).map_err(|error| as_failure(&error))?;
-    let key = app.dialer.scan_host_key(&spec, &app.cancel).map_err(|error| as_failure(&error))?;
+    let spec = app.desk.dialer.spec(host, &app.desk.inventory).map_err(|error| as_failure(&error))?;
+    let key = app.desk.dialer.scan_host_key(&spec, &app.desk.cancel).map_err(|error| as_failure(&error))?;
     let (name, port) = spec.key_name();
     let print = key.fingerprint();
     app.out.line(format!("{id}  {} {print}", key.kind));
-    let file = app.paths.known_hosts();
+    let file = app.desk.paths.known_hosts();
     match KnownHosts::read(&spec.known_hosts).judge(name, port, &key) {
         Verdict::Known(place) => {
             app.out.document("host-key", &json!({"host": id, "fingerprint": print, "standing": "known"}));

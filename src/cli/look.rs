@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::app::{App, JOBS};
+use super::app::App;
 use super::args::Select;
 use super::output::table;
+use crate::engine::desk::{LOOKS, hosts_of};
 use crate::engine::doctor::{Health, Level, exit_of};
 use crate::engine::scan::{Found, Wanted, in_parallel};
 use crate::model::exit::{Exit, Failure, Result};
@@ -13,19 +14,19 @@ use crate::model::units::ByteSize;
 
 /// `doctor`: every aspect of every node, one line each.
 pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
-    let hosts = App::hosts_of(&app.select(&select.selectors)?);
-    let links = app.links();
-    let prober = app.prober(&links);
+    let hosts = hosts_of(&app.desk.select(&select.selectors)?);
+    let links = app.desk.links();
+    let prober = app.desk.prober(&links);
     app.out.document(
         "console",
-        &json!({"inventory": app.inventory.path, "libssh2": crate::transport::ssh::linked_libssh2_version()}),
+        &json!({"inventory": app.desk.inventory.path, "libssh2": crate::transport::ssh::linked_libssh2_version()}),
     );
     app.out.aside(format!(
         "inventory {}, {}",
-        app.inventory.path.display(),
+        app.desk.inventory.path.display(),
         crate::transport::ssh::linked_libssh2_version()
     ));
-    let health = in_parallel(&hosts, JOBS, |host| prober.check_health(host));
+    let health = in_parallel(&hosts, LOOKS, |host| prober.check_health(host));
     for node in &health {
         app.out.document("health", node);
         print_health(app, node);
@@ -50,16 +51,16 @@ fn print_health(app: &App, node: &Health) {
 
 /// `scan`: every item with the facts behind it.
 pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
-    let targets = app.select(&select.selectors)?;
-    let services = app.services_of(&targets);
+    let targets = app.desk.select(&select.selectors)?;
+    let services = app.desk.services_of(&targets);
     if services.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of the selected hosts has a service in the inventory.")
             .hint("Name its services there: [hosts.NAME.services.KIND]."));
     }
-    let links = app.links();
-    let prober = app.prober(&links);
+    let links = app.desk.links();
+    let prober = app.desk.prober(&links);
     let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
-    let results = prober.probe_all(&wanted, JOBS);
+    let results = prober.probe_all(&wanted, LOOKS);
     let mut rows = Vec::new();
     let mut notes = Vec::new();
     let mut exits = Vec::new();
@@ -94,7 +95,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
 fn row(found: &Found, item: &Item) -> Vec<String> {
     let size = item.size.map_or("-".to_owned(), |ByteSize(bytes)| ByteSize(bytes).to_string());
     let secret = if item.sensitivity == Sensitivity::Secret { ", secret" } else { "" };
-    let copied = format!("{}{secret}", super::plans::copying_word(item.copying));
+    let copied = format!("{}{secret}", crate::engine::phrases::copying_word(item.copying));
     let told = match &item.standing {
         Standing::Ready => brief(&item.facts),
         Standing::Impossible(why) => format!("cannot be backed up: {why}"),

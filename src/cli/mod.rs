@@ -14,17 +14,23 @@ mod plans;
 mod restore;
 mod runs;
 mod setup;
-mod store;
 mod stored;
 
+use crate::engine::desk::Opening;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::transport::Cancel;
 use app::App;
 use args::{Cli, Sub};
 use output::Out;
 
+/// What `main` hands in: faces this layer may not name itself.
+pub struct Wiring {
+    /// Opens the console.
+    pub console: fn(&Opening) -> Result<Exit>,
+}
+
 /// Runs one call of the program and gives its exit code.
-pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
+pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel, wiring: &Wiring) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     let json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
@@ -45,7 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
         }
     };
     let out = Out::of_process(cli.global.json, cli.global.no_progress);
-    let exit = dispatch(cli, &out, cancel).unwrap_or_else(|failure| {
+    let exit = dispatch(cli, &out, cancel, wiring).unwrap_or_else(|failure| {
         let failure = if cancel.is_cancelled() && failure.exit == Exit::Failed {
             Failure { exit: Exit::Cancelled, ..failure }
         } else {
@@ -59,8 +65,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel) -> u8 {
     exit.code()
 }
 
-fn dispatch(cli: Cli, out: &Out, cancel: &Cancel) -> Result<Exit> {
+fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring) -> Result<Exit> {
     let Cli { global, command } = cli;
+    let Some(command) = command else { return (wiring.console)(&app::opening(&global, cancel)) };
     match &command {
         Sub::Keygen { file } => return setup::run_keygen(out, file),
         Sub::Init(init) => return setup::run_init(&global, out, init),

@@ -3,62 +3,35 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::app::App;
 use super::args::{Planning, pairs};
 use crate::engine::board::Board;
+use crate::engine::phrases::{effect_phrase, event_phrase, guard_phrase, title, undo_of};
 use crate::engine::planner::Planned;
-use crate::model::event::{Event, EventKind};
+use crate::engine::progress::Meter;
+use crate::model::event::Event;
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::item::Copying;
-use crate::model::plan::{Effect, Gate, OnLapse, Plan};
-use crate::model::units::ByteSize;
-use crate::services;
-
-/// How an item is copied, in a word.
-pub fn copying_word(copying: Copying) -> &'static str {
-    match copying {
-        Copying::Live => "live",
-        Copying::Protocol => "by protocol",
-        Copying::Stopped => "stopped",
-    }
-}
+use crate::model::plan::{Gate, Plan};
 
 /// Prints a plan: what, where, what stops, how it is undone, what is asked, the hash.
 pub fn render_plan(app: &App, planned: &Planned) {
     let Planned { plan, hash, choices, expects, .. } = planned;
     app.out.document("plan", &json!({"plan": plan, "hash": hash, "choices": choices, "expects": expects}));
-    app.out.line(title(plan));
+    app.out.line(title(&plan.command));
     for (number, step) in plan.steps.iter().enumerate() {
-        let effect = match step.effect {
-            Effect::Read => "",
-            Effect::Write => "  (adds)",
-            Effect::Quiesce => "  (stops; the node undoes it by itself)",
-            Effect::Fence => "  (stops for good)",
-            Effect::Destroy => "  (replaces)",
-        };
+        let effect = Some(effect_phrase(step.effect)).filter(|effect| !effect.is_empty());
+        let effect = effect.map_or(String::new(), |effect| format!("  ({effect})"));
         app.out.line(format!("  {:>2}. {:<10} {}{effect}", number + 1, step.host.as_str(), step.title));
-        if step.effect != Effect::Read
-            && let Ok(op) = services::op(&step.op)
-            && let Ok(told) = op.tell(&step.args)
-        {
-            app.out.line(format!("      {:<10} undo: {}", "", told.undo));
+        if let Some(undo) = undo_of(step) {
+            app.out.line(format!("      {:<10} undo: {undo}", ""));
         }
     }
     for guard in &plan.guards {
-        let forward = plan
-            .steps
-            .iter()
-            .any(|step| step.guard.as_ref() == Some(&guard.id) && step.on_lapse == Some(OnLapse::Start));
-        let then = if forward {
-            "before the swap it puts everything back, after it it starts the new one"
-        } else {
-            "it puts everything back"
-        };
-        app.out.line(format!("  guard on {}: if nothing is heard for {}, {then}", guard.host, guard.lapse));
+        app.out.line(format!("  {}", guard_phrase(plan, guard)));
     }
     for choice in &plan.choices {
         app.out.line(format!(
@@ -79,13 +52,6 @@ pub fn render_plan(app: &App, planned: &Planned) {
         app.out.line(format!("       answer with --confirm {}={}", gate.id, gate.word));
     }
     app.out.line(format!("  plan {hash}"));
-}
-
-fn title(plan: &Plan) -> String {
-    match &plan.command {
-        crate::model::plan::Command::Backup { item, .. } => format!("Back up {item}"),
-        crate::model::plan::Command::Restore { item, snapshot, to } => format!("Restore {item}@{snapshot} to {to}"),
-    }
 }
 
 /// Makes sure every gate is answered before the first change, asking where a person is there.
@@ -180,78 +146,18 @@ fn watch(app: &App, board: &Board, plan: &Plan, over: &AtomicBool) {
             break;
         }
         if app.out.shows_progress() {
-            app.out.status(&meter.line(board));
+            let now = app.desk.clock.now();
+            meter.take(now, &board.progress());
+            app.out.status(&meter.line(now));
         }
     }
 }
 
 fn tell(app: &App, event: &Event, plan: &Plan) {
     app.out.document("event", event);
-    let name = |id: &crate::model::ids::StepId| {
-        let step = plan.steps.iter().enumerate().find(|(_, step)| step.id == *id);
-        step.map_or(id.to_string(), |(number, step)| {
-            format!("{}/{} {}: {}", number + 1, plan.steps.len(), step.host, step.title)
-        })
-    };
-    match &event.kind {
-        EventKind::RunStarted { .. } => app.out.aside(format!("run {}", event.run)),
-        EventKind::RunAdopted { epoch, .. } => app.out.aside(format!("run {} taken up, epoch {epoch}", event.run)),
-        EventKind::StepFinished { step, .. } => app.out.aside(format!("  done    {}", name(step))),
-        EventKind::StepSkipped { step, .. } => app.out.aside(format!("  already {}", name(step))),
-        EventKind::StepFailed { step, failure } => {
-            app.out.aside(format!("  FAILED  {}: {}", name(step), failure.message));
-        }
-        EventKind::StepReverted { step } => app.out.aside(format!("  undone  {}", name(step))),
-        EventKind::RevertFailed { step, failure } => {
-            app.out.aside(format!("  NOT UNDONE {}: {}", name(step), failure.message));
-        }
-        EventKind::GuardArmed { guard } => app.out.aside(format!("  armed   guard {guard}")),
-        EventKind::GuardFired { guard } => app.out.aside(format!("  guard {guard} had acted by itself")),
-        EventKind::Undoes { undone, .. } => app.out.aside(format!("  undoes  run {undone}")),
-        EventKind::Note { text } => app.out.aside(format!("  note    {text}")),
-        EventKind::StepStarted { .. } | EventKind::GuardDisarmed { .. } | EventKind::RunFinished { .. } => {}
-    }
-}
-
-/// Bytes over time, for an honest status line.
-#[derive(Default)]
-struct Meter {
-    started: Option<(Instant, u64)>,
-    moved: Option<(Instant, u64)>,
-}
-
-impl Meter {
-    fn line(&mut self, board: &Board) -> String {
-        let progress = board.progress();
-        let now = Instant::now();
-        if self.moved.is_none_or(|(_, bytes)| progress.bytes < bytes) {
-            self.started = Some((now, progress.bytes));
-            self.moved = self.started;
-        }
-        if let Some((_, bytes)) = self.moved
-            && progress.bytes != bytes
-        {
-            self.moved = Some((now, progress.bytes));
-        }
-        let doing = progress.doing.one_line();
-        if progress.bytes == 0 {
-            return format!("{doing} …");
-        }
-        let still = self.moved.map_or(Duration::ZERO, |(at, _)| now.duration_since(at));
-        let state = match still.as_secs() {
-            0..=2 => "moving".to_owned(),
-            3..=29 => format!("slow, last byte {} s ago", still.as_secs()),
-            seconds => format!("stalled for {seconds} s"),
-        };
-        let (from, first) = self.started.unwrap_or((now, 0));
-        let rate = ((progress.bytes - first) * 1000)
-            .checked_div(u64::try_from(now.duration_since(from).as_millis()).unwrap_or(1))
-            .unwrap_or(0);
-        let total = if progress.expected > progress.bytes {
-            format!(" of about {}", ByteSize(progress.expected))
-        } else {
-            String::new()
-        };
-        format!("{doing}: {}{total}, {}/s, {state}", ByteSize(progress.bytes), ByteSize(rate))
+    match event_phrase(event, plan) {
+        Some(("run", text)) => app.out.aside(format!("run {text}")),
+        Some((word, text)) => app.out.aside(format!("  {word:<7} {text}")),
+        None => {}
     }
 }

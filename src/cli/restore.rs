@@ -5,8 +5,8 @@ use serde_json::json;
 use super::app::App;
 use super::args::{Planning, Restore, pairs};
 use super::plans::{answer_gates, ask_yes, follow, render_plan};
-use super::store::Store;
 use crate::engine::capture::vault_failure;
+use crate::engine::desk::Store;
 use crate::engine::links::Links;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
@@ -19,7 +19,7 @@ pub fn run_restore(app: &mut App, restore: &Restore) -> Result<Exit> {
     }
     let store = app.store()?;
     let host = HostId::new(restore.to.clone()).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
-    let links = app.links();
+    let links = app.desk.links();
     for snapshot in &restore.snapshots {
         one(app, &store, &links, snapshot, &host, &restore.planning)?;
     }
@@ -37,7 +37,7 @@ fn one(app: &App, store: &Store, links: &Links, wanted: &str, host: &HostId, pla
         // A key that does not open it must be known before anything is stopped.
         store.vault.openable(&snapshot, &store.keys).map_err(|e| vault_failure(&e))?;
     }
-    let planned = app.prober(links).plan_restore(snapshot.manifest(), host, &pairs(&planning.set))?;
+    let planned = app.desk.prober(links).plan_restore(snapshot.manifest(), host, &pairs(&planning.set))?;
     render_plan(app, &planned);
     if planning.plan {
         return Ok(());
@@ -64,7 +64,7 @@ pub fn run_rollback(app: &mut App, run: &str, planning: &Planning) -> Result<Exi
         app.may_change()?;
     }
     let store = app.store()?;
-    let links = app.links();
+    let links = app.desk.links();
     let runs = app.runs(&store, &links);
     let told = runs.find(run)?;
     app.out.line(format!("Undo run {}", told.run));

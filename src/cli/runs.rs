@@ -6,7 +6,9 @@ use super::app::App;
 use super::args::Resume as Args;
 use super::output::table;
 use super::plans::follow;
+use crate::engine::desk::hosts_of;
 use crate::engine::node_run::{list_kept, list_runs, purge_kept};
+use crate::engine::phrases::exit_phrase;
 use crate::engine::runs::{Resume, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::{Exit, Failure, Result};
@@ -20,7 +22,7 @@ pub fn run_runs(app: &App, run: Option<&str>, on: Option<&str>) -> Result<Exit> 
         return on_node(app, host);
     }
     let store = app.store()?;
-    let links = app.links();
+    let links = app.desk.links();
     let runs = app.runs(&store, &links);
     if let Some(run) = run {
         show(app, &runs.find(run)?);
@@ -53,15 +55,8 @@ fn how(told: &Told) -> String {
     let receipt = told.receipt.map_or("no receipt".to_owned(), |number| format!("receipt {number}"));
     match &told.ended {
         None => "interrupted: lifeboat resume".to_owned(),
-        Some((exit, _)) => format!("{}, {receipt}", exit_word(*exit)),
+        Some((exit, _)) => format!("{}, {receipt}", exit_phrase(*exit)),
     }
-}
-
-fn exit_word(exit: Exit) -> String {
-    serde_json::to_value(exit)
-        .ok()
-        .and_then(|value| value.as_str().map(|text| text.replace('_', " ")))
-        .unwrap_or_default()
 }
 
 fn show(app: &App, told: &Told) {
@@ -84,7 +79,11 @@ fn show(app: &App, told: &Told) {
             EventKind::Undoes { undone, .. } => format!("undoes   run {undone}"),
             EventKind::Note { text } => format!("note     {text}"),
             EventKind::RunFinished { exit, failure } => {
-                format!("ended    {}{}", exit_word(*exit), failure.as_ref().map_or(String::new(), |f| format!(": {f}")))
+                format!(
+                    "ended    {}{}",
+                    exit_phrase(*exit),
+                    failure.as_ref().map_or(String::new(), |f| format!(": {f}"))
+                )
             }
         };
         app.out.line(format!("  {}  {text}", event.at.strftime("%Y-%m-%d %H:%M:%SZ")));
@@ -95,14 +94,14 @@ fn show(app: &App, told: &Told) {
 fn host_id(app: &App, host: &str) -> Result<HostId> {
     HostId::new(host)
         .ok()
-        .filter(|id| app.inventory.hosts.contains_key(id))
+        .filter(|id| app.desk.inventory.hosts.contains_key(id))
         .ok_or_else(|| crate::engine::doctor::unknown_host(host))
 }
 
 fn on_node(app: &App, host: &str) -> Result<Exit> {
     let host = host_id(app, host)?;
-    let links = app.links();
-    let found = app.prober(&links).on(&host, list_runs)?;
+    let links = app.desk.links();
+    let found = app.desk.prober(&links).on(&host, list_runs)?;
     let mut rows = Vec::new();
     for run in found {
         app.out.document("node-run", &json!({"host": host, "run": run.run, "owner": run.owner, "guarded": run.is_guarded, "fired": run.fired, "service": run.key}));
@@ -133,7 +132,7 @@ fn snapshot_of(vault: &Vault, told: &Told) -> Option<Snapshot> {
 pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
     app.may_change()?;
     let store = app.store()?;
-    let links = app.links();
+    let links = app.desk.links();
     let runs = app.runs(&store, &links);
     let told = match &args.on {
         Some(host) => {
@@ -171,10 +170,10 @@ pub fn run_kept(app: &mut App, selectors: &[String], purge: bool, confirm: &[(St
     if purge {
         app.may_change()?;
     }
-    let hosts = App::hosts_of(&app.select(selectors)?);
+    let hosts = hosts_of(&app.desk.select(selectors)?);
     let confirmed = super::args::pairs(confirm);
-    let links = app.links();
-    let prober = app.prober(&links);
+    let links = app.desk.links();
+    let prober = app.desk.prober(&links);
     let mut exits = Vec::new();
     for host in hosts {
         let kept = match prober.on(&host, list_kept) {

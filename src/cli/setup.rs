@@ -57,15 +57,15 @@ pub fn run_init(global: &Global, out: &Out, init: &Init) -> Result<Exit> {
     let loaded =
         load_checked(&named.path, &paths.home, &check_service).map_err(|errors| crate::config::failure(&errors))?;
     let app = App::open(global.clone(), out.clone(), crate::transport::Cancel::new())?;
-    let settings = &app.inventory.vault;
+    let settings = &app.desk.inventory.vault;
     if settings.path.as_os_str().is_empty() {
         return Err(Failure::new(Exit::Usage, format!("{} names no vault.", named.path.display()))
             .hint("Add [vault] with path = \"…\"."));
     }
-    app.sealing()?;
+    app.desk.sealing()?;
     let vault = match &settings.id {
         Some(id) => Vault::open(&settings.path, Some(id)).map_err(|e| vault_failure(&e))?,
-        None => Vault::create(&settings.path, &settings.recipients, &*app.clock, &*app.entropy)
+        None => Vault::create(&settings.path, &settings.recipients, &*app.desk.clock, &*app.desk.entropy)
             .map_err(|e| vault_failure(&e))?,
     };
     if settings.id.is_none() && global.vault.is_none() {

@@ -5,27 +5,15 @@ use serde_json::json;
 use super::app::App;
 use super::args::{Select, Verify};
 use super::output::table;
-use super::store::Store;
 use crate::config::selector::Selector;
 use crate::engine::capture::vault_failure;
+use crate::engine::desk::Store;
+use crate::engine::phrases::rung_word;
 use crate::engine::verify::{Check, Checked};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
 use crate::vault::{Catalogue, Policy, Snapshot, SnapshotRef};
-
-/// The word of a rung.
-pub fn rung_word(rung: Option<Rung>) -> &'static str {
-    match rung {
-        None => "nothing shown",
-        Some(Rung::Intact) => "intact, sealed",
-        Some(Rung::Copied) => "copied",
-        Some(Rung::Openable) => "openable",
-        Some(Rung::Verified) => "verified",
-        Some(Rung::Drilled) => "drilled",
-        Some(Rung::Proven) => "proven",
-    }
-}
 
 fn catalogue(app: &App, store: &Store) -> Result<Catalogue> {
     let catalogue = store.vault.catalogue().map_err(|e| vault_failure(&e))?;
@@ -39,7 +27,7 @@ fn catalogue(app: &App, store: &Store) -> Result<Catalogue> {
 fn selected(app: &App, catalogue: Catalogue, selectors: &[String]) -> Result<Vec<Snapshot>> {
     let selectors: Vec<Selector> = selectors.iter().map(|text| text.parse()).collect::<Result<_>>()?;
     let is_meant = |snapshot: &Snapshot| {
-        selectors.is_empty() || selectors.iter().any(|s| s.matches(snapshot.item(), &app.inventory))
+        selectors.is_empty() || selectors.iter().any(|s| s.matches(snapshot.item(), &app.desk.inventory))
     };
     let mut snapshots: Vec<Snapshot> = catalogue.snapshots.into_iter().filter(is_meant).collect();
     snapshots.sort_by(|a, b| (a.item(), a.id()).cmp(&(b.item(), b.id())));
@@ -72,7 +60,7 @@ pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
         ]);
     }
     if rows.is_empty() {
-        return Err(Failure::new(Exit::Nothing, format!("{} has no such snapshot.", app.vault_path().display()))
+        return Err(Failure::new(Exit::Nothing, format!("{} has no such snapshot.", app.desk.vault_path().display()))
             .hint("Back something up: lifeboat backup HOST"));
     }
     for line in table(&["SNAPSHOT", "SIZE", "SHOWN", "VERIFIED", "PROVEN", "STORED"], &rows) {
@@ -159,8 +147,8 @@ pub fn run_verify(app: &App, verify: &Verify) -> Result<Exit> {
         vault: &store.vault,
         keys: &store.keys,
         console: store.console.id(),
-        clock: &*app.clock,
-        cancel: &app.cancel,
+        clock: &*app.desk.clock,
+        cancel: &app.desk.cancel,
         record: !app.global.read_only,
     };
     let mut exits = Vec::new();
@@ -211,7 +199,7 @@ fn tell(app: &App, name: &str, checked: &Checked) -> Exit {
 fn sample(app: &App, snapshots: &mut Vec<Snapshot>, percent: u8) {
     let keep = (snapshots.len() * usize::from(percent)).div_ceil(100).max(1);
     let mut keyed: Vec<(String, Snapshot)> =
-        snapshots.drain(..).map(|snapshot| (app.entropy.hex(8), snapshot)).collect();
+        snapshots.drain(..).map(|snapshot| (app.desk.entropy.hex(8), snapshot)).collect();
     keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
     snapshots.extend(keyed.into_iter().take(keep).map(|(_, snapshot)| snapshot));
     snapshots.sort_by(|a, b| (a.item(), a.id()).cmp(&(b.item(), b.id())));

@@ -125,7 +125,7 @@ fn parse_checked(text: &str, path: &Path, home: &Path, check: CheckService) -> R
     Err(notes.errors)
 }
 
-fn syntax(error: &toml::de::Error) -> Problem {
+pub(crate) fn syntax(error: &toml::de::Error) -> Problem {
     let message = error.message();
     let hint = if message.contains("duplicate key") {
         "The same name stands there twice; rename or join them."

@@ -15,6 +15,7 @@ mod reader;
 pub mod secrets;
 pub mod selector;
 mod shell;
+pub(crate) mod small;
 mod ssh_config;
 pub mod target;
 mod values;

@@ -18,7 +18,19 @@ pub struct Board {
     bytes: AtomicU64,
     expected: AtomicU64,
     files: AtomicU64,
+    waits: [AtomicU64; 3],
     doing: Mutex<CleanText>,
+}
+
+/// What a stretch of work has waited for so far, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waits {
+    /// For bytes of the node.
+    pub link: u64,
+    /// For the vault to take them.
+    pub vault: u64,
+    /// For the verifier to take them.
+    pub check: u64,
 }
 
 /// A picture of the progress at one moment.
@@ -30,6 +42,8 @@ pub struct Progress {
     pub expected: u64,
     /// Files finished in this step.
     pub files: u64,
+    /// What it waited for.
+    pub waits: Waits,
     /// What is being done.
     pub doing: CleanText,
 }
@@ -66,7 +80,20 @@ impl Board {
         self.bytes.store(0, Ordering::Relaxed);
         self.files.store(0, Ordering::Relaxed);
         self.expected.store(expected, Ordering::Relaxed);
+        self.waits.iter().for_each(|wait| wait.store(0, Ordering::Relaxed));
         *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// Says how many bytes this stretch of work will move, once that is known.
+    pub fn expect(&self, bytes: u64) {
+        self.expected.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Adds to what was waited for.
+    pub fn waited(&self, waits: Waits) {
+        for (sum, more) in self.waits.iter().zip([waits.link, waits.vault, waits.check]) {
+            sum.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     /// Counts bytes moved.
@@ -81,10 +108,12 @@ impl Board {
 
     /// The progress now.
     pub fn progress(&self) -> Progress {
+        let wait = |part: usize| self.waits.get(part).map_or(0, |wait| wait.load(Ordering::Relaxed));
         Progress {
             bytes: self.bytes.load(Ordering::Relaxed),
             expected: self.expected.load(Ordering::Relaxed),
             files: self.files.load(Ordering::Relaxed),
+            waits: Waits { link: wait(0), vault: wait(1), check: wait(2) },
             doing: self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::board::Board;
+use super::board::{Board, Waits};
 use crate::formats::{self, FormatError, Verdict, Verifier};
 use crate::model::clock::{Clock, Entropy};
 use crate::model::exit::{Exit, Failure, Result};
@@ -75,6 +76,9 @@ impl Capture<'_> {
         };
         let staging = self.vault.stage(&request, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
         let mut source = driver.source(cx, &step.args["source"])?;
+        if let Some(size) = item.size {
+            board.expect(size.0);
+        }
         let verdict =
             copy(cx, &mut *source, &staging, verifier, board).map_err(|failure| name_the_item(failure, &self.place))?;
         counts()?;
@@ -237,20 +241,44 @@ fn store_one(
     let mut writer = staging.file(&file.name, meta).map_err(|e| vault_failure(&e))?;
     let send = |piece| tee.send(piece).map_err(|_| Stopped::VerifierLeft);
     send(Piece::Start(file.name.clone()))?;
+    let mut spent = Spent::default();
     loop {
         cx.cancel.check().map_err(|error| services::common::as_failure(&error))?;
         let mut chunk = vec![0; CHUNK];
+        let begun = cx.clock.elapsed();
         let count = fill(&mut *file.body, &mut chunk).map_err(|error| read_failure(cx, &file.name, &error))?;
         if count == 0 {
             break;
         }
         chunk.truncate(count);
+        let arrived = cx.clock.elapsed();
         writer.put(&chunk).map_err(|e| vault_failure(&e))?;
+        let stored = cx.clock.elapsed();
         board.moved(count as u64);
         send(Piece::Bytes(chunk))?;
+        spent.add(board, [begun, arrived, stored, cx.clock.elapsed()]);
     }
     writer.finish().map_err(|e| vault_failure(&e))?;
     send(Piece::End)
+}
+
+/// Where the time of a copy goes: whole milliseconds go to the board, the rest waits for the next chunk.
+#[derive(Default)]
+struct Spent([Duration; 3]);
+
+impl Spent {
+    /// Adds the spans between four moments: for the node's bytes, the vault and the verifier.
+    fn add(&mut self, board: &Board, moments: [Duration; 4]) {
+        let spans = moments.iter().zip(moments.iter().skip(1)).map(|(from, to)| to.saturating_sub(*from));
+        let mut millis = [0_u64; 3];
+        for ((sum, span), whole) in self.0.iter_mut().zip(spans).zip(&mut millis) {
+            *sum += span;
+            *whole = u64::try_from(sum.as_millis()).unwrap_or(0);
+            *sum -= Duration::from_millis(*whole);
+        }
+        let [link, vault, check] = millis;
+        board.waited(Waits { link, vault, check });
+    }
 }
 
 /// Reads until the buffer is full or the stream ends, so that small packets do not become small chunks.

@@ -31,6 +31,7 @@ impl Delivery<'_> {
         let kind = step.args["kind"].as_str().unwrap_or_default();
         let driver = services::driver(kind)?;
         let mut sink = driver.sink(cx, &step.args["sink"])?;
+        board.expect(self.snapshot.plain_size());
         for file in &self.snapshot.manifest().files {
             let clear = self.vault.open_file(self.snapshot, file, self.keys).map_err(|e| vault_failure(&e))?;
             let mut counted = Counted { inner: clear, board, cancel: cx.cancel };

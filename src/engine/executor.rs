@@ -578,7 +578,7 @@ impl<'e> Executor<'e> {
         let parts = self.guard_parts(guard, on_lapse)?;
         let script = node_run::guard_script(&self.run, &guard.id, on_lapse, &parts);
         self.with_cx(&guard.host, &self.means.cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
-        self.watch_over(&guard)
+        self.watch_over(guard)
     }
 
     /// From the first undone step on, the node too goes back and not forward.

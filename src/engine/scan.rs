@@ -11,7 +11,7 @@ use crate::model::clock::Clock;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::Facts;
 use crate::model::ids::{HostId, ItemId, ItemRef, OwnerId, ServiceName};
-use crate::model::inventory::{Inventory, ServiceEntry};
+use crate::model::inventory::{Host, Inventory, ServiceEntry};
 use crate::model::item::Item;
 use crate::model::secret::Secrets;
 use crate::services::{self, Cx};
@@ -164,6 +164,38 @@ impl Prober<'_> {
             }
         }
         last
+    }
+
+    /// Looks on a host for services its entry does not name, each by its driver's default settings.
+    ///
+    /// A driver without usable defaults, such as `files`, finds nothing by itself. Reads only.
+    ///
+    /// # Errors
+    /// When the host does not answer. That one driver could not look stands in its own place.
+    pub fn discover(&self, host: &Host) -> Result<Vec<(String, Result<Found>)>> {
+        let owner: OwnerId = (&host.id).into();
+        let mut found = Vec::new();
+        for driver in services::REGISTRY {
+            let kind = driver.kind();
+            let is_named = host.services.values().any(|entry| entry.kind == kind);
+            let Some(settings) = driver.settings(&toml::Table::new()).ok().filter(|_| !is_named) else { continue };
+            let facts = match self.on(&host.id, |cx| driver.probe(cx, &settings)) {
+                Ok(facts) => facts,
+                Err(failure) if matches!(failure.exit, Exit::Unreachable | Exit::HostKey | Exit::Authentication) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    found.push((kind.to_owned(), Err(failure)));
+                    continue;
+                }
+            };
+            if let Some(service) = ServiceName::new(kind).ok().filter(|_| facts.present) {
+                let items = driver.items(&facts);
+                let (owner, host, kind) = (owner.clone(), host.id.clone(), kind.to_owned());
+                found.push((kind.clone(), Ok(Found { owner, service, kind, host, settings, facts, items })));
+            }
+        }
+        Ok(found)
     }
 
     /// Looks at many services, at most `jobs` at once; results in the order asked.

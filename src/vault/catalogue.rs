@@ -33,6 +33,19 @@ impl Vault {
     /// Walks the vault without any lock, reading every manifest and proof. Nothing odd is passed over in silence.
     pub fn catalogue(&self) -> Result<Catalogue, VaultError> {
         let mut found = Catalogue::default();
+        found.findings = self.walk(&mut |shelf| found.snapshots.append(&mut shelf.snapshots))?;
+        found.snapshots.sort_by(|a, b| {
+            let key = |s: &Snapshot| (s.item().to_string(), s.manifest().created, s.id().clone());
+            key(a).cmp(&key(b))
+        });
+        Ok(found)
+    }
+
+    /// As [`Vault::catalogue`], one item after the other, so that no more than the copies of one are in memory.
+    ///
+    /// `visit` sees the snapshots of one item, oldest first, and may keep them. Gives what is out of order.
+    pub fn walk(&self, visit: &mut dyn FnMut(&mut Catalogue)) -> Result<Vec<Finding>, VaultError> {
+        let mut found = Catalogue::default();
         // An unreadable root is an error: it must not look like an empty vault.
         let owners = list(self.root())?;
         for owner in owners {
@@ -45,14 +58,15 @@ impl Vault {
                     for snapshot in found.directories(&item) {
                         found.read(self, &snapshot);
                     }
+                    found.snapshots.sort_by(|a, b| (a.manifest().created, a.id()).cmp(&(b.manifest().created, b.id())));
+                    if !found.snapshots.is_empty() {
+                        visit(&mut found);
+                        found.snapshots.clear();
+                    }
                 }
             }
         }
-        found.snapshots.sort_by(|a, b| {
-            let key = |s: &Snapshot| (s.item().to_string(), s.manifest().created, s.id().clone());
-            key(a).cmp(&key(b))
-        });
-        Ok(found)
+        Ok(found.findings)
     }
 }
 

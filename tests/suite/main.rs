@@ -10,6 +10,7 @@
 
 mod cli;
 mod config;
+mod console;
 #[cfg(feature = "machines")]
 mod machines;
 mod meta;

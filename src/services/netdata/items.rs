@@ -39,9 +39,9 @@ pub fn items(facts: &Facts) -> Vec<Item> {
     let Some(own) = Own::of(facts) else { return Vec::new() };
     let secret = (Sensitivity::Secret, Copying::Live);
     let made = [
-        item(facts, &own, CONFIG, "configuration", "tar/1", secret),
-        item(facts, &own, IDENTITY, "identity", "tar/1", secret),
-        item(facts, &own, METRICS, "metrics", "tar/1", (Sensitivity::Plain, Copying::Stopped)),
+        item(facts, &own, CONFIG, "configuration", "netdata-config/1", secret),
+        item(facts, &own, IDENTITY, "identity", "netdata-identity/1", secret),
+        item(facts, &own, METRICS, "metrics", "netdata-metrics/1", (Sensitivity::Plain, Copying::Stopped)),
     ];
     made.into_iter().flatten().collect()
 }

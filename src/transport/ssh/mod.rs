@@ -127,8 +127,7 @@ impl Drop for Live {
 
 /// Waits until every session that was closed has let go of the SSH library, at most for `limit`.
 ///
-/// The program calls this before it ends: the C libraries clean up at exit, and a thread still freeing a session then
-/// frees twice.
+/// The program calls this before it ends, so that every node hears a goodbye and frees its side.
 pub fn settle(limit: Duration) {
     let live = LIVE.0.lock().unwrap_or_else(PoisonError::into_inner);
     drop(LIVE.1.wait_timeout_while(live, limit, |live| *live > 0));

@@ -13,12 +13,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("services", &["model", "formats", "transport"]),
     ("engine", &["model", "formats", "config", "transport", "vault", "services"]),
     ("cli", &["model", "formats", "config", "transport", "vault", "services", "engine"]),
+    ("tui", &["model", "formats", "config", "transport", "vault", "services", "engine"]),
 ];
 
 /// Crates that only these layers may name.
 const FENCED: &[(&str, &[&str])] = &[
     ("ssh2::", &["transport"]),
     ("clap::", &["cli"]),
+    ("ratatui::", &["tui"]),
+    ("crossterm::", &["tui"]),
     ("color_eyre::", &[]),
     ("age::", &["vault"]),
     ("blst::", &["formats"]),

@@ -1,0 +1,463 @@
+//! The fleet at a glance: every host and item with its copies and what they are worth now.
+//!
+//! Built from the inventory alone, then filled from the vault's catalogue and from nodes as they answer, in any order.
+//! Pure data: both faces draw it, nothing here connects or reads.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use serde::{Deserialize, Serialize};
+
+use super::doctor::Health;
+use super::holdings::{CopyView, Holdings, Shelf};
+use super::scan::{Found, Wanted, wanted_of};
+use crate::model::exit::Failure;
+use crate::model::facts::{Identity, UnitFacts};
+use crate::model::ids::{HostId, ItemRef, OwnerId, ServiceName, SnapshotId};
+use crate::model::inventory::{Access, Inventory, Policy, TransportKind};
+use crate::model::item::{Copying, Item, Sensitivity, Standing};
+use crate::model::manifest::Rung;
+use crate::model::text::CleanText;
+use crate::model::units::ByteSize;
+
+mod judge;
+pub mod last_look;
+
+/// Facts longer than this, as JSON, are not kept: a node must not fill the console's memory.
+const LONGEST_FACTS: usize = 16 * 1024;
+
+/// Hosts and clusters with everything known of them.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    /// Hosts by name, then clusters by name.
+    pub owners: Vec<OwnerView>,
+    /// When the vault was last read; `None` before.
+    pub read_at: Option<Timestamp>,
+    /// When what is shown was remembered from an earlier sitting; `None` once the vault was read in this one.
+    pub remembered: Option<Timestamp>,
+    /// The place of each owner in `owners`.
+    index: BTreeMap<OwnerId, usize>,
+}
+
+/// A host or a cluster.
+#[derive(Debug, Clone)]
+pub struct OwnerView {
+    /// Its name.
+    pub id: OwnerId,
+    /// The groups it is in.
+    pub groups: Vec<String>,
+    /// A cluster's members; empty for a host.
+    pub members: Vec<HostId>,
+    /// How the inventory says it is reached, as "user@address:port"; empty for a cluster.
+    pub way: String,
+    /// Whether it answers.
+    pub reach: Reach,
+    /// The last look at it as a node; never of a cluster.
+    pub health: Option<Health>,
+    /// Its services.
+    pub services: Vec<ServiceView>,
+}
+
+/// Whether a node answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nobody asked yet.
+    #[default]
+    Unknown,
+    /// It answered.
+    Answered(Timestamp),
+    /// It did not, and why.
+    Failed(Timestamp, Failure),
+}
+
+/// A service of a host or cluster.
+#[derive(Debug, Clone)]
+pub struct ServiceView {
+    /// The entry's name.
+    pub name: ServiceName,
+    /// Its driver.
+    pub kind: String,
+    /// The policy in force for it.
+    pub policy: Policy,
+    /// As it was found last.
+    pub found: Option<FoundView>,
+    /// Why it could not be looked at.
+    pub failure: Option<Failure>,
+    /// What can be saved, what is saved, or both.
+    pub items: Vec<ItemView>,
+}
+
+/// A service as it was found, without what only a plan needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundView {
+    /// The host it was looked at on; for a cluster, the member that answered.
+    pub host: HostId,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it is there at all.
+    pub present: bool,
+    /// Its version as it reports itself.
+    pub version: Option<CleanText>,
+    /// How it was installed.
+    pub variant: Option<CleanText>,
+    /// Identities that must be unique among running nodes.
+    pub identities: Vec<Identity>,
+    /// Its units.
+    pub units: Vec<UnitFacts>,
+    /// Things worth a sentence.
+    pub notes: Vec<CleanText>,
+    /// The driver's own facts as JSON: a tenth of the memory of a tree of values. Empty when they were too long to keep.
+    pub own: Box<str>,
+}
+
+/// An item as it was found on the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemFacts {
+    /// What a person calls it.
+    pub title: CleanText,
+    /// Size on the node, when it can be told cheaply.
+    pub size: Option<ByteSize>,
+    /// Whether its bytes are secret.
+    pub sensitivity: Sensitivity,
+    /// How it can be copied.
+    pub copying: Copying,
+    /// Whether it can be backed up now, and if not why not.
+    pub standing: Standing,
+    /// What was learned about it, as JSON; empty when it was too long to keep.
+    pub facts: Box<str>,
+}
+
+/// An item with its copies.
+#[derive(Debug, Clone)]
+pub struct ItemView {
+    /// Its place in the vault.
+    pub place: ItemRef,
+    /// As it was found on the node.
+    pub item: Option<ItemFacts>,
+    /// Its copies, newest first, each with what speaks against it.
+    pub shelf: Shelf,
+    /// How it stands.
+    pub state: ItemState,
+    /// Why, as a sentence; empty when all is well.
+    pub why: String,
+}
+
+/// How an item stands, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemState {
+    /// A verified copy, young enough.
+    Ok,
+    /// Not on the node, and nothing to save.
+    Absent,
+    /// A copy that will be too old soon.
+    Due,
+    /// It cannot be saved, and why is said.
+    Uncovered,
+    /// The node does not answer; what is stored is what there is.
+    Unreachable,
+    /// Copied, but no check has shown what the copy is worth.
+    Unverified,
+    /// What runs is not what was saved.
+    Changed,
+    /// The newest good copy is too old.
+    Stale,
+    /// Never saved.
+    Never,
+    /// Something speaks against the newest copy.
+    Suspect,
+}
+
+impl ItemState {
+    /// Every state, the best first.
+    pub const ALL: [Self; 10] = [
+        Self::Ok,
+        Self::Absent,
+        Self::Due,
+        Self::Uncovered,
+        Self::Unreachable,
+        Self::Unverified,
+        Self::Changed,
+        Self::Stale,
+        Self::Never,
+        Self::Suspect,
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Absent => "absent",
+            Self::Due => "due",
+            Self::Uncovered => "uncovered",
+            Self::Unreachable => "unreachable",
+            Self::Unverified => "unverified",
+            Self::Changed => "changed",
+            Self::Stale => "stale",
+            Self::Never => "never",
+            Self::Suspect => "suspect",
+        }
+    }
+}
+
+impl ItemView {
+    /// Its copies, newest first.
+    pub fn copies(&self) -> &[CopyView] {
+        &self.shelf.copies
+    }
+
+    /// The newest copy nothing speaks against.
+    pub fn best(&self) -> Option<&CopyView> {
+        self.copies().iter().find(|copy| copy.against.is_empty())
+    }
+
+    /// When the newest copy nothing speaks against was made.
+    pub fn last_good(&self) -> Option<Timestamp> {
+        self.best().map(|copy| copy.created)
+    }
+
+    /// The highest rung any of its copies holds, and when it was reached last.
+    pub fn last_proof(&self) -> Option<(Rung, Timestamp)> {
+        self.copies().iter().filter_map(CopyView::highest).max()
+    }
+
+    /// The copy of an id.
+    pub fn copy(&self, id: &SnapshotId) -> Option<&CopyView> {
+        self.copies().iter().find(|copy| copy.id == *id)
+    }
+
+    /// What a person calls it: its title, or its id while nobody has looked.
+    pub fn title(&self) -> &str {
+        self.item.as_ref().map(|item| item.title.as_str()).filter(|t| !t.is_empty()).unwrap_or(self.place.item.as_str())
+    }
+}
+
+impl From<&Item> for ItemFacts {
+    fn from(item: &Item) -> Self {
+        Self {
+            title: CleanText::new(&item.title).one_line(),
+            size: item.size,
+            sensitivity: item.sensitivity,
+            copying: item.copying,
+            standing: item.standing.clone(),
+            facts: kept_facts(&item.facts),
+        }
+    }
+}
+
+impl FoundView {
+    /// What is kept of a service as it was found.
+    pub fn new(found: &Found, at: Timestamp) -> Self {
+        let facts = &found.facts;
+        Self {
+            host: found.host.clone(),
+            at,
+            present: facts.present,
+            version: facts.version.clone(),
+            variant: facts.variant.clone(),
+            identities: facts.identities.clone(),
+            units: facts.units.clone(),
+            notes: facts.notes.clone(),
+            own: kept_facts(&facts.own),
+        }
+    }
+}
+
+fn kept_facts(facts: &serde_json::Value) -> Box<str> {
+    let text = facts.to_string();
+    if text.len() > LONGEST_FACTS { Box::default() } else { text.into() }
+}
+
+impl OwnerView {
+    /// Its items over all services.
+    pub fn items(&self) -> impl Iterator<Item = &ItemView> {
+        self.services.iter().flat_map(|service| &service.items)
+    }
+
+    /// The worst state of its items.
+    pub fn worst(&self) -> ItemState {
+        self.items().map(|item| item.state).max().unwrap_or(ItemState::Absent)
+    }
+
+    /// Whether it is a cluster.
+    pub fn is_cluster(&self) -> bool {
+        !self.members.is_empty()
+    }
+}
+
+impl Fleet {
+    /// What the inventory names, before anything is known of it.
+    pub fn of_inventory(inventory: &Inventory) -> Self {
+        let mut owners: Vec<OwnerView> = Vec::new();
+        let blank = |id: OwnerId, groups: &[String], members: &[HostId], way: String| OwnerView {
+            id,
+            groups: groups.to_vec(),
+            members: members.to_vec(),
+            way,
+            reach: Reach::Unknown,
+            health: None,
+            services: Vec::new(),
+        };
+        owners.extend(
+            inventory
+                .hosts
+                .values()
+                .map(|host| blank((&host.id).into(), &host.groups, &[], way_of(&host.id, &host.access))),
+        );
+        owners.extend(inventory.clusters.values().map(|c| blank(c.id.clone(), &c.groups, &c.members, String::new())));
+        let index: BTreeMap<OwnerId, usize> =
+            owners.iter().enumerate().map(|(number, owner)| (owner.id.clone(), number)).collect();
+        for wanted in wanted_of(inventory) {
+            if let Some(owner) = index.get(&wanted.owner).and_then(|&number| owners.get_mut(number)) {
+                owner.services.push(ServiceView {
+                    name: wanted.entry.name.clone(),
+                    kind: wanted.entry.kind.clone(),
+                    policy: policy_of(inventory, &wanted),
+                    found: None,
+                    failure: None,
+                    items: Vec::new(),
+                });
+            }
+        }
+        Self { owners, read_at: None, remembered: None, index }
+    }
+
+    /// An owner by name.
+    pub fn owner(&self, id: &OwnerId) -> Option<&OwnerView> {
+        self.owners.get(*self.index.get(id)?)
+    }
+
+    /// An owner by name, to fill in.
+    pub fn owner_mut(&mut self, id: &OwnerId) -> Option<&mut OwnerView> {
+        self.owners.get_mut(*self.index.get(id)?)
+    }
+
+    /// An item by its place.
+    pub fn item(&self, place: &ItemRef) -> Option<&ItemView> {
+        self.owner(&place.owner)?.items().find(|item| item.place == *place)
+    }
+
+    /// Takes in what the vault holds. Copies whose owner or service is in no inventory any more are left to the vault's
+    /// own page.
+    pub fn take_holdings(&mut self, holdings: &Holdings, now: Timestamp) {
+        self.read_at = Some(now);
+        self.remembered = None;
+        for service in self.owners.iter_mut().flat_map(|owner| &mut owner.services) {
+            service.items.iter_mut().for_each(|item| item.shelf = Shelf::default());
+        }
+        for (place, shelf) in &holdings.items {
+            if let Some(item) = self.place_mut(place) {
+                item.shelf = shelf.clone();
+            }
+        }
+    }
+
+    /// Takes in a service as it was found, or why it was not; items nobody knew get their copies from the holdings.
+    pub fn take_found(
+        &mut self,
+        wanted: &Wanted,
+        result: &Result<Found, Failure>,
+        holdings: Option<&Holdings>,
+        now: Timestamp,
+    ) {
+        let Some(owner) = self.owner_mut(&wanted.owner) else { return };
+        if owner.is_cluster() {
+            owner.reach = match result {
+                Ok(_) => Reach::Answered(now),
+                Err(failure) => Reach::Failed(now, failure.clone()),
+            };
+        }
+        let Some(service) = owner.services.iter_mut().find(|s| s.name == wanted.entry.name) else { return };
+        match result {
+            Ok(found) => {
+                for view in &mut service.items {
+                    view.item = None;
+                }
+                for item in &found.items {
+                    let place = found.place(&item.id);
+                    match service.items.iter_mut().find(|view| view.place == place) {
+                        Some(view) => view.item = Some(item.into()),
+                        None => {
+                            let shelf = holdings.and_then(|held| held.items.get(&place)).cloned().unwrap_or_default();
+                            service.items.push(ItemView { item: Some(item.into()), shelf, ..blank_item(place) });
+                        }
+                    }
+                }
+                service.found = Some(FoundView::new(found, now));
+                service.failure = None;
+            }
+            Err(failure) => service.failure = Some(failure.clone()),
+        }
+    }
+
+    /// Judges every item by the clock.
+    pub fn judge(&mut self, now: Timestamp) {
+        self.owners.iter_mut().for_each(|owner| judge::judge_owner(owner, now));
+    }
+
+    /// Judges the items of one owner by the clock.
+    pub fn judge_owner(&mut self, id: &OwnerId, now: Timestamp) {
+        if let Some(owner) = self.owner_mut(id) {
+            judge::judge_owner(owner, now);
+        }
+    }
+
+    /// How many items stand in each state.
+    pub fn counts(&self) -> BTreeMap<ItemState, usize> {
+        let mut counts = BTreeMap::new();
+        for item in self.owners.iter().flat_map(OwnerView::items) {
+            *counts.entry(item.state).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    fn place_mut(&mut self, place: &ItemRef) -> Option<&mut ItemView> {
+        let owner = self.owner_mut(&place.owner)?;
+        let service = owner.services.iter_mut().find(|service| service.name == place.service)?;
+        let at = service.items.iter().position(|item| item.place == *place).unwrap_or_else(|| {
+            service.items.push(blank_item(place.clone()));
+            service.items.len() - 1
+        });
+        service.items.get_mut(at)
+    }
+}
+
+fn blank_item(place: ItemRef) -> ItemView {
+    ItemView { place, item: None, shelf: Shelf::default(), state: ItemState::Never, why: String::new() }
+}
+
+/// What the inventory itself says of the way to a host; the rest is for `ssh -G` and the defaults to say.
+fn way_of(host: &HostId, access: &Access) -> String {
+    if access.transport == TransportKind::Local {
+        return "this machine".to_owned();
+    }
+    let user = access.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
+    let port = access.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let jump = access.jump.as_deref().map(|jump| format!(" through {jump}")).unwrap_or_default();
+    format!("{user}{}{port}{jump}", access.address.as_deref().unwrap_or(host.as_str()))
+}
+
+/// The nearest policy wins, field by field: service, host or cluster, group, inventory.
+fn policy_of(inventory: &Inventory, wanted: &Wanted) -> Policy {
+    let (own, groups) = match inventory.clusters.get(&wanted.owner) {
+        Some(cluster) => (Some(&cluster.policy), &cluster.groups[..]),
+        None => match inventory.hosts.iter().find(|(id, _)| OwnerId::from(*id) == wanted.owner) {
+            Some((_, host)) => (Some(&host.policy), &host.groups[..]),
+            None => (None, &[][..]),
+        },
+    };
+    let near_to_far = std::iter::once(&wanted.entry.policy)
+        .chain(own)
+        .chain(groups.iter().filter_map(|group| inventory.group_policies.get(group)))
+        .chain(std::iter::once(&inventory.policy));
+    near_to_far.fold(Policy::default(), |policy, next| Policy {
+        max_age: policy.max_age.or(next.max_age),
+        verify_every: policy.verify_every.or(next.verify_every),
+        min_copies: policy.min_copies.or(next.min_copies),
+        keep: policy.keep.or_else(|| next.keep.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! Judging by policies and the clock, and the last look as a file anybody could have written.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::last_look;
+use super::*;
+use crate::engine::holdings::ProofView;
+use crate::model::exit::Exit;
+
+const INVENTORY: &str = r#"
+version = 1
+[vault]
+path = "/vault"
+[policy]
+max_age = "10h"
+verify_every = "7d"
+[hosts.val-1]
+address = "10.0.0.11"
+[hosts.val-1.services.avalanchego]
+[hosts.val-2.services.avalanchego.policy]
+max_age = "60s"
+"#;
+
+const HOUR: i64 = 3600;
+
+fn now() -> Timestamp {
+    "2026-11-20T02:50:00Z".parse().unwrap()
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+fn inventory() -> Inventory {
+    let path = std::path::Path::new("/inventory.toml");
+    crate::config::parse_inventory(INVENTORY, path, path).unwrap().inventory
+}
+
+fn copy(age: i64, checked: Option<i64>) -> CopyView {
+    let proof = |rung, age| ProofView { rung, at: ago(age), passed: true };
+    let proofs = std::iter::once(proof(Rung::Copied, age)).chain(checked.map(|age| proof(Rung::Verified, age)));
+    CopyView {
+        id: SnapshotId::new(format!("20261120T000000Z-{:04x}", age & 0xffff)).unwrap(),
+        created: ago(age),
+        source: HostId::new("val-1").unwrap(),
+        size: ByteSize(1200),
+        stored: ByteSize(1400),
+        sealed: true,
+        proofs: proofs.collect(),
+        against: if checked.is_some() { Vec::new() } else { vec!["not verified".to_owned()] },
+        marks: Vec::new(),
+    }
+}
+
+fn place(owner: &str) -> ItemRef {
+    ItemRef {
+        owner: OwnerId::new(owner).unwrap(),
+        service: ServiceName::new("avalanchego").unwrap(),
+        item: crate::model::ids::ItemId::new("staking-identity").unwrap(),
+    }
+}
+
+fn identity(value: &str) -> Identity {
+    Identity { kind: "avalanche-node-id".to_owned(), value: value.to_owned() }
+}
+
+fn fleet_with(owner: &str, copies: Vec<CopyView>) -> Fleet {
+    let mut fleet = Fleet::of_inventory(&inventory());
+    let shelf = Shelf { copies: copies.into(), identities: [identity("NodeID-a")].into() };
+    let holdings = Holdings { items: [(place(owner), shelf)].into(), findings: Vec::new() };
+    fleet.take_holdings(&holdings, now());
+    fleet.judge(now());
+    fleet
+}
+
+fn state_with(copies: Vec<CopyView>) -> (ItemState, String) {
+    let fleet = fleet_with("val-1", copies);
+    let item = fleet.item(&place("val-1")).unwrap();
+    (item.state, item.why.clone())
+}
+
+#[test]
+fn age_is_judged_by_the_nearest_policy() {
+    assert_eq!(state_with(vec![copy(HOUR, Some(HOUR))]).0, ItemState::Ok);
+    assert_eq!(state_with(vec![copy(8 * HOUR + 1, Some(HOUR))]).0, ItemState::Due);
+    assert_eq!(state_with(vec![copy(10 * HOUR + 1, Some(HOUR))]).0, ItemState::Stale);
+    // A limit below a hundred seconds has a due time of its own too.
+    for (age, state) in [(40, ItemState::Ok), (50, ItemState::Due), (61, ItemState::Stale)] {
+        let fleet = fleet_with("val-2", vec![copy(age, Some(age))]);
+        assert_eq!(fleet.item(&place("val-2")).unwrap().state, state, "{age} s");
+    }
+}
+
+#[test]
+fn a_check_that_is_long_ago_is_due_and_a_copy_without_one_is_unverified() {
+    let (state, why) = state_with(vec![copy(HOUR, Some(8 * 24 * HOUR))]);
+    assert_eq!((state, why.as_str()), (ItemState::Due, "Its last check is longer ago than 7d."));
+    assert_eq!(state_with(vec![copy(HOUR, None)]).0, ItemState::Unverified);
+    // An older good copy still counts while the newest waits for its check.
+    assert_eq!(state_with(vec![copy(HOUR, None), copy(2 * HOUR, Some(HOUR))]).0, ItemState::Ok);
+}
+
+#[test]
+fn a_copy_from_the_future_is_said_and_a_clock_that_lags_a_little_is_not() {
+    let (state, why) = state_with(vec![copy(-3 * HOUR, Some(HOUR))]);
+    assert_eq!(state, ItemState::Suspect);
+    assert_eq!(why, "The newest copy is dated 3h ahead of this console's clock; check both clocks.");
+    assert_eq!(state_with(vec![copy(-60, Some(-60))]).0, ItemState::Ok);
+}
+
+#[test]
+fn another_identity_on_the_node_is_a_change_and_a_silent_node_is_said() {
+    let mut fleet = fleet_with("val-1", vec![copy(HOUR, Some(HOUR))]);
+    let owner = OwnerId::new("val-1").unwrap();
+    let found = FoundView {
+        host: HostId::new("val-1").unwrap(),
+        at: now(),
+        present: true,
+        version: None,
+        variant: None,
+        identities: vec![identity("NodeID-a")],
+        units: Vec::new(),
+        notes: Vec::new(),
+        own: Box::default(),
+    };
+    fleet.owner_mut(&owner).unwrap().services[0].found = Some(found.clone());
+    fleet.judge_owner(&owner, now());
+    assert_eq!(fleet.item(&place("val-1")).unwrap().state, ItemState::Ok);
+    fleet.owner_mut(&owner).unwrap().services[0].found =
+        Some(FoundView { identities: vec![identity("NodeID-b")], ..found });
+    fleet.judge_owner(&owner, now());
+    let item = fleet.item(&place("val-1")).unwrap();
+    assert_eq!(item.state, ItemState::Changed);
+    assert_eq!(item.why, "What runs there now has another avalanche node id than the copy.");
+    let view = fleet.owner_mut(&owner).unwrap();
+    view.services[0].found = None;
+    view.reach = Reach::Failed(now(), Failure::new(Exit::Unreachable, "No answer."));
+    fleet.judge_owner(&owner, now());
+    assert_eq!(fleet.item(&place("val-1")).unwrap().state, ItemState::Unreachable);
+}
+
+#[test]
+fn what_speaks_against_the_newest_copy_makes_the_item_suspect() {
+    let shrunk = CopyView { against: vec!["shrank from 9 KiB to 1 KiB".to_owned()], ..copy(HOUR, Some(HOUR)) };
+    let (state, why) = state_with(vec![shrunk, copy(2 * HOUR, Some(HOUR))]);
+    assert_eq!(state, ItemState::Suspect);
+    assert_eq!(why, "The newest copy is suspect: shrank from 9 KiB to 1 KiB.");
+}
+
+#[test]
+fn the_last_look_comes_back_whole_and_is_judged_by_the_new_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let fleet = fleet_with("val-1", (1..9).map(|n| copy(n * HOUR, Some(n * HOUR))).collect());
+    last_look::write(dir.path(), &inventory(), &fleet, now()).unwrap();
+    let later = now() + SignedDuration::from_secs(20 * HOUR);
+    let (read, why) = last_look::read(dir.path(), &inventory(), later);
+    assert_eq!(why, None);
+    assert_eq!(read.remembered, Some(now()));
+    let item = read.item(&place("val-1")).unwrap();
+    assert_eq!(item.state, ItemState::Stale);
+    assert!(item.copies().len() <= 4, "{} copies", item.copies().len());
+    assert_eq!(item.last_good(), Some(ago(HOUR)));
+    assert_eq!(item.shelf.identities[..], [identity("NodeID-a")]);
+    // Read once from the vault, it is no memory any more.
+    let mut read = read;
+    read.take_holdings(&Holdings::default(), later);
+    assert_eq!(read.remembered, None);
+    assert!(read.item(&place("val-1")).unwrap().copies().is_empty());
+}
+
+#[test]
+fn a_last_look_that_is_wrong_or_hostile_is_left_aside_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = last_look::path(dir.path(), &inventory().path);
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let (fleet, why) = last_look::read(dir.path(), &inventory(), now());
+        assert_eq!(fleet.remembered, None);
+        assert_eq!(fleet.owners.len(), 2);
+        why
+    };
+    for bytes in [&b""[..], b"{", b"\xff\xfe", b"[[[[[[[[", &[b'['; 100_000]] {
+        assert!(read(bytes).is_some_and(|why| why.starts_with("The last look is left aside: ")));
+    }
+    let other =
+        r#"{"version":2,"inventory":"/inventory.toml","vault":"/vault","at":"2026-11-20T02:50:00Z","owners":[]}"#;
+    assert_eq!(
+        read(other.as_bytes()).as_deref(),
+        Some("The last look is left aside: it has version 2, and this program writes 1.")
+    );
+    // Of another vault: not wrong, only not about what is shown.
+    assert_eq!(read(other.replace("\"version\":2", "\"version\":1").replace("/vault", "/else").as_bytes()), None);
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let (_, why) = last_look::read(dir.path(), &inventory(), now());
+    assert_eq!(why.as_deref(), Some("The last look is left aside: it is no regular file."));
+}
+
+#[test]
+fn what_a_last_look_says_cannot_drive_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fleet = fleet_with("val-1", Vec::new());
+    let owner = OwnerId::new("val-1").unwrap();
+    let evil = Failure::new(Exit::Unreachable, "a\u{1b}[2Jb\u{202e}c").hint("d\u{7}");
+    fleet.owner_mut(&owner).unwrap().reach = Reach::Failed(now(), evil);
+    last_look::write(dir.path(), &inventory(), &fleet, now()).unwrap();
+    let (read, why) = last_look::read(dir.path(), &inventory(), now());
+    assert_eq!(why, None);
+    let Reach::Failed(_, failure) = &read.owner(&owner).unwrap().reach else { panic!("not failed") };
+    assert_eq!(failure.message, "a\\x1b[2Jb\\u{202e}c");
+    assert_eq!(failure.hints, ["d\\x07"]);
+}

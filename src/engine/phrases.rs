@@ -1,0 +1,120 @@
+//! Plans, runs and events in plain words: both faces say the same.
+
+use crate::model::event::{Event, EventKind};
+use crate::model::exit::Exit;
+use crate::model::ids::StepId;
+use crate::model::item::Copying;
+use crate::model::manifest::Rung;
+use crate::model::plan::{Command, Effect, Guard, OnLapse, Plan, Step};
+use crate::services;
+
+/// What a command does, as a title: "Back up val-1/avalanchego/staking-identity".
+pub fn title(command: &Command) -> String {
+    match command {
+        Command::Backup { item, .. } => format!("Back up {item}"),
+        Command::Restore { item, snapshot, to } => format!("Restore {item}@{snapshot} to {to}"),
+    }
+}
+
+/// What a step does to its node, in a few words; nothing for one that only reads.
+pub fn effect_phrase(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Read => "",
+        Effect::Write => "adds",
+        Effect::Quiesce => "stops; the node undoes it by itself",
+        Effect::Fence => "stops for good",
+        Effect::Destroy => "replaces",
+    }
+}
+
+/// How a step is undone, for one that changes something and knows.
+pub fn undo_of(step: &Step) -> Option<String> {
+    if step.effect == Effect::Read {
+        return None;
+    }
+    services::op(&step.op).ok()?.tell(&step.args).ok().map(|told| told.undo)
+}
+
+/// What the node does by itself: "guard on val-1: if nothing is heard for 1m, it puts everything back".
+pub fn guard_phrase(plan: &Plan, guard: &Guard) -> String {
+    let goes_forward = |step: &Step| step.guard.as_ref() == Some(&guard.id) && step.on_lapse == Some(OnLapse::Start);
+    let then = if plan.steps.iter().any(goes_forward) {
+        "before the swap it puts everything back, after it it starts the new one"
+    } else {
+        "it puts everything back"
+    };
+    format!("guard on {}: if nothing is heard for {}, {then}", guard.host, guard.lapse)
+}
+
+/// A step by number, host and title: "3/7 val-1: Stop avalanchego.service".
+pub fn step_phrase(plan: &Plan, id: &StepId) -> String {
+    let step = plan.steps.iter().enumerate().find(|(_, step)| step.id == *id);
+    step.map_or(id.to_string(), |(number, step)| {
+        format!("{}/{} {}: {}", number + 1, plan.steps.len(), step.host, step.title)
+    })
+}
+
+/// An event as a line: a short word, then what it was about. Not every event is worth one.
+pub fn event_phrase(event: &Event, plan: &Plan) -> Option<(&'static str, String)> {
+    let name = |id: &StepId| step_phrase(plan, id);
+    Some(match &event.kind {
+        EventKind::RunStarted { .. } => ("run", event.run.to_string()),
+        EventKind::RunAdopted { epoch, .. } => ("run", format!("{} taken up, epoch {epoch}", event.run)),
+        EventKind::StepFinished { step, .. } => ("done", name(step)),
+        EventKind::StepSkipped { step, .. } => ("already", name(step)),
+        EventKind::StepFailed { step, failure } => ("FAILED", format!("{}: {}", name(step), failure.message)),
+        EventKind::StepReverted { step } => ("undone", name(step)),
+        EventKind::RevertFailed { step, failure } => ("NOT UNDONE", format!("{}: {}", name(step), failure.message)),
+        EventKind::GuardArmed { guard } => ("armed", format!("guard {guard}")),
+        EventKind::GuardFired { guard } => ("ACTED", format!("guard {guard} had acted by itself")),
+        EventKind::Undoes { undone, .. } => ("undoes", format!("run {undone}")),
+        EventKind::Note { text } => ("note", text.to_string()),
+        EventKind::StepStarted { .. } | EventKind::GuardDisarmed { .. } | EventKind::RunFinished { .. } => return None,
+    })
+}
+
+/// How an item is copied, in a word.
+pub fn copying_word(copying: Copying) -> &'static str {
+    match copying {
+        Copying::Live => "live",
+        Copying::Protocol => "by protocol",
+        Copying::Stopped => "stopped",
+    }
+}
+
+/// The word of a rung of the ladder.
+pub fn rung_word(rung: Option<Rung>) -> &'static str {
+    match rung {
+        None => "nothing shown",
+        Some(Rung::Intact) => "intact, sealed",
+        Some(Rung::Copied) => "copied",
+        Some(Rung::Openable) => "openable",
+        Some(Rung::Verified) => "verified",
+        Some(Rung::Drilled) => "drilled",
+        Some(Rung::Proven) => "proven",
+    }
+}
+
+/// How something ended, in a word or two.
+pub fn exit_phrase(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Done => "done",
+        Exit::Failed => "failed",
+        Exit::Usage => "usage",
+        Exit::Partly => "partly",
+        Exit::Warning => "warning",
+        Exit::Critical => "critical",
+        Exit::Changed => "changed",
+        Exit::Nothing => "nothing",
+        Exit::HostKey => "host key",
+        Exit::Authentication => "authentication",
+        Exit::Unreachable => "unreachable",
+        Exit::Vault => "vault",
+        Exit::Integrity => "integrity",
+        Exit::Confirmation => "confirmation",
+        Exit::Stale => "stale",
+        Exit::AliveElsewhere => "alive elsewhere",
+        Exit::NoSpace => "no space",
+        Exit::Cancelled => "cancelled",
+    }
+}

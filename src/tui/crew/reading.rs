@@ -1,0 +1,68 @@
+//! What the crew reads for pages: snapshots whole, their insides, their differences, and what no entry names.
+
+use super::Crew;
+use crate::engine::compare::compare;
+use crate::engine::fleet::{Fleet, last_look};
+use crate::engine::inside::look_inside;
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::{HostId, ItemRef, SnapshotId};
+use crate::tui::message::{Notice, Tone};
+
+/// Rows read at once of what is inside an artefact.
+const PAGE_ROWS: usize = 500;
+
+impl Crew {
+    /// Writes the last look; that it could not be written is said in the log and nowhere else.
+    pub(super) fn remember(&self, fleet: &Fleet) {
+        let desk = &self.shared.desk;
+        if let Err(why) = last_look::write(&desk.paths.state_dir, &desk.inventory, fleet, desk.clock.now()) {
+            self.tell(Notice::Noted(Tone::Warn, why));
+        }
+    }
+
+    pub(super) fn discover(&self, host: HostId) {
+        let desk = &self.shared.desk;
+        let links = desk.links();
+        let found = match desk.inventory.hosts.get(&host) {
+            Some(entry) => desk.prober(&links).discover(entry),
+            None => Err(Failure::new(Exit::Nothing, format!("There is no host '{host}' in the inventory."))),
+        };
+        self.tell(Notice::Discovered(host, found));
+    }
+
+    pub(super) fn read_snapshot(&self, item: ItemRef, id: SnapshotId) {
+        let read = self.store().and_then(|store| self.whole(&store, &item, &id)).map(Box::new);
+        self.tell(Notice::Snapshot(item, id, read));
+    }
+
+    pub(super) fn look_inside(&self, item: ItemRef, id: SnapshotId, file: String, from: u64) {
+        let page = self.store().and_then(|store| {
+            let snapshot = self.whole(&store, &item, &id)?;
+            look_inside(&store.vault, &store.keys, &snapshot, &file, from, PAGE_ROWS)
+        });
+        self.tell(Notice::Inside(item, id, file, page));
+    }
+
+    pub(super) fn compare(&self, old: (ItemRef, SnapshotId), new: (ItemRef, SnapshotId)) {
+        let compared = self.store().and_then(|store| {
+            let (before, after) = (self.whole(&store, &old.0, &old.1)?, self.whole(&store, &new.0, &new.1)?);
+            compare(&store.vault, &store.keys, &before, &after, &self.shared.desk.cancel)
+        });
+        self.tell(Notice::Compared(old, new, compared));
+    }
+
+    /// A snapshot by its id, read from its own directory and not by walking the vault.
+    fn whole(
+        &self,
+        store: &crate::engine::desk::Store,
+        item: &ItemRef,
+        id: &SnapshotId,
+    ) -> Result<crate::vault::Snapshot> {
+        let mut findings = Vec::new();
+        let snapshot = store.vault.snapshot(item, id, &mut findings).map_err(Failure::from)?;
+        for finding in findings {
+            self.tell(Notice::Noted(Tone::Warn, finding.to_string()));
+        }
+        Ok(snapshot)
+    }
+}

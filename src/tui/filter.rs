@@ -1,0 +1,102 @@
+//! Filters: which rows of a list are shown.
+
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
+
+/// A filter as it was typed: words that must match fuzzily, `!word` that must not, or `/a pattern/`.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    text: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Everything,
+    Words { with: Option<Pattern>, without: Vec<String> },
+    Regex(regex::Regex),
+    Wrong(String),
+}
+
+impl Filter {
+    /// Reads a filter. A pattern that cannot be read shows everything and says what is wrong.
+    pub fn new(text: &str) -> Self {
+        let trimmed = text.trim();
+        let kind = if trimmed.is_empty() {
+            Kind::Everything
+        } else if let Some(pattern) = trimmed.strip_prefix('/').filter(|p| !p.is_empty()) {
+            let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+            match regex::RegexBuilder::new(pattern).case_insensitive(true).size_limit(1 << 20).build() {
+                Ok(regex) => Kind::Regex(regex),
+                Err(error) => Kind::Wrong(error.to_string().lines().last().unwrap_or_default().trim().to_owned()),
+            }
+        } else {
+            let (without, with): (Vec<&str>, Vec<&str>) =
+                trimmed.split_whitespace().partition(|word| word.len() > 1 && word.starts_with('!'));
+            let with = with.join(" ");
+            Kind::Words {
+                with: (!with.is_empty()).then(|| Pattern::parse(&with, CaseMatching::Smart, Normalization::Smart)),
+                without: without.iter().map(|word| word.trim_start_matches('!').to_lowercase()).collect(),
+            }
+        };
+        Self { text: trimmed.to_owned(), kind }
+    }
+
+    /// As it was typed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it shows everything.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.kind, Kind::Everything)
+    }
+
+    /// What is wrong with its pattern.
+    pub fn mistake(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Wrong(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether a row with this text is shown.
+    pub fn shows(&self, row: &str) -> bool {
+        match &self.kind {
+            Kind::Everything | Kind::Wrong(_) => true,
+            Kind::Regex(regex) => regex.is_match(row),
+            Kind::Words { with, without } => {
+                let lower = row.to_lowercase();
+                if without.iter().any(|word| lower.contains(word)) {
+                    return false;
+                }
+                let Some(pattern) = with else { return true };
+                let mut matcher = Matcher::new(Config::DEFAULT);
+                let mut letters = Vec::new();
+                pattern.score(Utf32Str::new(row, &mut letters), &mut matcher).is_some()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_match_fuzzily_and_can_be_excluded() {
+        let filter = Filter::new("v1 !nats");
+        assert!(filter.shows("val-1 avalanchego"));
+        assert!(!filter.shows("val-1 nats"));
+        assert!(!filter.shows("consul"));
+    }
+
+    #[test]
+    fn a_pattern_matches_and_a_wrong_one_says_so() {
+        assert!(Filter::new("/^val-[12]/").shows("val-2"));
+        assert!(!Filter::new("/^val-[12]$/").shows("val-3"));
+        let wrong = Filter::new("/val-[/");
+        assert!(wrong.mistake().is_some());
+        assert!(wrong.shows("anything"));
+    }
+}

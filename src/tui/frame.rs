@@ -1,0 +1,149 @@
+//! What stands around every page: the header with breadcrumbs and counts, and the footer with the keys.
+
+use std::collections::BTreeMap;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::action::Offer;
+use super::app::LEAST;
+use super::keymap::{Key, Keymap};
+use super::message::Tone;
+use super::model::Model;
+use super::screen::Canvas;
+use super::theme::{Glyphs, Role};
+use crate::engine::fleet::ItemState;
+
+/// The role and sign of a state.
+pub fn look_of(state: ItemState, glyphs: &Glyphs) -> (Role, &'static str) {
+    match state {
+        ItemState::Ok => (Role::StatusOk, glyphs.ok),
+        ItemState::Absent | ItemState::Uncovered => (Role::StatusUnknown, glyphs.unknown),
+        ItemState::Due | ItemState::Unverified | ItemState::Stale | ItemState::Changed => {
+            (Role::StatusWarn, glyphs.warn)
+        }
+        ItemState::Unreachable | ItemState::Never | ItemState::Suspect => (Role::StatusBad, glyphs.bad),
+    }
+}
+
+/// ```text
+///  lifeboat › prod › val-1                     ● 12 ok  ▲ 2 stale  ✗ 1 never   ~/lifeboat  read-only
+/// ```
+pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
+    let width = canvas.area.width;
+    let glyphs = canvas.theme.glyphs;
+    let mut pieces: Vec<(String, Role)> = Vec::new();
+    let counts: BTreeMap<ItemState, usize> = model.fleet.counts();
+    for (state, count) in counts.iter().rev().filter(|(state, _)| !matches!(state, ItemState::Absent)) {
+        let (role, sign) = look_of(*state, &glyphs);
+        pieces.push((format!("{sign} {count} {}", state.word()), role));
+    }
+    if model.place.is_practice {
+        pieces.push((" practice ".to_owned(), Role::Badge));
+    }
+    if model.place.read_only {
+        pieces.push((" read-only ".to_owned(), Role::BadgeWarn));
+    }
+    // Counts give way to breadcrumbs, the least urgent first.
+    let trail = trail(crumbs, glyphs.crumb);
+    let room = usize::from(width).saturating_sub(trail.width() + 3);
+    while pieces.iter().map(|(text, _)| text.width() + 2).sum::<usize>() > room && !pieces.is_empty() {
+        let droppable = pieces.iter().rposition(|(_, role)| !matches!(role, Role::Badge | Role::BadgeWarn));
+        match droppable {
+            Some(at) => drop(pieces.remove(at)),
+            None => drop(pieces.pop()),
+        }
+    }
+    let end = canvas.text(1, 0, "lifeboat", Role::Title);
+    if let Some(rest) = trail.strip_prefix("lifeboat") {
+        canvas.text(end, 0, rest, Role::Text);
+    }
+    let used: usize = pieces.iter().map(|(text, _)| text.width() + 2).sum();
+    let mut x = width.saturating_sub(u16::try_from(used).unwrap_or(width));
+    for (text, role) in pieces {
+        x = canvas.text(x, 0, &text, role) + 2;
+    }
+}
+
+fn trail(crumbs: &[String], sign: &str) -> String {
+    let mut trail = "lifeboat".to_owned();
+    for crumb in crumbs {
+        trail.push_str(&format!(" {sign} {crumb}"));
+    }
+    trail
+}
+
+/// ```text
+///  b back up   v verify   r restore   / filter   : command   ? help   q quit
+/// ```
+pub fn render_footer(
+    offers: &[Offer],
+    keymap: &Keymap,
+    said: Option<&(Tone, String)>,
+    pressed: &[Key],
+    canvas: &mut Canvas,
+) {
+    if let Some((tone, text)) = said {
+        let role = match tone {
+            Tone::Plain => Role::Text,
+            Tone::Warn => Role::StatusWarn,
+            Tone::Bad => Role::StatusBad,
+        };
+        canvas.text(1, 0, text, role);
+        return;
+    }
+    if !pressed.is_empty() {
+        let keys: Vec<String> = pressed.iter().map(Key::to_string).collect();
+        canvas.text(1, 0, &format!("{} …", keys.join(" ")), Role::KeyHint);
+        return;
+    }
+    let hints: Vec<(String, &str, bool)> = offers
+        .iter()
+        .filter(|offer| !is_motion(offer.action))
+        .filter_map(|offer| Some((keymap.label(offer.action)?, offer.action.info().short, offer.off.is_none())))
+        .collect();
+    // Command, help and quit always fit; the others as far as there is room.
+    let (always, mut others): (Vec<_>, Vec<_>) = hints.into_iter().partition(|(_, short, _)| ALWAYS.contains(short));
+    let width_of = |(key, short, _): &(String, &str, bool)| key.width() + 1 + short.width() + 3;
+    let room = usize::from(canvas.area.width).saturating_sub(1 + always.iter().map(width_of).sum::<usize>());
+    while others.iter().map(width_of).sum::<usize>() > room {
+        others.pop();
+    }
+    let mut x = 1;
+    for (key, short, is_on) in others.iter().chain(&always) {
+        x = canvas.text(x, 0, key, if *is_on { Role::KeyHint } else { Role::Disabled }) + 1;
+        x = canvas.text(x, 0, short, if *is_on { Role::Text } else { Role::Disabled }) + 3;
+    }
+}
+
+const ALWAYS: [&str; 3] = ["command", "help", "quit"];
+
+/// Moving about needs no reminder.
+fn is_motion(action: super::action::Action) -> bool {
+    use super::action::Action as A;
+    matches!(
+        action,
+        A::Up
+            | A::Down
+            | A::Left
+            | A::Right
+            | A::PageUp
+            | A::PageDown
+            | A::First
+            | A::Last
+            | A::Pane(_)
+            | A::PreviousPane
+            | A::Fold
+            | A::Forward
+            | A::Fleet
+            | A::Mouse
+            | A::Suspend
+    )
+}
+
+/// One sentence in the middle.
+pub fn render_too_small(canvas: &mut Canvas) {
+    let text = format!("Lifeboat needs {}×{}.", LEAST.0, LEAST.1);
+    let y = canvas.area.height / 2;
+    let x = canvas.area.width.saturating_sub(u16::try_from(text.width()).unwrap_or(0)) / 2;
+    canvas.text(x, y, &text, Role::Text);
+}

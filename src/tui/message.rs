@@ -1,0 +1,207 @@
+//! What reaches the console, and what it asks for. `update` takes a [`Msg`] and gives [`Effect`]s; it does no I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use crossterm::event::KeyEvent;
+use jiff::Timestamp;
+
+use super::action::Action;
+use super::modal::Modal;
+use super::model::{JobId, RunList};
+use super::screen::Screen;
+use crate::engine::compare::Comparison;
+use crate::engine::doctor::Health;
+use crate::engine::fleet::Fleet;
+use crate::engine::holdings::Holdings;
+use crate::engine::inside::Page;
+use crate::engine::planner::Planned;
+use crate::engine::runs::{Report, Resume, Told};
+use crate::engine::scan::{Found, Wanted};
+use crate::engine::verify::Checked;
+use crate::model::exit::Failure;
+use crate::model::ids::{HostId, ItemRef, OwnerId, RunId, SnapshotId};
+use crate::model::secret::SecretString;
+use crate::vault::Snapshot;
+
+/// What reaches the console.
+pub enum Msg {
+    /// A key went down.
+    Key(KeyEvent),
+    /// Text was pasted: text, never keys.
+    Paste(String),
+    /// The terminal has another size.
+    Resize(u16, u16),
+    /// Time passed while something moves.
+    Tick(Timestamp),
+    /// A worker has something.
+    Notice(Notice),
+}
+
+/// What the console asks its surroundings for.
+pub enum Effect {
+    /// Show a page on top of this one.
+    Open(Box<dyn Screen>),
+    /// Show a page instead of this one.
+    Replace(Box<dyn Screen>),
+    /// Close this page.
+    Back,
+    /// Lay a modal over the page.
+    Ask(Box<dyn Modal>),
+    /// Do an action as if its key had been pressed.
+    Act(Action),
+    /// Have the workers do something.
+    Order(Order),
+    /// Say something in the footer until the next key.
+    Say(Tone, String),
+    /// Put text on the clipboard of the terminal.
+    Copy(String),
+    /// Hand the terminal to a shell on a node.
+    Shell(HostId),
+    /// Take a theme by name.
+    Theme(String),
+    /// Ring the bell: a long job ended while nobody looked.
+    Bell(String),
+    /// Stop like ctrl-z.
+    Suspend,
+    /// Turn the mouse on or off.
+    Mouse(bool),
+    /// Leave.
+    Quit,
+}
+
+/// How something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As an answer.
+    Plain,
+    /// As a warning.
+    Warn,
+    /// As a failure.
+    Bad,
+}
+
+/// Work for the crew; each ends in one or more [`Notice`]s.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Read the vault's catalogue.
+    ReadVault,
+    /// Look at hosts and clusters: health, then services.
+    Look(Vec<OwnerId>),
+    /// Read the vault's runs.
+    ReadRuns,
+    /// Ask a node for the runs that lie on it.
+    ReadRunsOn(HostId),
+    /// Make a plan for a job.
+    Plan(JobId, Wish),
+    /// Run a job's plan, its gates answered.
+    Run(JobId, Wish, Box<Planned>, BTreeMap<String, String>),
+    /// Do a job that has no plan of its own: verify, resume, roll back.
+    Do(JobId, Wish),
+    /// Stop a job.
+    Cancel(JobId),
+    /// Remember the fleet for the next sitting's first frame.
+    Remember(Box<Fleet>),
+    /// Look on a host for services its inventory entry does not name.
+    Discover(HostId),
+    /// Read a snapshot whole: its manifest and its ladder.
+    ReadSnapshot(ItemRef, SnapshotId),
+    /// Look inside a file of a snapshot: rows from a row on.
+    LookInside(ItemRef, SnapshotId, String, u64),
+    /// Compare two snapshots.
+    Diff((ItemRef, SnapshotId), (ItemRef, SnapshotId)),
+    /// Read the inventory again.
+    Reload,
+}
+
+/// What an operator wants done, before it is a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    /// Back an item up.
+    BackUp {
+        /// What.
+        item: ItemRef,
+        /// Why, for the manifest.
+        reason: Option<String>,
+        /// Choices that differ from their defaults.
+        set: BTreeMap<String, String>,
+    },
+    /// Bring a snapshot back.
+    Restore {
+        /// Whose.
+        item: ItemRef,
+        /// Which.
+        snapshot: SnapshotId,
+        /// Where to.
+        to: HostId,
+        /// Choices that differ from their defaults.
+        set: BTreeMap<String, String>,
+    },
+    /// Check stored copies.
+    Verify(Vec<(ItemRef, SnapshotId)>),
+    /// Undo a run.
+    RollBack(RunId),
+    /// Take a run up.
+    Resume(RunId, Resume, Option<HostId>),
+}
+
+impl Wish {
+    /// As a title: "Back up val-1/avalanchego/staking-identity".
+    pub fn title(&self) -> String {
+        match self {
+            Self::BackUp { item, .. } => format!("Back up {item}"),
+            Self::Restore { item, to, .. } => format!("Restore {item} to {to}"),
+            Self::Verify(copies) => match copies.as_slice() {
+                [(item, id)] => format!("Verify {item}@{id}"),
+                copies => format!("Verify {} snapshots", copies.len()),
+            },
+            Self::RollBack(run) => format!("Undo run {run}"),
+            Self::Resume(run, ..) => format!("Take up run {run}"),
+        }
+    }
+}
+
+/// What the crew reports.
+pub enum Notice {
+    /// The vault was read.
+    Vault(Result<Arc<Holdings>, Failure>),
+    /// A host or cluster is being looked at.
+    Looking(OwnerId),
+    /// A node's health.
+    Health(Health, Timestamp),
+    /// A service was looked at.
+    Found(Box<Wanted>, Box<Result<Found, Failure>>),
+    /// A look ended.
+    Looked(OwnerId, Timestamp),
+    /// The vault's runs.
+    Runs(Result<RunList, Failure>),
+    /// The runs on a node.
+    RunsOn(HostId, Result<Vec<Told>, Failure>),
+    /// A job's plan.
+    Planned(JobId, Box<Result<Planned, Failure>>),
+    /// A job waits for a free hand no longer.
+    Started(JobId),
+    /// A job has events or progress to look at on its board.
+    Moved(JobId),
+    /// One snapshot of a verification was checked.
+    Checked(JobId, ItemRef, SnapshotId, Result<Checked, Failure>),
+    /// A job ended.
+    Ended(JobId, Result<Option<Report>, Failure>),
+    /// Services of a host that no entry names, by kind, or why nobody could look.
+    Discovered(HostId, Result<Vec<(String, Result<Found, Failure>)>, Failure>),
+    /// A snapshot, read whole.
+    Snapshot(ItemRef, SnapshotId, Result<Box<Snapshot>, Failure>),
+    /// Rows of a file of a snapshot.
+    Inside(ItemRef, SnapshotId, String, Result<Page, Failure>),
+    /// How two snapshots differ.
+    Compared((ItemRef, SnapshotId), (ItemRef, SnapshotId), Result<Comparison, Failure>),
+    /// A secret is needed: a worker waits for the answer.
+    Secret(String, SyncSender<Option<SecretString>>),
+    /// The inventory was read again, or its mistakes.
+    Reloaded(Result<(), Failure>),
+    /// The inventory's file changed on disk.
+    InventoryChanged,
+    /// Something for the log.
+    Noted(Tone, String),
+}

@@ -1,0 +1,24 @@
+//! The console: the face on a terminal.
+//!
+//! It follows the Elm pattern: [`app::App`] is the state, `update` takes a message and gives effects without doing
+//! any I/O, `view` draws. The runtime is the only place with a clock, a terminal and threads. Pages are
+//! [`screen::Screen`]s, a file each; what they draw from is the one [`model::Model`].
+
+pub mod action;
+pub mod app;
+pub mod crew;
+pub mod filter;
+pub mod frame;
+pub mod keymap;
+pub mod message;
+pub mod modal;
+pub mod model;
+pub mod palette;
+mod runtime;
+pub mod screen;
+pub mod screens;
+mod terminal;
+pub mod theme;
+pub mod widgets;
+
+pub use runtime::run;

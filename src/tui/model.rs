@@ -1,0 +1,205 @@
+//! What every page draws from: one owner, changed only by `update`.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::message::{Tone, Wish};
+use crate::engine::board::{Board, Progress};
+use crate::engine::fleet::Fleet;
+use crate::engine::holdings::Holdings;
+use crate::engine::planner::Planned;
+use crate::engine::progress::Meter;
+use crate::engine::runs::{Report, Told};
+use crate::engine::verify::Checked;
+use crate::model::event::Event;
+use crate::model::exit::Failure;
+use crate::model::ids::{ItemRef, OwnerId, SnapshotId};
+
+/// Lines of the log that are kept on screen.
+const LOG_LINES: usize = 10_000;
+
+/// A job of this sitting, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u32);
+
+/// The runs of a vault, oldest first, each by its name; what cannot be read says why.
+pub type RunList = Vec<(String, Result<Told, Failure>)>;
+
+/// Everything known.
+pub struct Model {
+    /// Where things come from.
+    pub place: Place,
+    /// The time as of the last message.
+    pub now: Timestamp,
+    /// When every item was last judged by the clock.
+    pub judged: Timestamp,
+    /// Hosts and items.
+    pub fleet: Fleet,
+    /// What the vault holds, also of hosts in no inventory.
+    pub holdings: Option<Arc<Holdings>>,
+    /// Why the vault could not be read.
+    pub vault_failure: Option<Failure>,
+    /// The vault's runs, oldest first, once read.
+    pub runs: Option<Result<RunList, Failure>>,
+    /// The jobs of this sitting, oldest first.
+    pub jobs: Vec<Job>,
+    /// What was noted, oldest first.
+    pub log: VecDeque<LogLine>,
+    /// Hosts and clusters being looked at.
+    pub looking: Vec<OwnerId>,
+    /// Whether the inventory's file is newer than what is shown.
+    pub inventory_changed: bool,
+}
+
+/// Where things come from, for the header and the equal command lines.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The inventory's file.
+    pub inventory: PathBuf,
+    /// The vault.
+    pub vault: PathBuf,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
+    /// Whether this is the practice fleet.
+    pub is_practice: bool,
+    /// Flags an equal command line needs: `--inventory …`, `--vault …`.
+    pub flags: Vec<String>,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// How it is meant.
+    pub tone: Tone,
+    /// What.
+    pub text: String,
+}
+
+/// One job.
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// What was wished for.
+    pub wish: Wish,
+    /// How far it is.
+    pub stage: Stage,
+    /// Its plan, once made.
+    pub planned: Option<Arc<Planned>>,
+    /// What the executor shows.
+    pub board: Arc<Board>,
+    /// The events pulled so far.
+    pub events: Vec<Event>,
+    /// The progress as of the last look.
+    pub progress: Progress,
+    /// Bytes over time, for pace and chart.
+    pub meter: Meter,
+    /// What a verification found, snapshot by snapshot.
+    pub checked: Vec<(ItemRef, SnapshotId, Result<Checked, Failure>)>,
+    /// When it began to run.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone)]
+pub enum Stage {
+    /// Its plan is being made.
+    Planning,
+    /// Its plan waits for the operator.
+    Ready,
+    /// It waits for a free hand.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It was asked to stop, and undoes what it did.
+    Stopping,
+    /// It ended well.
+    Done(Option<Report>),
+    /// It ended badly.
+    Failed(Failure),
+}
+
+impl Job {
+    /// A new job.
+    pub fn new(id: JobId, wish: Wish) -> Self {
+        Self {
+            id,
+            wish,
+            stage: Stage::Planning,
+            planned: None,
+            board: Arc::new(Board::default()),
+            events: Vec::new(),
+            progress: Progress::default(),
+            meter: Meter::default(),
+            checked: Vec::new(),
+            started: None,
+            ended: None,
+        }
+    }
+
+    /// Whether it still works or waits to.
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Running | Stage::Stopping)
+    }
+
+    /// Pulls what is new from the board.
+    pub fn pull(&mut self, now: Timestamp) {
+        let next = self.events.last().map_or(0, |event| event.seq + 1);
+        self.events.extend(self.board.since(next));
+        self.progress = self.board.progress();
+        self.meter.take(now, &self.progress);
+    }
+}
+
+impl Model {
+    /// Nothing known but where things come from.
+    pub fn new(place: Place, fleet: Fleet, now: Timestamp) -> Self {
+        Self {
+            place,
+            now,
+            judged: now,
+            fleet,
+            holdings: None,
+            vault_failure: None,
+            runs: None,
+            jobs: Vec::new(),
+            log: VecDeque::new(),
+            looking: Vec::new(),
+            inventory_changed: false,
+        }
+    }
+
+    /// A job by its number.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.id == id)
+    }
+
+    /// A job by its number, to change.
+    pub fn job_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.id == id)
+    }
+
+    /// The number of the next job.
+    pub fn next_job(&self) -> JobId {
+        JobId(self.jobs.last().map_or(1, |job| job.id.0 + 1))
+    }
+
+    /// Jobs that still work.
+    pub fn live_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| job.is_live())
+    }
+
+    /// Notes a line.
+    pub fn note(&mut self, tone: Tone, text: impl Into<String>) {
+        self.log.push_back(LogLine { at: self.now, tone, text: text.into() });
+        while self.log.len() > LOG_LINES {
+            self.log.pop_front();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A page: its own selection and scroll, never facts; those are the model's.
+
+use crossterm::event::KeyEvent;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use super::action::{Action, Offer};
+use super::filter::Filter;
+use super::message::{Effect, Notice};
+use super::model::Model;
+use super::theme::{Role, Theme};
+
+/// A page of the console. `act`, `typed` and `noticed` change only the page itself; everything else they ask for as effects.
+pub trait Screen: Send {
+    /// Where the operator is, outermost first: "prod", "val-1", "avalanchego".
+    fn crumbs(&self, model: &Model) -> Vec<String>;
+    /// What works here now, the most used first; the footer shows as many as fit, help shows all.
+    fn offers(&self, model: &Model) -> Vec<Offer>;
+    /// Does an action that [`Screen::offers`] offered and that is not off.
+    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect>;
+    /// Takes a key as text when a field of the page has the focus; `None` gives it to the keymap.
+    fn typed(&mut self, _key: KeyEvent, _model: &Model) -> Option<Vec<Effect>> {
+        None
+    }
+    /// Takes pasted text when a field has the focus.
+    fn pasted(&mut self, _text: &str, _model: &Model) {}
+    /// Hears of what the crew reported, after the model took it in.
+    fn noticed(&mut self, _notice: &Notice, _model: &Model) -> Vec<Effect> {
+        Vec::new()
+    }
+    /// Narrows the page's list; a page without a list offers no [`Action::Filter`].
+    fn narrow(&mut self, _filter: Filter) {}
+    /// The filter in force, for the title.
+    fn filter(&self) -> Option<&Filter> {
+        None
+    }
+    /// Whether something on the page moves by itself, so that time must be told.
+    fn is_moving(&self, _model: &Model) -> bool {
+        false
+    }
+    /// Draws the page.
+    fn view(&self, model: &Model, canvas: &mut Canvas);
+}
+
+/// Where a page or widget draws. Every call stays inside the area, whatever its size.
+pub struct Canvas<'a> {
+    /// The cells.
+    pub buffer: &'a mut Buffer,
+    /// The look.
+    pub theme: &'a Theme,
+    /// Where to draw.
+    pub area: Rect,
+}
+
+impl<'a> Canvas<'a> {
+    /// The same cells, another area, cut to this one's.
+    pub fn within(&mut self, area: Rect) -> Canvas<'_> {
+        let area = area.intersection(self.area).intersection(self.buffer.area);
+        Canvas { buffer: self.buffer, theme: self.theme, area }
+    }
+
+    /// As [`Canvas::within`], when nobody draws on this one any more.
+    #[must_use]
+    pub fn into_within(self, area: Rect) -> Canvas<'a> {
+        let area = area.intersection(self.area).intersection(self.buffer.area);
+        Canvas { area, ..self }
+    }
+
+    /// The look of a role.
+    pub fn style(&self, role: Role) -> Style {
+        self.theme.style(role)
+    }
+
+    /// Writes text at a column and row of the area, cut with the theme's sign when it does not fit; gives the column after it.
+    pub fn text(&mut self, x: u16, y: u16, text: &str, role: Role) -> u16 {
+        self.text_within(x, y, self.area.width.saturating_sub(x), text, role)
+    }
+
+    /// Writes text into at most `width` columns; gives the column after it.
+    pub fn text_within(&mut self, x: u16, y: u16, width: u16, text: &str, role: Role) -> u16 {
+        if y >= self.area.height || x >= self.area.width {
+            return x;
+        }
+        let width = width.min(self.area.width - x);
+        let shown = cut(text, usize::from(width), self.theme.glyphs.cut);
+        let style = self.theme.style(role);
+        let (end, _) = self.buffer.set_stringn(self.area.x + x, self.area.y + y, &shown, usize::from(width), style);
+        end.saturating_sub(self.area.x)
+    }
+
+    /// Writes text so that it ends at the right edge of `width` columns from `x`.
+    pub fn right(&mut self, x: u16, y: u16, width: u16, text: &str, role: Role) {
+        let shown = cut(text, usize::from(width), self.theme.glyphs.cut);
+        let used = u16::try_from(shown.width()).unwrap_or(width).min(width);
+        self.text_within(x + (width - used), y, used, &shown, role);
+    }
+
+    /// Gives every cell of a row the look of a role, keeping what is written.
+    pub fn paint_row(&mut self, y: u16, role: Role) {
+        if y < self.area.height {
+            let style = self.theme.style(role);
+            self.buffer.set_style(Rect { y: self.area.y + y, height: 1, ..self.area }, style);
+        }
+    }
+
+    /// Fills the area with blanks.
+    pub fn clear(&mut self) {
+        let style = self.theme.style(Role::Text);
+        for y in self.area.top()..self.area.bottom() {
+            for x in self.area.left()..self.area.right() {
+                if let Some(cell) = self.buffer.cell_mut((x, y)) {
+                    cell.reset();
+                    cell.set_style(style);
+                }
+            }
+        }
+    }
+}
+
+/// Text cut to a width in columns, by grapheme, ending in `sign` where something is missing.
+pub fn cut(text: &str, width: usize, sign: &str) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(sign.width());
+    let mut used = 0;
+    let mut kept = String::new();
+    for grapheme in text.graphemes(true) {
+        used += grapheme.width();
+        if used > room {
+            break;
+        }
+        kept.push_str(grapheme);
+    }
+    if width >= sign.width() {
+        kept.push_str(sign);
+    }
+    kept
+}
+
+/// Text broken into lines of at most `width` columns, at spaces where there are any.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split_word_bounds() {
+            if line.width() + word.width() > width && !line.is_empty() {
+                lines.push(line.trim_end().to_owned());
+                line.clear();
+            }
+            if line.is_empty() && word.trim().is_empty() {
+                continue;
+            }
+            for grapheme in word.graphemes(true) {
+                if line.width() + grapheme.width() > width {
+                    lines.push(std::mem::take(&mut line));
+                }
+                line.push_str(grapheme);
+            }
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_by_column_and_says_so() {
+        assert_eq!(cut("validator", 20, "…"), "validator");
+        assert_eq!(cut("validator", 5, "…"), "vali…");
+        assert_eq!(cut("日本語", 5, "…"), "日本…");
+        assert_eq!(cut("日本語", 4, "…"), "日…");
+        assert_eq!(cut("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn text_is_broken_at_spaces_and_long_words_in_the_middle() {
+        assert_eq!(wrap("the node does not answer", 10), ["the node", "does not", "answer"]);
+        assert_eq!(wrap("abcdefghijkl", 5), ["abcde", "fghij", "kl"]);
+        assert_eq!(wrap("", 5), Vec::<String>::new());
+    }
+}
