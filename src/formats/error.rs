@@ -1,6 +1,7 @@
 //! Why an artefact is not what its format promises.
 
 use super::consul_snap::SnapError;
+use super::netdata::NetdataError;
 use super::staking::StakingError;
 use super::tar::TarError;
 use super::text::EntryName;
@@ -17,6 +18,9 @@ pub enum FormatError {
     /// A Consul snapshot is not sound.
     #[error("{0}")]
     ConsulSnap(#[from] SnapError),
+    /// A Netdata artefact is not sound.
+    #[error("{0}")]
+    Netdata(#[from] NetdataError),
     /// No format has this name.
     #[error("No format is called \"{name}\".")]
     Unknown {

@@ -4,6 +4,7 @@ use super::bls::parse_signer_key;
 use super::consul_snap::{KvRecord, SnapError, SnapOptions, SnapVisitor, read_consul_snap};
 use super::error::FormatError;
 use super::expand::{ExpandLimits, expand};
+use super::netdata::{FILE_COLUMNS, METRIC_COLUMNS, look_files, look_metrics};
 use super::node_id::NodeId;
 use super::pem::{PemLimits, first_certificate, parse_pem};
 use super::staking::{StakingError, parse_certificate};
@@ -24,7 +25,8 @@ pub struct Rows {
     pub more: bool,
 }
 
-/// Shows a page of one file of an artefact: archive entries, keys with their sizes, or the facts of an identity.
+/// Shows a page of one file of an artefact: archive entries, keys with their sizes, metrics by name, or the facts of an
+/// identity.
 ///
 /// Never shows a secret: of keys and values only names and sizes.
 ///
@@ -49,12 +51,21 @@ pub fn look(format: &str, path: &str, input: &mut dyn Read, from_row: u64, rows:
             staking(path, input, &mut page)?;
             &["fact", "value"]
         }
+        "netdata-metrics/1" => {
+            look_metrics(path, input, &mut page)?;
+            METRIC_COLUMNS
+        }
+        "netdata-config/1" | "netdata-identity/1" => {
+            look_files(path, input, &mut page)?;
+            FILE_COLUMNS
+        }
         _ => return Err(FormatError::Unknown { name: format.as_bytes().into() }),
     };
     Ok(Rows { columns, rows: page.rows, more: page.more })
 }
 
-struct Page {
+/// The page being filled.
+pub(super) struct Page {
     from: u64,
     seen: u64,
     limit: usize,
@@ -63,8 +74,25 @@ struct Page {
 }
 
 impl Page {
+    /// How many rows to ask a database for, one more than the page holds, and how many to pass over.
+    pub(super) fn window(&self) -> (i64, i64) {
+        let rows = i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1);
+        (rows, i64::try_from(self.from).unwrap_or(i64::MAX))
+    }
+
+    /// Takes a row that was asked for by [`Self::window`].
+    pub(super) fn add_at(&mut self, row: Vec<String>) -> ControlFlow<()> {
+        self.seen = self.seen.max(self.from);
+        self.add(|| row)
+    }
+
+    /// Whether there was more than the page holds.
+    pub(super) const fn is_full(&self) -> bool {
+        self.more
+    }
+
     /// Takes a row if it is on the page; `Break` once the page is full and another row has shown there is more.
-    fn add(&mut self, row: impl FnOnce() -> Vec<String>) -> ControlFlow<()> {
+    pub(super) fn add(&mut self, row: impl FnOnce() -> Vec<String>) -> ControlFlow<()> {
         self.seen += 1;
         if self.seen <= self.from {
             return ControlFlow::Continue(());

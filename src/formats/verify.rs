@@ -2,9 +2,8 @@
 
 use super::consul_snap::{IdSet, MessageType, SnapOptions, SnapSummary, read_consul_snap};
 use super::error::FormatError;
-use super::expand::{Compression, ExpandLimits, expand};
+use super::netdata::{NetdataConfig, NetdataIdentity, NetdataMetrics};
 use super::staking::{StakingIdentity, parse_staking_identity};
-use super::tar::{TarEntry, TarLimits, TarSummary, walk_tar};
 use super::text::{EntryName, hex};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -13,7 +12,8 @@ use std::io::{self, Read};
 use zeroize::Zeroizing;
 
 /// The names of all formats.
-pub const FORMATS: [&str; 4] = ["bytes/1", "consul-snap/1", "staking/1", "tar/1"];
+pub const FORMATS: [&str; 7] =
+    ["bytes/1", "consul-snap/1", "netdata-config/1", "netdata-identity/1", "netdata-metrics/1", "staking/1", "tar/1"];
 
 /// The largest file of a staking identity that is read.
 const STAKING_FILE: u64 = 64 * 1024;
@@ -40,7 +40,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn fact(&mut self, name: &str, value: impl Into<Value>) {
+    pub(super) fn fact(&mut self, name: &str, value: impl Into<Value>) {
         self.facts.insert(name.to_owned(), value.into());
     }
 }
@@ -50,12 +50,17 @@ impl Verdict {
 /// - `staking/1`: `staker.crt`, `staker.key` and, where the set is complete, `signer.key`.
 /// - `tar/1`: any number of tar archives, each plain, gzip or zstd by its first bytes.
 /// - `consul-snap/1`: one Consul snapshot.
+/// - `netdata-config/1`, `netdata-identity/1`, `netdata-metrics/1`: tar archives of a Netdata agent's directories, as
+///   [`netdata`](super::netdata) says.
 /// - `bytes/1`: any files, only hashed.
 pub fn verifier(format: &str) -> Option<Box<dyn Verifier>> {
     match format {
         "staking/1" => Some(Box::new(Staking::default())),
         "tar/1" => Some(Box::new(Tar::default())),
         "consul-snap/1" => Some(Box::new(ConsulSnap::default())),
+        "netdata-config/1" => Some(Box::new(NetdataConfig::default())),
+        "netdata-identity/1" => Some(Box::new(NetdataIdentity::default())),
+        "netdata-metrics/1" => Some(Box::new(NetdataMetrics::default())),
         "bytes/1" => Some(Box::new(Bytes::default())),
         _ => None,
     }
@@ -153,66 +158,16 @@ fn staking_verdict(found: &StakingIdentity) -> Verdict {
 
 #[derive(Default)]
 struct Tar {
-    names: BTreeSet<String>,
-    sum: TarSummary,
-    hash: Sha256,
-    compressions: BTreeSet<Compression>,
-    plain_bytes: u64,
+    archives: Archives,
 }
 
 impl Verifier for Tar {
     fn file(&mut self, path: &str, input: &mut dyn Read) -> Result<(), FormatError> {
-        if !self.names.insert(path.to_owned()) {
-            return Err(FormatError::unexpected(path));
-        }
-        let mut input = Counted { inner: input, count: 0 };
-        let mut plain = expand(&mut input, &ExpandLimits::default()).map_err(|error| FormatError::io(path, error))?;
-        let any = |_: &TarEntry, _: &mut dyn Read| Ok::<(), io::Error>(());
-        let found = walk_tar(&mut plain, &TarLimits::of_a_node(), any)?;
-        self.compressions.insert(plain.compression());
-        self.hash.update(found.sha256);
-        let sum = &mut self.sum;
-        for (total, more) in [
-            (&mut sum.entries, found.entries),
-            (&mut sum.files, found.files),
-            (&mut sum.directories, found.directories),
-            (&mut sum.links, found.links),
-            (&mut sum.escaping_links, found.escaping_links),
-            (&mut sum.setuid, found.setuid),
-            (&mut sum.bytes, found.bytes),
-        ] {
-            *total = total.saturating_add(more);
-        }
-        // The listing of one archive keeps its own hash, so that it compares with what a reader elsewhere found.
-        sum.sha256 = found.sha256;
-        self.plain_bytes += input.count;
-        Ok(())
+        self.archives.read(path, input, |_, _| Ok(()))
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
-        let sum = &self.sum;
-        let listing = match self.names.len() {
-            0 => return Err(FormatError::Missing { path: "any archive" }),
-            1 => sum.sha256,
-            _ => self.hash.finalize().into(),
-        };
-        let mut verdict = Verdict { entries: sum.entries, plain_bytes: self.plain_bytes, ..Verdict::default() };
-        verdict.fact("archives", self.names.len());
-        verdict.fact("entries", sum.entries);
-        verdict.fact("files", sum.files);
-        verdict.fact("directories", sum.directories);
-        verdict.fact("links", sum.links);
-        verdict.fact("escaping_links", sum.escaping_links);
-        verdict.fact("setuid", sum.setuid);
-        verdict.fact("bytes", sum.bytes);
-        verdict.fact("listing_sha256", hex(&listing));
-        let names: Vec<&str> = self.compressions.iter().map(|form| form.name()).collect();
-        verdict.fact("compression", names.join(" "));
-        if sum.escaping_links > 0 {
-            let count = sum.escaping_links;
-            verdict.warnings.push(format!("Symbolic links that may lead out of the tree: {count}."));
-        }
-        Ok(verdict)
+        self.archives.verdict()
     }
 }
 
@@ -330,6 +285,9 @@ impl Verifier for Bytes {
         Ok(verdict)
     }
 }
+
+mod archives;
+pub(super) use archives::Archives;
 
 #[cfg(test)]
 mod tests;

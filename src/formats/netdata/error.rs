@@ -1,0 +1,76 @@
+//! Why a Netdata artefact is not sound.
+
+use crate::formats::dbengine::DbengineError;
+use crate::formats::sqlite::SqliteError;
+use crate::formats::text::EntryName;
+
+/// Why a Netdata artefact is not sound.
+#[derive(Debug, thiserror::Error)]
+pub enum NetdataError {
+    /// A database file of samples is not sound.
+    #[error("The file \"{path}\" is not sound: {fault}.")]
+    Dbengine {
+        /// Its name in the archive.
+        path: EntryName,
+        /// What is wrong.
+        #[source]
+        fault: DbengineError,
+    },
+    /// A SQLite database is not sound.
+    #[error("The database \"{path}\" is not sound: {fault}.")]
+    Sqlite {
+        /// Its name.
+        path: &'static str,
+        /// What is wrong.
+        #[source]
+        fault: SqliteError,
+    },
+    /// A pair lacks its data file.
+    #[error("The data file {number} of \"{directory}\" is missing: its journal alone restores nothing.")]
+    NoData {
+        /// The tier's directory.
+        directory: EntryName,
+        /// The pair's number.
+        number: u32,
+    },
+    /// A pair lacks its journal.
+    #[error("The journal of the data file {number} of \"{directory}\" is missing: an agent would delete the data.")]
+    NoJournal {
+        /// The tier's directory.
+        directory: EntryName,
+        /// The pair's number.
+        number: u32,
+    },
+    /// A journal or index names an extent that the data file does not hold so.
+    #[error(
+        "The {by} {number} of \"{directory}\" names an extent at byte {offset} that the data file does not hold: the copy is torn or altered."
+    )]
+    Torn {
+        /// Journal or index.
+        by: &'static str,
+        /// The tier's directory.
+        directory: EntryName,
+        /// The pair's number.
+        number: u32,
+        /// Where the extent should be.
+        offset: u64,
+    },
+    /// There are more pairs than an agent opens.
+    #[error("There are more than {limit} data files, which is more than any agent opens.")]
+    TooManyPairs {
+        /// The limit.
+        limit: usize,
+    },
+    /// The machine GUID is none.
+    #[error("The machine GUID is not 36 characters of a UUID, so the agent would make itself a new identity.")]
+    Guid,
+    /// Two members claim the same place.
+    #[error("There are two of \"{name}\": the archive mixes two agents.")]
+    Twice {
+        /// What there is twice.
+        name: &'static str,
+    },
+    /// A list of extents could not be kept.
+    #[error("Keeping the list of extents failed: {0}.")]
+    List(#[source] std::io::Error),
+}

@@ -1,0 +1,85 @@
+//! Tar archives as every format that consists of them reads and counts them.
+
+use super::{Counted, Verdict};
+use crate::formats::error::FormatError;
+use crate::formats::expand::{Compression, ExpandLimits, expand};
+use crate::formats::tar::{TarEntry, TarLimits, TarSummary, Walk, walk};
+use crate::formats::text::hex;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::io::Read;
+
+/// Any number of tar archives, each plain, gzip or zstd by its first bytes, and the sums over all.
+#[derive(Default)]
+pub(in crate::formats) struct Archives {
+    names: BTreeSet<String>,
+    sum: TarSummary,
+    hash: Sha256,
+    compressions: BTreeSet<Compression>,
+    plain_bytes: u64,
+}
+
+impl Archives {
+    /// Reads one archive to its end, showing each entry and its content to `visit`.
+    pub(in crate::formats) fn read(
+        &mut self,
+        path: &str,
+        input: &mut dyn Read,
+        visit: impl FnMut(&TarEntry, &mut dyn Read) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        if !self.names.insert(path.to_owned()) {
+            return Err(FormatError::unexpected(path));
+        }
+        let mut input = Counted { inner: input, count: 0 };
+        let mut plain = expand(&mut input, &ExpandLimits::default()).map_err(|error| FormatError::io(path, error))?;
+        let found = walk(&mut plain, &TarLimits::of_a_node(), visit, |_, _| {}).map_err(|error| match error {
+            Walk::Tar(error) => error.into(),
+            Walk::Visit { reason, .. } => reason,
+        })?;
+        self.compressions.insert(plain.compression());
+        self.hash.update(found.sha256);
+        let sum = &mut self.sum;
+        for (total, more) in [
+            (&mut sum.entries, found.entries),
+            (&mut sum.files, found.files),
+            (&mut sum.directories, found.directories),
+            (&mut sum.links, found.links),
+            (&mut sum.escaping_links, found.escaping_links),
+            (&mut sum.setuid, found.setuid),
+            (&mut sum.bytes, found.bytes),
+        ] {
+            *total = total.saturating_add(more);
+        }
+        // The listing of one archive keeps its own hash, so that it compares with what a reader elsewhere found.
+        sum.sha256 = found.sha256;
+        self.plain_bytes += input.count;
+        Ok(())
+    }
+
+    /// The facts every archive has; none at all is an error.
+    pub(in crate::formats) fn verdict(self) -> Result<Verdict, FormatError> {
+        let sum = &self.sum;
+        let listing = match self.names.len() {
+            0 => return Err(FormatError::Missing { path: "any archive" }),
+            1 => sum.sha256,
+            _ => self.hash.finalize().into(),
+        };
+        let mut verdict = Verdict { entries: sum.entries, plain_bytes: self.plain_bytes, ..Verdict::default() };
+        verdict.fact("archives", self.names.len());
+        verdict.fact("entries", sum.entries);
+        verdict.fact("files", sum.files);
+        verdict.fact("directories", sum.directories);
+        verdict.fact("links", sum.links);
+        verdict.fact("escaping_links", sum.escaping_links);
+        verdict.fact("setuid", sum.setuid);
+        verdict.fact("bytes", sum.bytes);
+        verdict.fact("listing_sha256", hex(&listing));
+        let names: Vec<&str> = self.compressions.iter().map(|form| form.name()).collect();
+        verdict.fact("compression", names.join(" "));
+        if sum.escaping_links > 0 {
+            let count = sum.escaping_links;
+            verdict.warnings.push(format!("Symbolic links that may lead out of the tree: {count}."));
+        }
+        Ok(verdict)
+    }
+}
