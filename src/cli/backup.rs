@@ -171,6 +171,9 @@ fn tell(app: &App, place: &ItemRef, report: &Report) {
     for out in report.outs.values().filter(|out| out.get("snapshot").is_some()) {
         let size = ByteSize(out["bytes"].as_u64().unwrap_or(0));
         app.out.line(format!("{place}@{}  {size}  verified", out["snapshot"].as_str().unwrap_or("?")));
+        for remark in out["remarks"].as_array().into_iter().flatten() {
+            app.out.line(format!("  {}", remark.as_str().unwrap_or("?")));
+        }
         for mark in out["marks"].as_array().into_iter().flatten() {
             app.out.line(format!("  mark: {}", mark.as_str().unwrap_or("?")));
         }

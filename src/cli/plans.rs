@@ -14,8 +14,8 @@ use crate::model::plan::Plan;
 
 /// Prints a plan: what, where, what stops, how it is undone, what is asked, the hash.
 pub fn render_plan(app: &App, planned: &Planned) {
-    let Planned { plan, hash, choices, .. } = planned;
-    app.out.document("plan", &json!({"plan": plan, "hash": hash, "choices": choices}));
+    let Planned { plan, hash, choices, expects, .. } = planned;
+    app.out.document("plan", &json!({"plan": plan, "hash": hash, "choices": choices, "expects": expects}));
     app.out.line(title(&plan.command));
     for (number, step) in plan.steps.iter().enumerate() {
         let effect = Some(effect_phrase(step.effect)).filter(|effect| !effect.is_empty());
@@ -35,6 +35,9 @@ pub fn render_plan(app: &App, planned: &Planned) {
             choice.value,
             if choice.by_default { " (default)" } else { "" }
         ));
+    }
+    for expected in expects {
+        app.out.line(format!("  expect: {expected}"));
     }
     for left in &plan.leaves {
         app.out.line(format!("  afterwards: {left}"));

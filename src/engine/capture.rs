@@ -153,6 +153,7 @@ impl Capture<'_> {
         Ok(json!({
             "snapshot": published.id, "item": self.place, "path": published.path, "sums_sha256": published.sums_sha256,
             "bytes": manifest.files.iter().map(|file| file.plain_size).sum::<u64>(), "identities": manifest.identities, "marks": manifest.marks,
+            "remarks": source.remarks(),
         }))
     }
 }
@@ -323,6 +324,9 @@ fn fill(body: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 fn read_failure(cx: &Cx, name: &str, error: &io::Error) -> Failure {
     if let Some(inner) = error.get_ref().and_then(|e| e.downcast_ref::<crate::transport::TransportError>()) {
         return services::common::as_failure(inner);
+    }
+    if let Some(inner) = error.get_ref().and_then(|e| e.downcast_ref::<Failure>()) {
+        return inner.clone();
     }
     let why = CleanText::new(&error.to_string());
     Failure::new(

@@ -538,10 +538,13 @@ impl<'e> Executor<'e> {
         };
         let undo = |this: &Self| {
             this.with_cx(&step.host, &cancel, |cx| {
-                if step.op == DELIVER {
-                    services::common::run_change(cx, &script, "Removing what was delivered").map(|_| ())
-                } else {
-                    services::op(&step.op)?.revert(cx, &step.args, before)
+                match step.op.as_str() {
+                    DELIVER => services::common::run_change(cx, &script, "Removing what was delivered").map(|_| ()),
+                    CAPTURE => {
+                        let (doing, limit) = ("Bringing back what the copy stopped", REVERT_LIMIT);
+                        services::common::run_change_with(cx, &script, &[], doing, limit).map(|_| ())
+                    }
+                    name => services::op(name)?.revert(cx, &step.args, before),
                 }
             })
         };
@@ -557,8 +560,7 @@ impl<'e> Executor<'e> {
 
     fn undo_script(step: &Step, before: &Value) -> Result<Option<String>> {
         match step.op.as_str() {
-            CAPTURE => Ok(None),
-            DELIVER => Ok(step.args.get("undo").and_then(Value::as_str).map(str::to_owned)),
+            CAPTURE | DELIVER => Ok(step.args.get("undo").and_then(Value::as_str).map(str::to_owned)),
             name => services::op(name)?.undo_script(&step.args, before),
         }
     }

@@ -27,6 +27,8 @@ pub struct Planned {
     pub item: Item,
     /// Every question with its values, for a wizard.
     pub choices: Vec<Choice>,
+    /// What it is likely to cost; estimates, so no part of the plan.
+    pub expects: Vec<CleanText>,
     /// Where else the identity was looked for.
     pub sightings: Vec<Sighting>,
 }
@@ -171,9 +173,11 @@ pub fn plan_backup_of(
 
 fn whereabouts(found: &Found, manifest: &Manifest) -> Whereabouts {
     let shared: Vec<_> = found.facts.identities.iter().filter(|id| manifest.identities.contains(id)).cloned().collect();
+    let heard: Vec<_> = found.facts.heard.iter().filter(|id| manifest.identities.contains(id)).cloned().collect();
     let units = &found.facts.units;
     let running = found.facts.outside || units.iter().any(crate::model::facts::UnitFacts::is_running);
     match (shared.is_empty(), running) {
+        (true, _) if !heard.is_empty() => Whereabouts::Heard(heard),
         (true, _) => Whereabouts::Elsewhere,
         (false, true) => Whereabouts::Alive(shared),
         (false, false) => Whereabouts::Stopped { fenced: !units.is_empty() && units.iter().all(|facts| facts.fenced) },
@@ -219,10 +223,11 @@ fn assemble(
     let mut choices = driver.choices(&ask);
     choices.push(guard_choice());
     let chosen = choose(&choices, set)?;
-    let draft = driver.plan(&Ask { chosen: &chosen, ..ask })?;
+    let mut draft = driver.plan(&Ask { chosen: &chosen, ..ask })?;
+    let expects = std::mem::take(&mut draft.expects);
     let plan = finish(command, draft, &choices, &chosen, set)?;
     let hash = plan_hash(&plan)?;
-    Ok(Planned { plan, hash, found, item, choices, sightings })
+    Ok(Planned { plan, hash, found, item, choices, expects, sightings })
 }
 
 /// Every choice with the value in force; a key or a value that does not exist is refused.

@@ -17,6 +17,9 @@ pub struct Facts {
     pub variant: Option<CleanText>,
     /// Identities that must be unique among running nodes.
     pub identities: Vec<Identity>,
+    /// Identities of others that this service hears now: the children that stream to a parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<Identity>,
     /// Its units and their state.
     pub units: Vec<UnitFacts>,
     /// Whether it runs outside its units, so that stopping them would not stop it.

@@ -25,9 +25,10 @@ pub mod avalanchego;
 pub mod common;
 pub mod consul;
 pub mod files;
+pub mod netdata;
 
 /// Every driver. A new service is one line here.
-pub static REGISTRY: &[&dyn Driver] = &[&avalanchego::AvalancheGo, &consul::Consul, &files::Files];
+pub static REGISTRY: &[&dyn Driver] = &[&avalanchego::AvalancheGo, &consul::Consul, &files::Files, &netdata::Netdata];
 
 /// The driver of a kind.
 pub fn driver(kind: &str) -> Result<&'static dyn Driver> {
@@ -210,6 +211,8 @@ pub enum Whereabouts {
         /// Whether starting it is prevented.
         fenced: bool,
     },
+    /// It does not lie there, but the service there hears it now from somewhere: a parent hears its children.
+    Heard(Vec<Identity>),
     /// The host was reached and does not have it.
     Elsewhere,
     /// The host could not be reached, and why: nothing is proved.
@@ -229,6 +232,8 @@ pub struct Draft {
     pub steps: Vec<Step>,
     /// What remains afterwards.
     pub leaves: Vec<CleanText>,
+    /// What it is likely to cost, such as the time a service is down: shown, and no part of the plan, for estimates change.
+    pub expects: Vec<CleanText>,
     /// Whether its last steps show that what was restored is what was saved: then the snapshot is *proven*.
     pub proves: bool,
 }
@@ -239,6 +244,10 @@ pub trait Source {
     fn next(&mut self) -> Result<Option<SourceFile<'_>>>;
     /// What must be marked on the snapshot, known after the last file: a stale read, a tree that changed.
     fn marks(&self) -> Vec<CleanText> {
+        Vec::new()
+    }
+    /// What the operator should read once the copy is kept: how long the service was down. Known after the last file.
+    fn remarks(&self) -> Vec<CleanText> {
         Vec::new()
     }
     /// Facts learned while copying, merged into the manifest's.

@@ -3,18 +3,14 @@
 //! An inline key (`…-content`) is masked on the node, before anything leaves it. A private key file is only ever
 //! stat-ed here, never read.
 
-use std::collections::BTreeMap;
-
 use super::facts::Seen;
 use crate::model::exit::Result;
 use crate::services::Cx;
-use crate::services::common::{SHOW_FENCE, read_node};
+use crate::services::common::{Answers, PUT, SHOW_FENCE, read_node};
 use crate::transport::Script;
 
-/// `put NAME` prints standard input as one line of hexadecimal; `mask` hides inline keys and passwords.
-const TOOLS: &str = r#"LC_ALL=C; export LC_ALL
-put() { printf '%s ' "$1"; od -An -v -tx1 | tr -d ' \n'; echo; }
-mask() { sed "s/\(content[\"']*[[:space:]]*[=:[:space:]][[:space:]]*[\"']*\)[A-Za-z0-9+/=_-]\{1,\}/\1MASKED/gI;s/\(password[\"']*[[:space:]]*[=:[:space:]][[:space:]]*[\"']*\)[^\"' ]\{1,\}/\1MASKED/gI"; }
+/// `mask` hides inline keys and passwords.
+const TOOLS: &str = r#"mask() { sed "s/\(content[\"']*[[:space:]]*[=:[:space:]][[:space:]]*[\"']*\)[A-Za-z0-9+/=_-]\{1,\}/\1MASKED/gI;s/\(password[\"']*[[:space:]]*[=:[:space:]][[:space:]]*[\"']*\)[^\"' ]\{1,\}/\1MASKED/gI"; }
 "#;
 
 /// What runs, how it was started, and its configuration file. `$1` unit, `$2` a configuration file to prefer or empty.
@@ -92,60 +88,15 @@ for p in "$@"; do
 done | put stats
 "#;
 
-/// Named answers of a script.
-#[derive(Debug, Default)]
-pub struct Answers(BTreeMap<String, Vec<u8>>);
-
-impl Answers {
-    fn read(output: &[u8]) -> Self {
-        let mut answers = BTreeMap::new();
-        for line in output.split(|&b| b == b'\n') {
-            let Some(space) = line.iter().position(|&b| b == b' ') else { continue };
-            let (name, hex) = (&line[..space], &line[space + 1..]);
-            let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-            let bytes: Option<Vec<u8>> =
-                hex.as_chunks::<2>().0.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
-            if let Some(bytes) = bytes {
-                answers.insert(String::from_utf8_lossy(name).into_owned(), bytes);
-            }
-        }
-        Self(answers)
-    }
-    /// The bytes of an answer.
-    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(Vec::as_slice)
-    }
-    /// An answer as text without its last line feed; empty when there was none.
-    pub fn text(&self, name: &str) -> String {
-        let text = String::from_utf8_lossy(self.bytes(name).unwrap_or_default()).into_owned();
-        text.trim_end_matches('\n').to_owned()
-    }
-    /// A property of the `show` answer.
-    pub fn shown(&self, property: &str) -> String {
-        let show = self.text("show");
-        let found = show.lines().find_map(|line| line.strip_prefix(property)?.strip_prefix('='));
-        found.unwrap_or("").to_owned()
-    }
-    /// Adds another script's answers.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-    /// The answers a test holds.
-    #[cfg(test)]
-    pub fn fixed(pairs: &[(&str, &str)]) -> Self {
-        Self(pairs.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect())
-    }
-}
-
 /// Asks what runs and how it was started.
 pub fn first(cx: &Cx, unit: &str, config_file: Option<&str>) -> Result<Answers> {
-    let script = Script::new(format!("{TOOLS}{SHOW_FENCE}{FIRST}")).arg(unit).arg(config_file.unwrap_or(""));
+    let script = Script::new(format!("{PUT}{TOOLS}{SHOW_FENCE}{FIRST}")).arg(unit).arg(config_file.unwrap_or(""));
     Ok(Answers::read(&read_node(cx, script, "Looking at AvalancheGo")?.stdout))
 }
 
 /// Reads a configuration file the first script did not find.
 pub fn config(cx: &Cx, path: &str) -> Result<Answers> {
-    let script = Script::new(format!("{TOOLS}{CONFIG}")).arg(path);
+    let script = Script::new(format!("{PUT}{TOOLS}{CONFIG}")).arg(path);
     Ok(Answers::read(&read_node(cx, script, "Reading AvalancheGo's configuration")?.stdout))
 }
 
@@ -166,7 +117,7 @@ pub struct Where<'a> {
 
 /// Looks at the files.
 pub fn second(cx: &Cx, at: &Where) -> Result<Answers> {
-    let mut script = Script::new(format!("{TOOLS}{SECOND}"));
+    let mut script = Script::new(format!("{PUT}{TOOLS}{SECOND}"));
     for arg in [at.cert, at.data_dir, at.plugin_dir, at.process].iter().chain(at.stats) {
         script = script.arg(arg);
     }

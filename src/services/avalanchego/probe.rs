@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::api;
 use super::facts::{Api, IDENTITY, Own, Seen, base_name};
-use super::look::{self, Answers, Where};
+use super::look::{self, Where};
 use super::resolve::{self, Sources};
 use super::settings::Settings;
 use crate::formats::node_id::NodeId;
@@ -15,7 +15,7 @@ use crate::model::exit::Result;
 use crate::model::facts::{Facts, Identity};
 use crate::model::text::CleanText;
 use crate::services::Cx;
-use crate::services::common::unit_facts;
+use crate::services::common::{Answers, unit_facts};
 
 /// Looks at the node. A key's file is stat-ed, never read.
 pub fn probe(cx: &Cx, settings: &Value) -> Result<Facts> {
@@ -255,6 +255,7 @@ fn envelope(answers: &Answers, own: Own, notes: Vec<String>) -> Facts {
         version: own.api.version.as_deref().map(CleanText::from),
         variant: Some(variant(&own, answers).into()),
         identities,
+        heard: Vec::new(),
         units: vec![unit_facts(&own.unit, |name| answers.shown(name))],
         outside: own.stray.is_some(),
         notes: notes.iter().map(|note| CleanText::new(note)).collect(),

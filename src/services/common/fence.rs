@@ -46,13 +46,14 @@ pub struct Fencing {
 /// [`Exit::AliveElsewhere`] when it runs somewhere and the choice says to refuse.
 pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
     let mut fencing = Fencing::default();
+    refuse_unexplained(ask)?;
     for Sighting { host, unit, state } in ask.sightings {
         let unit_step = |id: &str, title: String, op: &str, effect| {
             let unit = unit.clone().map(|unit| json!({"unit": unit}));
             StepMaker::on(host).step(id, &title, op, unit.unwrap_or(Value::Null), effect)
         };
         match state {
-            Whereabouts::Elsewhere => {}
+            Whereabouts::Elsewhere | Whereabouts::Heard(_) => {}
             Whereabouts::Alive(identities) if ask.choice(FENCE_CHOICE) != "stop" => {
                 let seen: Vec<_> = identities.iter().map(|identity| identity.value.as_str()).collect();
                 return Err(Failure::new(
@@ -90,6 +91,28 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
         }
     }
     Ok(fencing)
+}
+
+/// An identity that a host hears runs somewhere. When it is not seen running here or on a host that was looked at, nobody
+/// knows where, and no declaration overrides what is heard.
+fn refuse_unexplained(ask: &Ask) -> Result<()> {
+    let runs_here = |identity| {
+        ask.facts.units.iter().any(crate::model::facts::UnitFacts::is_running) && ask.facts.identities.contains(identity)
+    };
+    let runs_there = |identity| {
+        ask.sightings.iter().any(|seen| matches!(&seen.state, Whereabouts::Alive(alive) if alive.contains(identity)))
+    };
+    for Sighting { host, state, .. } in ask.sightings {
+        let Whereabouts::Heard(heard) = state else { continue };
+        if let Some(identity) = heard.iter().find(|identity| !runs_here(identity) && !runs_there(identity)) {
+            return Err(Failure::new(
+                Exit::AliveElsewhere,
+                format!("{host} hears the identity {} now, so it runs somewhere; nothing was started.", identity.value),
+            )
+            .hint("Find the node that has it, stop it there, and wait until it is no longer heard."));
+        }
+    }
+    Ok(())
 }
 
 fn gate(id: &str, question: &str, word: &str) -> Result<Gate> {

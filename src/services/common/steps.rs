@@ -58,6 +58,15 @@ pub fn capture_step(maker: &StepMaker, kind: &str, item: &Item, source: Value) -
     Ok(step)
 }
 
+/// A capture whose source stops the service for a while; `undo` is the node's own text that brings everything back at
+/// any moment of it, `{run}` standing for the run.
+pub fn stopping_capture_step(maker: &StepMaker, kind: &str, item: &Item, source: Value, undo: &str) -> Result<Step> {
+    let mut step = capture_step(maker, kind, item, source)?;
+    step.effect = Effect::Quiesce;
+    step.args["undo"] = undo.into();
+    Ok(step)
+}
+
 /// A step that brings a snapshot's bytes onto the node, into a place nothing reads yet. `sink` goes to
 /// [`super::super::Driver::sink`]; `undo` is `sh` text that removes what was delivered, `{run}` standing for the run.
 pub fn deliver_step(maker: &StepMaker, kind: &str, title: &str, sink: Value, undo: Option<String>) -> Result<Step> {
@@ -78,7 +87,7 @@ pub fn kept_path(target: &str) -> String {
     beside(target, "kept")
 }
 
-fn beside(target: &str, what: &str) -> String {
+pub(super) fn beside(target: &str, what: &str) -> String {
     let target = target.trim_end_matches('/');
     let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
     format!("{parent}/.{name}.lifeboat-{{run}}.{what}")

@@ -23,7 +23,8 @@ pub struct UnitArgs {
     pub unit: UnitName,
 }
 
-const HOLD: &str = r#"u=$1
+/// Makes systemd refuse the unit `$1`; `$d` is the run's directory.
+pub(super) const HOLD: &str = r#"u=$1
 mkdir -p /var/lib/lifeboat/hold "/etc/systemd/system/$u.d"
 basename "$d" >"/var/lib/lifeboat/hold/$u"
 printf '[Unit]\nConditionPathExists=!/var/lib/lifeboat/hold/%s\n' "$u" >"/etc/systemd/system/$u.d/90-lifeboat-hold.conf"
@@ -42,11 +43,26 @@ exit 1
 "#;
 
 /// The words that lift a hold: shared by both undo and forward scripts.
-fn unhold(unit: &UnitName) -> String {
+pub(super) fn unhold(unit: &UnitName) -> String {
     let unit = quote(unit.as_str().as_bytes());
     format!(
         "rm -f /var/lib/lifeboat/hold/{unit} /etc/systemd/system/{unit}.d/90-lifeboat-hold.conf\n\
          rmdir /etc/systemd/system/{unit}.d 2>/dev/null || :\nsystemctl daemon-reload\n"
+    )
+}
+
+/// How many seconds a stop under way is given by an undo that knows nothing better.
+const PATIENCE: u64 = 90;
+
+/// The words that start a unit, without a line feed at the end. A stop that is still under way gets `patience` seconds;
+/// one that hangs longer is ended by force, for nothing else brings the unit back.
+pub(super) fn bring_up(unit: &UnitName, patience: u64) -> String {
+    let unit = quote(unit.as_str().as_bytes());
+    format!(
+        "i=0\nwhile [ \"$(systemctl show --property=ActiveState --value -- {unit})\" = deactivating ] && [ $i -lt {} ]; do\n\
+         [ $i -ne {patience} ] || systemctl kill --signal=KILL -- {unit} || :\ni=$((i + 1))\nsleep 1\ndone\n\
+         systemctl reset-failed -- {unit} 2>/dev/null || :\nsystemctl start -- {unit}",
+        patience.saturating_add(30)
     )
 }
 
@@ -99,10 +115,8 @@ impl Op for Stop {
         let UnitArgs { unit } = args_of(args)?;
         let mut script = unhold(&unit);
         if before.get("was_running").and_then(Value::as_bool) == Some(true) {
-            script += &format!(
-                "systemctl reset-failed -- {0} 2>/dev/null || :\nsystemctl start -- {0}\n",
-                quote(unit.as_str().as_bytes())
-            );
+            script += &bring_up(&unit, PATIENCE);
+            script.push('\n');
         }
         Ok(Some(script))
     }

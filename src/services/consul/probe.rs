@@ -238,6 +238,7 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
         version: Some(version).filter(|text| !text.is_empty()).map(Into::into),
         variant: None,
         identities: identity.collect(),
+        heard: Vec::new(),
         outside: own.silent.is_none() && !unit.is_running(),
         units: vec![unit],
         notes,

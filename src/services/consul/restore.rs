@@ -89,6 +89,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         guards: Vec::new(),
         steps,
         leaves,
+        expects: Vec::new(),
         proves: true,
     })
 }

@@ -75,6 +75,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         guards: down.guard().into_iter().collect(),
         steps,
         leaves,
+        expects: Vec::new(),
         // The agent starts with nothing but these files; without a known API nobody could ask it.
         proves: own.access.is_some(),
     })

@@ -174,6 +174,7 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
         guards: down.guard().into_iter().collect(),
         steps,
         leaves,
+        expects: Vec::new(),
         proves: true,
     })
 }

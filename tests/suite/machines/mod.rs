@@ -21,5 +21,8 @@ mod consul_files;
 mod faults;
 mod fixture_tests;
 mod judges;
+mod netdata;
+mod netdata_faults;
+mod netdata_unattended;
 mod service_tests;
 mod story;

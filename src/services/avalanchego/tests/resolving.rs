@@ -1,6 +1,6 @@
 //! Where the files are, for every way a node can be told.
 
-use super::super::look::Answers;
+use crate::services::common::Answers;
 use super::super::probe::start;
 use super::super::settings::{Settings, check};
 

@@ -1,0 +1,352 @@
+//! A tree that is whole only while its service is stopped, copied with the shortest stop.
+//!
+//! 1. *Live*: files of settled names (written once, all but the newest of a directory) travel while the service runs.
+//! 2. *Stop*: one script on the node stops the unit, copies everything else beside, and starts it again. Nothing of it
+//!    waits for the link. On filesystems with reflinks the whole tree is copied so, and nothing travels before.
+//! 3. *Rest*: that copy travels while the service runs, and is removed.
+//!
+//! Both parts are one tar archive, every name in it once and relative to the root. It counts only if no settled file
+//! changed from the first look until the stop, nothing else had files of the tree open, and nothing changed or started
+//! the unit in between. Hard links are never used: files change in place.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::node::{NODE_DIR, as_failure, run_change_with};
+use super::reader::ScriptReader;
+use super::tar_members::Members;
+use super::unit::{HOLD, bring_up, unhold};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::UnitName;
+use crate::model::units::ByteSize;
+use crate::services::{Cx, SourceFile};
+use crate::transport::Script;
+use crate::transport::quote::quote;
+
+/// What is copied, as it stands in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StillArgs {
+    /// The unit that is stopped; it must run.
+    pub unit: UnitName,
+    /// How many seconds its stop may take; then it is killed, started, and nothing is saved.
+    pub stop_within: u64,
+    /// The tree, absolute and without links in its path.
+    pub root: String,
+    /// Where the copy stands meanwhile, on the tree's filesystem; see [`stage_path`].
+    pub stage: String,
+    /// Patterns of names that are written once, as `find -name` takes them.
+    pub settled: Vec<String>,
+    /// Patterns of names that are never saved.
+    pub leave_out: Vec<String>,
+}
+
+/// Where the copy of a tree stands while it travels.
+pub fn stage_path(root: &str) -> String {
+    super::steps::beside(root, "copy")
+}
+
+impl StillArgs {
+    /// The node's own text that undoes the copying at any moment: starts what it stopped and removes the copy.
+    pub fn undo(&self) -> String {
+        format!(
+            "bad=\nif [ -e \"$d/still/stopped\" ]; then\n{}{{\n{}\n}} && rm -f \"$d/still/stopped\" || bad=1\nfi\n\
+             rm -rf -- {}\n[ -z \"$bad\" ]\n",
+            unhold(&self.unit),
+            bring_up(&self.unit, self.stop_within),
+            quote(self.stage.as_bytes())
+        )
+    }
+}
+
+/// Everything of the tree but directories, sockets and what is left out; sorted, ended by NUL.
+const ALL: &str = r#"LC_ALL=C; export LC_ALL
+all() {
+  set -- "$top" -xdev ! -type d ! -type s
+  while IFS= read -r n; do [ -z "$n" ] || set -- "$@" ! -name "$n"; done <"$w/out"
+  find "$@" -print0 | sort -z
+}
+records() { xargs -0 -r stat --printf '%i %s %.9Y %.9Z %n\0' --; }
+"#;
+
+/// Looks at the tree and makes the place of the copy. `$1` unit, `$2` root, `$3` stage, `$4` settled names and `$5` names
+/// left out, one a line.
+const BEGIN: &str = r#"u=$1 root=$2 stage=$3
+w=$d/still; top=${root#/}
+s=$(systemctl show --property=ActiveState --value -- "$u")
+[ "$s" = active ] || { echo "$u is $s, so it cannot be stopped for the copy" >&2; exit 1; }
+rm -rf -- "$w" "$stage"
+mkdir -m 700 -- "$w" "$stage"
+printf '%s\n' "$4" >"$w/settled"
+printf '%s\n' "$5" >"$w/out"
+cd /
+way=passes
+try=$(find "$top" -xdev -type f -size +0 -size -2048k -print -quit)
+if [ -n "$try" ] && cp --reflink=always -- "$try" "$stage/.try" 2>/dev/null; then way=reflink; fi
+rm -f -- "$stage/.try"
+find "$top" -xdev -type d -print0 | sort -z >"$w/dirs"
+all >"$w/all"
+: >"$w/found"
+if [ "$way" = passes ]; then
+  while IFS= read -r n; do
+    [ -n "$n" ] || continue
+    xargs -0 -r -n 1 sh -c 'find "$2" -maxdepth 1 -type f -name "$1" -print0 | sort -z | head -z -n -1' sh "$n" <"$w/dirs" >>"$w/found"
+  done <"$w/settled"
+fi
+sort -z "$w/found" | comm -z -12 - "$w/all" >"$w/first"
+records <"$w/first" >"$w/first.stat"
+comm -z -13 "$w/first" "$w/all" >"$w/rest"
+cat "$w/dirs" "$w/first" >"$w/live"
+sum() { xargs -0 -r stat -c %s -- | awk '{ s += $1 } END { printf "%.0f", s }'; }
+need=$(sum <"$w/rest")
+have=$(df -Pk -- "$stage" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
+printf 'way %s\nfirst %s\nrest %s\nroom %s\n' "$way" "$(sum <"$w/first")" "$need" "$have"
+"#;
+
+/// Tar of the names in a list. `$1` the directory they are relative to, `$2` the list.
+const PACK: &str = r#"LC_ALL=C; export LC_ALL
+cd -- "$1"
+exec tar --create --file=- --format=pax --pax-option=delete=atime,delete=ctime --no-recursion --null --files-from="$2"
+"#;
+
+/// What was copied beside, as a list: directories that are new, then the rest. `$1` the stage, `$2` the run's lists, `$3` root.
+const LAST: &str = r#"LC_ALL=C; export LC_ALL
+cd -- "$1"
+w=$2 top=${3#/}
+if [ -d "$top" ]; then find "$top" -type d -print0 | sort -z | comm -z -13 "$w/dirs" - >"$w/last"; else : >"$w/last"; fi
+cat "$w/rest" >>"$w/last"
+"#;
+
+/// The stop, the copy beside and the start, with `back` whatever happens. Time is counted by the node's uptime, which no
+/// change of its clock touches. `$1` unit, `$2` seconds for the stop, `$3` way, `$4` root, `$5` stage.
+const STOPPED: &str = r#"limit=$2 way=$3 root=$4 stage=$5
+w=$d/still; top=${root#/}; why=
+now() { read -r t _ </proc/uptime; printf '%s' "$t"; }
+shown() { systemctl show --property="$1" --value -- "$u"; }
+fail() { why=$1; exit 1; }
+ended() {
+  s=$?
+  trap - EXIT
+  if [ -e "$w/stopped" ]; then
+    back >/dev/null 2>&1 || why="${why:+$why; }$u could not be started again"
+  fi
+  tidy >/dev/null 2>&1 || :
+  [ -z "$why" ] || echo "$why" >&2
+  exit "$s"
+}
+trap ended EXIT
+trap 'exit 143' TERM HUP INT
+# The shell says of a child that was ended, and nobody may be there to read it.
+trap '' PIPE
+[ "$(shown ActiveState)" = active ] || fail "$u no longer runs"
+id=$(shown InvocationID)
+read -r name <"/proc/$(shown MainPID)/comm"
+: >"$w/stopped"
+hold "$u"
+down=$(now)
+timeout --foreground "$limit" systemctl stop -- "$u" || :
+end=$(systemctl show --property=ActiveState,Result -- "$u")
+case $end in
+  *ActiveState=inactive*) ;;
+  *ActiveState=failed*) ;;
+  *) fail "$u did not stop within $limit seconds" ;;
+esac
+case $end in
+  *Result=success*) ;;
+  *) fail "$u did not end by itself ($(shown Result)), so what it held in memory was not written" ;;
+esac
+stopped=$(now)
+cd /
+records <"$w/first" >"$w/first.now" 2>/dev/null || fail "a file that had been copied while the service ran is gone; try again"
+cmp -s "$w/first.stat" "$w/first.now" || fail "a file that had been copied while the service ran has changed; try again"
+all >"$w/all"
+comm -z -13 "$w/first" "$w/all" >"$w/rest"
+records <"$w/rest" >"$w/rest.was"
+how=auto; [ "$way" = passes ] || how=always
+xargs -0 -r cp -a --parents --reflink="$how" --target-directory="$stage" -- <"$w/rest" 2>"$w/err" ||
+  fail "the copy beside failed: $(tail -n 1 "$w/err")"
+records <"$w/rest" >"$w/rest.is" 2>/dev/null || :
+all >"$w/all.is"
+cmp -s "$w/rest.was" "$w/rest.is" && cmp -s "$w/all" "$w/all.is" || fail "something wrote to $root while $u was stopped"
+for p in /proc/[0-9]*; do
+  n=
+  read -r n 2>/dev/null <"$p/comm" || :
+  [ "$n" = "$name" ] || continue
+  [ -z "$(find "$p/fd" -lname "$root/*" -print -quit 2>/dev/null)" ] || fail "process ${p#/proc/} uses $root too"
+done
+[ "$(shown ActiveState)" != active ] || fail "$u was started in between"
+is=$(shown InvocationID)
+[ -z "$is" ] || [ "$is" = "$id" ] || fail "$u was restarted in between"
+copied=$(now)
+back || fail "$u is $(shown ActiveState) after its start"
+started=$(now)
+sum() { xargs -0 -r stat -c %s -- | awk '{ s += $1; n++ } END { printf "%.0f %.0f", s, n }'; }
+printf 'down %s\nstopped %s\ncopied %s\nstarted %s\n' "$down" "$stopped" "$copied" "$started"
+printf 'again %s\nat %s\ninvocation %s\n' "$(sum <"$w/rest")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$id"
+"#;
+
+/// The names of what was printed as `NAME VALUE` lines.
+fn told(output: &str) -> BTreeMap<&str, &str> {
+    output.lines().filter_map(|line| line.split_once(' ')).collect()
+}
+
+fn number<T: std::str::FromStr + Default>(told: &BTreeMap<&str, &str>, name: &str) -> T {
+    told.get(name).and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// A copy with the shortest stop: one archive, read through [`Still::file`], ended by [`Still::finish`].
+pub struct Still<'a> {
+    cx: &'a Cx<'a>,
+    args: StillArgs,
+    way: String,
+    first: u64,
+    rest: u64,
+    state: State,
+    learned: Value,
+}
+
+enum State {
+    Live(Box<Members<ScriptReader>>),
+    Rest(ScriptReader),
+    Over,
+    Broken,
+}
+
+impl<'a> Still<'a> {
+    /// Looks at the tree and begins the first part.
+    pub fn begin(cx: &'a Cx<'a>, args: StillArgs) -> Result<Self> {
+        let (settled, out) = (args.settled.join("\n"), args.leave_out.join("\n"));
+        let words = [args.unit.as_str(), &args.root, &args.stage, &settled, &out];
+        let script = format!("{ALL}{BEGIN}");
+        let output = run_change_with(cx, &script, &words, "Looking at what is copied", Duration::from_mins(10))?;
+        let text = output.text();
+        let told = told(text.as_str());
+        let way = told.get("way").copied().unwrap_or("passes").to_owned();
+        let (first, rest, room): (u64, u64, u64) =
+            (number(&told, "first"), number(&told, "rest"), number(&told, "room"));
+        // What is only in memory is written at the stop and comes on top.
+        let needs = rest.saturating_add(rest / 4).saturating_add(128 << 20);
+        if way == "passes" && needs > room {
+            let message = format!(
+                "There is no room on {} for a copy beside {}: {} are free, {} are needed. Nothing was stopped.",
+                cx.host,
+                args.root,
+                ByteSize(room),
+                ByteSize(needs)
+            );
+            return Err(Failure::new(Exit::NoSpace, message)
+                .hint("Make room there, or copy all of it while the service is stopped: --set copy=plain."));
+        }
+        let run = cx.run.map(|mark| mark.run.to_string()).unwrap_or_default();
+        let live = format!("{NODE_DIR}/runs/{run}/still/live");
+        let state = State::Live(Box::new(Members::new(pack(cx, "/", &live)?)));
+        Ok(Self { cx, args, way, first, rest, state, learned: Value::Null })
+    }
+
+    /// The archive, to be read to its end.
+    pub fn file(&mut self, name: &str) -> SourceFile<'_> {
+        SourceFile {
+            name: name.to_owned(),
+            origin: self.args.root.as_str().into(),
+            mode: None,
+            owner: None,
+            group: None,
+            expected: Some(self.first.saturating_add(self.rest)),
+            body: Box::new(self),
+        }
+    }
+
+    /// Removes the copy beside, and says what was learned: how long the service was down, and what was copied when.
+    ///
+    /// # Errors
+    /// The archive was not read to its end, or the copy cannot be removed.
+    pub fn finish(&mut self) -> Result<Value> {
+        if !matches!(self.state, State::Over) {
+            return Err(Failure::new(Exit::Failed, "The archive was not read to its end."));
+        }
+        let script = "rm -rf -- \"$1\" \"$d/still\"\n";
+        run_change_with(self.cx, script, &[&self.args.stage], "Removing the copy beside", Duration::from_mins(10))?;
+        Ok(self.learned.clone())
+    }
+
+    /// Stops, copies, starts; then the rest can be read.
+    fn stop_copy_start(&mut self) -> Result<ScriptReader> {
+        let unit = &self.args.unit;
+        let limit = self.args.stop_within.to_string();
+        let script = format!(
+            "{ALL}u=$1\nhold() {{\n{HOLD}}}\ntidy() {{\n{}}}\nback() {{\nrm -f \"/var/lib/lifeboat/hold/$u\"\n{}\n\
+             case $(shown ActiveState) in active|activating) rm -f \"$w/stopped\" ;; *) return 1 ;; esac\n}}\n{STOPPED}",
+            unhold(unit),
+            bring_up(unit, self.args.stop_within),
+        );
+        let words = [unit.as_str(), &limit, &self.way, &self.args.root, &self.args.stage];
+        let most = Duration::from_secs(2 * self.args.stop_within) + Duration::from_mins(30);
+        let doing = format!("Stopping {unit}, copying and starting it again");
+        let output = run_change_with(self.cx, &script, &words, &doing, most)?;
+        let text = output.text();
+        let told = told(text.as_str());
+        let time = |name: &str| number::<f64>(&told, name);
+        let span = |from: &str, to: &str| milliseconds(time(to) - time(from));
+        let again: Vec<u64> = told
+            .get("again")
+            .map(|text| text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+            .unwrap_or_default();
+        self.learned = json!({
+            "downtime": {
+                "measured_ms": span("down", "started"), "stop_ms": span("down", "stopped"),
+                "copy_ms": span("stopped", "copied"), "start_ms": span("copied", "started"),
+            },
+            "copied": {
+                "way": self.way, "live_bytes": self.first,
+                "stopped_bytes": again.first(), "stopped_files": again.get(1),
+            },
+            "stopped_at": told.get("at"), "invocation": told.get("invocation"),
+        });
+        let run = self.cx.run.map(|mark| mark.run.to_string()).unwrap_or_default();
+        let lists = format!("{NODE_DIR}/runs/{run}/still");
+        let words = [self.args.stage.as_str(), &lists, &self.args.root];
+        run_change_with(self.cx, LAST, &words, "Listing what was copied beside", Duration::from_mins(10))?;
+        pack(self.cx, &self.args.stage, &format!("{lists}/last"))
+    }
+}
+
+fn milliseconds(seconds: f64) -> u64 {
+    Duration::try_from_secs_f64(seconds.max(0.0)).map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A directory may change while it is listed; settled files are compared later, and what was copied beside holds still.
+const CHANGED: &[i32] = &[1];
+
+fn pack(cx: &Cx, dir: &str, list: &str) -> Result<ScriptReader> {
+    let script =
+        Script::new(PACK).arg(dir).arg(list).as_root().within(Duration::from_hours(24), Duration::from_mins(30));
+    let running = cx.node.start(&script, cx.cancel).map_err(|error| as_failure(&error))?;
+    Ok(ScriptReader::new(running, format!("tar on {}", cx.host)).tolerating(CHANGED))
+}
+
+impl Read for Still<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let next = match &mut self.state {
+                State::Live(members) => match members.read(into)? {
+                    0 if !into.is_empty() => {
+                        // Whatever happens in there is not tried again.
+                        self.state = State::Broken;
+                        State::Rest(self.stop_copy_start().map_err(io::Error::other)?)
+                    }
+                    count => return Ok(count),
+                },
+                State::Rest(reader) => match reader.read(into)? {
+                    0 if !into.is_empty() => State::Over,
+                    count => return Ok(count),
+                },
+                State::Over => return Ok(0),
+                State::Broken => return Err(io::Error::other("The copy has already failed.")),
+            };
+            self.state = next;
+        }
+    }
+}

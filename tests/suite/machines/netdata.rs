@@ -1,0 +1,221 @@
+//! Netdata on real machines: Debian's own agent under its own unit.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::host::wait_for;
+use super::machine::Machine;
+use super::story::Stage;
+use crate::support::console::{Console, Ended};
+
+pub const METRICS: &str = "val-1/netdata/metrics";
+pub const CACHE: &str = "/var/cache/netdata";
+pub const LIB: &str = "/var/lib/netdata";
+
+/// Three tiers whose points are 1, 2 and 4 seconds long, so that each holds samples within a minute; few collectors.
+const CONF: &str = "[global]
+\trun as user = netdata
+[db]
+\tstorage tiers = 3
+\tdbengine tier 1 update every iterations = 2
+\tdbengine tier 2 update every iterations = 2
+[web]
+\tbind to = 127.0.0.1
+[statsd]
+\tenabled = no
+[plugins]
+\tapps = no
+\tcgroups = no
+\ttc = no
+\tpython.d = no
+\tcharts.d = no
+\tgo.d = no
+\tperf = no
+\tslabinfo = no
+\tioping = no
+\tnfacct = no
+\tfreeipmi = no
+";
+
+pub fn table(machine: &Machine) -> String {
+    format!("[hosts.{}.services.netdata]\n", machine.name())
+}
+
+pub fn configure(machine: &Machine) {
+    machine.write_as("root", "/etc/netdata/netdata.conf", CONF, 0o644);
+    machine.exec("printf '[stream]\\n\\tenabled = no\\n\\tapi key = 5ecre7\\n' >/etc/netdata/stream.conf").ok();
+}
+
+/// What the agent answers to a question, once it answers.
+pub fn ask(machine: &Machine, question: &str) -> Value {
+    let url = format!("http://127.0.0.1:19999/api/v1/{question}");
+    let answer = wait_for(Duration::from_secs(40), || {
+        let output = machine.exec(&format!("curl -sf -m 10 '{url}'"));
+        output.success().then_some(output.stdout)
+    });
+    serde_json::from_str(&answer.unwrap_or_else(|| panic!("{} does not answer {question}", machine.name()))).unwrap()
+}
+
+pub fn guid(machine: &Machine) -> String {
+    ask(machine, "info")["uid"].as_str().unwrap().to_owned()
+}
+
+pub fn start(machine: &Machine) -> String {
+    machine.exec("systemctl start netdata").ok();
+    guid(machine)
+}
+
+pub fn is_running(machine: &Machine) -> bool {
+    machine.exec("systemctl is-active --quiet netdata").success()
+}
+
+pub fn now(machine: &Machine) -> u64 {
+    machine.exec("date +%s").ok().trim().parse().unwrap()
+}
+
+/// Values of one point of a tier, asked for as anybody would.
+fn sample(machine: &Machine, tier: u8, before: u64) -> Vec<Value> {
+    let every = 1 << tier;
+    let before = before / every * every;
+    let answer = ask(
+        machine,
+        &format!(
+            "data?chart=system.uptime&after={}&before={before}&points=1&group=average&format=json&tier={tier}&options=jsonwrap,selected-tier",
+            before - every
+        ),
+    );
+    answer["result"]["data"][0].as_array().cloned().unwrap_or_default().into_iter().skip(1).collect()
+}
+
+/// Samples of every tier at three times before `at`.
+pub fn samples(machine: &Machine, at: u64) -> Vec<Vec<Value>> {
+    (0..3).flat_map(|tier| [25, 18, 12].map(|ago| sample(machine, tier, at - ago))).collect()
+}
+
+/// Waits until the agent has half a minute of history; gives its clock.
+pub fn gather(machine: &Machine) -> u64 {
+    let at = wait_for(Duration::from_secs(90), || {
+        std::thread::sleep(Duration::from_millis(500));
+        let first = ask(machine, "chart?chart=system.uptime")["first_entry"].as_u64()?;
+        Some(now(machine)).filter(|now| first > 0 && *now > first + 34)
+    });
+    at.expect("the machine's clock goes on")
+}
+
+/// Everything of Lifeboat's that lies on a machine besides what was kept on purpose.
+pub fn left_by_lifeboat(machine: &Machine) -> String {
+    machine
+        .exec(
+            "ls -A /var/lib/lifeboat/runs /var/lib/lifeboat/locks /var/lib/lifeboat/hold 2>/dev/null | grep -v -e '^/' -e '^$'
+             ls -d /etc/systemd/system/*lifeboat* /etc/systemd/system/*.d/*lifeboat* 2>/dev/null
+             systemctl list-units --all --no-legend 'lifeboat*'
+             find /var/cache /var/lib /etc -maxdepth 1 -name '*.lifeboat-*' ! -name '*.kept'
+             :",
+        )
+        .ok()
+}
+
+/// What the newest snapshot's manifest says.
+pub fn facts(console: &Console, item: &str) -> Value {
+    let shown = console.run(&["--json", "show", item]).expect(0);
+    let found = shown.documents().into_iter().find_map(|document| {
+        let text = document.to_string();
+        text.contains("\"facts\"").then_some(document)
+    });
+    found.unwrap_or_else(|| panic!("no manifest in {}", shown.out))
+}
+
+pub fn find<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+    match value {
+        Value::Object(map) => map.get(key).or_else(|| map.values().find_map(|inner| find(inner, key))),
+        Value::Array(all) => all.iter().find_map(|inner| find(inner, key)),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
+    let Stage { console, old, spare } = Stage::set(&table);
+    configure(&old);
+    let agent = start(&old);
+    let at = gather(&old);
+    let before = samples(&old, at);
+    assert!(before.iter().all(|values| !values.is_empty()), "{before:?}");
+
+    console.run(&["scan", "val-1"]).expect(0).says(&agent).says("Debian package").says(METRICS);
+    let planned = console.run(&["backup", METRICS, "--plan"]).expect(0);
+    planned.says("expect: Netdata will be down for about");
+    assert!(is_running(&old), "planning stops nothing");
+    let invocation = "systemctl show --property=InvocationID --value netdata";
+    let first = old.exec(invocation).ok();
+    console.run(&["backup", "val-1/netdata/config", "val-1/netdata/identity"]).expect(0);
+    assert_eq!(old.exec(invocation).ok(), first, "the live items restart nothing");
+    let done = console.run(&["backup", METRICS]).expect(0).says("was down for");
+    println!("{}", done.out);
+    assert_ne!(old.exec(invocation).ok(), first);
+    assert!(is_running(&old));
+    assert_eq!(left_by_lifeboat(&old), "");
+    let manifest = facts(&console, METRICS);
+    let downtime = find(&manifest, "downtime").expect("the downtime stands in the facts").clone();
+    println!("downtime {downtime}");
+    assert!(downtime["measured_ms"].as_u64().is_some_and(|ms| ms > 0 && ms < 20_000), "{downtime}");
+    let figures = find(&manifest, "figures").expect("figures stand in the facts");
+    for tier in 0..3 {
+        let of_tier = figures["samples"].as_array().unwrap().iter().filter(|sample| sample["tier"] == tier).count();
+        assert!(of_tier >= 2, "tier {tier}: {figures}");
+    }
+    let secret = String::from("5ecre7");
+    assert!(!format!("{}{}", done.out, done.err).contains(&secret));
+    console.run(&["verify"]).expect(0);
+
+    old.destroy();
+    assert!(!is_running(&spare), "a node installed without starting it");
+    assert_eq!(spare.exec(&format!("ls -A {LIB} {CACHE}")).ok(), format!("{CACHE}:\n\n{LIB}:\n"), "it is blank");
+    console.run(&["restore", METRICS, "--to", "spare-1"]).expect(1).says("Restore the item 'identity' first");
+    let declared = ["--confirm", "fenced-val-1=val-1"];
+    console.run(&["restore", "val-1/netdata/identity", "--to", "spare-1", "--no-input"]).expect(15).says("fenced-val-1");
+    // A node that did not run ends running, and a rollback leaves it as it was.
+    let restore = [&["restore", "val-1/netdata/identity", "--to", "spare-1", "--json"][..], &declared].concat();
+    let run = run_of(&console.run(&restore).expect(0));
+    assert_eq!(guid(&spare), agent);
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
+    assert!(!is_running(&spare));
+    assert_eq!(spare.exec(&format!("ls -A {LIB}")).ok(), "");
+    assert_eq!(left_by_lifeboat(&spare), "");
+    console.run(&restore).expect(0);
+    assert_eq!(guid(&spare), agent);
+    console.run(&["restore", "val-1/netdata/config", "--to", "spare-1"]).expect(0);
+    assert_eq!(spare.exec("cat /etc/netdata/netdata.conf").ok(), CONF);
+    let own = sample_or_none(&spare, at);
+    assert!(own.is_empty(), "the blank machine has no samples of before: {own:?}");
+    let overwrite = ["--confirm", "overwrite=spare-1"];
+    console.run(&[&["restore", METRICS, "--to", "spare-1"][..], &overwrite].concat()).expect(0);
+    assert_eq!(guid(&spare), agent);
+    assert_eq!(samples(&spare, at), before);
+    assert_eq!(left_by_lifeboat(&spare), "");
+    console.run(&["list"]).expect(0).says("proven");
+
+    // Again, and back: the second restore replaces the first, and its rollback brings the first one back.
+    let again = console.run(&[&["restore", METRICS, "--to", "spare-1", "--json"][..], &overwrite].concat()).expect(0);
+    assert_eq!(samples(&spare, at), before);
+    let run = run_of(&again);
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
+    assert_eq!(samples(&spare, at), before);
+    assert!(is_running(&spare));
+    assert_eq!(left_by_lifeboat(&spare), "");
+}
+
+fn sample_or_none(machine: &Machine, at: u64) -> Vec<Value> {
+    let url = format!("http://127.0.0.1:19999/api/v1/data?chart=system.uptime&after={}&before={}&points=1&format=json", at - 20, at - 19);
+    let output = machine.exec(&format!("curl -s '{url}'"));
+    let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+    let row = answer["data"][0].as_array().cloned().unwrap_or_default();
+    row.into_iter().skip(1).filter(|value| !value.is_null()).collect()
+}
+
+/// The run an `--json` call was.
+pub fn run_of(ended: &Ended) -> String {
+    let found = ended.documents().into_iter().find_map(|document| document["run"].as_str().map(str::to_owned));
+    found.unwrap_or_else(|| panic!("no run in {}", ended.out))
+}

@@ -1,0 +1,284 @@
+//! What goes wrong while an agent is stopped for a copy, and around a restore of one.
+
+use std::time::Duration;
+
+use super::fleet::Fleet;
+use super::host::wait_for;
+use super::machine::Machine;
+use super::netdata::{
+    CACHE, LIB, METRICS, ask, configure, facts, find, gather, guid, is_running, left_by_lifeboat, run_of, start, table,
+};
+use super::story::{Stage, head, host_table};
+use crate::support::console::{Console, Ended};
+
+/// One machine with a running agent, and a console that knows it; `settings` stand in the service's table.
+fn one(settings: &str) -> (Console, Machine) {
+    let fleet = Fleet::shared();
+    let machine = Machine::boot(fleet, "val-1");
+    let console = Console::new();
+    let recipient = console.keygen();
+    let services = format!("{}{settings}", table(&machine));
+    console.write_inventory(&(head(&console, &recipient) + &host_table(fleet, &machine, "ops", &services)));
+    console.run(&["init"]).expect(0);
+    console.run(&["enroll", "val-1", "--fingerprint", &machine.host_key_fingerprint()]).expect(0);
+    configure(&machine);
+    start(&machine);
+    (console, machine)
+}
+
+/// Changes the agent's unit by a drop-in.
+fn drop_in(machine: &Machine, text: &str) {
+    machine
+        .exec(&format!(
+            "mkdir -p /etc/systemd/system/netdata.service.d
+             printf '[Service]\\n{text}\\n' >/etc/systemd/system/netdata.service.d/10-test.conf
+             systemctl daemon-reload"
+        ))
+        .ok();
+}
+
+fn invocation(machine: &Machine) -> String {
+    machine.exec("systemctl show --property=InvocationID --value netdata").ok()
+}
+
+/// Starts a backup of the metrics and waits until the agent is being stopped for it.
+fn stopping(console: &Console, machine: &Machine, guard: &str) -> std::process::Child {
+    let child = console.start(&["backup", METRICS, "--set", guard]);
+    let state = "systemctl show --property=ActiveState --value netdata";
+    let seen = wait_for(Duration::from_secs(60), || (machine.exec(state).ok() == "deactivating\n").then_some(()));
+    assert!(seen.is_some(), "the agent was never stopped");
+    child
+}
+
+fn runs_again(machine: &Machine, within: Duration) {
+    let began = std::time::Instant::now();
+    let up = wait_for(within, || is_running(machine).then_some(()));
+    println!("{} runs again after {:.1?}", machine.name(), began.elapsed());
+    let told = || machine.exec("systemctl status netdata; ls /var/lib/lifeboat/hold /var/lib/lifeboat/runs/*; cat /var/lib/lifeboat/runs/*/fired.log; ps ax -o pid,ppid,pgid,stat,args | tail -n 40").stdout;
+    assert!(up.is_some(), "the agent does not run again after {within:?}\n{}", told());
+    assert!(!guid(machine).is_empty());
+}
+
+fn nothing_saved(console: &Console) {
+    let listed = console.run(&["list"]);
+    assert!(!listed.out.contains(METRICS), "{}", listed.out);
+    let staged = console.path("vault/.staging");
+    let left = crate::support::console::files_below(&staged);
+    assert!(left.iter().all(|path| !path.to_string_lossy().contains("metrics")), "{left:?}");
+}
+
+/// The one run that lies on the node.
+fn run_on(machine: &Machine) -> String {
+    machine.exec("ls /var/lib/lifeboat/runs").ok().trim().to_owned()
+}
+
+fn finish_and_try_again(console: &Console, machine: &Machine, run: &str) {
+    console.run(&["resume", run, "--roll-back"]).expect(0);
+    assert_eq!(left_by_lifeboat(machine), "");
+    runs_again(machine, Duration::from_secs(5));
+    console.run(&["backup", METRICS]).expect(0);
+    assert_eq!(left_by_lifeboat(machine), "");
+}
+
+#[test]
+fn a_console_killed_in_the_stop_window_leaves_a_running_agent() {
+    let (console, machine) = one("");
+    drop_in(&machine, "ExecStop=/bin/sleep 4");
+    let mut child = stopping(&console, &machine, "guard=10");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    runs_again(&machine, Duration::from_secs(10));
+    nothing_saved(&console);
+    let run = run_on(&machine);
+    let fired = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
+    assert!(wait_for(Duration::from_secs(30), || machine.exec(&fired).success().then_some(())).is_some());
+    assert!(is_running(&machine));
+    assert_eq!(machine.exec("ls -A /var/cache | grep lifeboat; :").ok(), "", "the guard removes the copy beside");
+    finish_and_try_again(&console, &machine, &run);
+}
+
+#[test]
+fn a_pulled_cable_in_the_stop_window_leaves_a_running_agent() {
+    let (console, machine) = one("");
+    drop_in(&machine, "ExecStop=/bin/sleep 4");
+    let mut child = stopping(&console, &machine, "guard=10");
+    machine.link_down();
+    runs_again(&machine, Duration::from_secs(10));
+    let run = run_on(&machine);
+    let fired = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
+    assert!(wait_for(Duration::from_secs(40), || machine.exec(&fired).success().then_some(())).is_some());
+    assert!(is_running(&machine));
+    assert_eq!(machine.exec("ls -A /var/cache | grep lifeboat; :").ok(), "");
+    machine.link_up();
+    let ended = wait_for(Duration::from_mins(4), || child.try_wait().unwrap());
+    assert_ne!(ended.expect("the console ends").code(), Some(0));
+    nothing_saved(&console);
+    if run_on(&machine).is_empty() {
+        assert_eq!(left_by_lifeboat(&machine), "");
+    } else {
+        finish_and_try_again(&console, &machine, &run);
+    }
+}
+
+#[test]
+fn a_stop_that_hangs_or_is_forced_is_no_backup_and_the_agent_runs_again() {
+    let (console, machine) = one("stop_within = 5\n");
+    drop_in(&machine, "ExecStop=/bin/sleep 600\\nTimeoutStopSec=infinity");
+    console.run(&["backup", METRICS]).expect(1).says("did not stop within 5 seconds").says("Everything is as it was");
+    runs_again(&machine, Duration::from_secs(5));
+    nothing_saved(&console);
+    assert_eq!(left_by_lifeboat(&machine), "");
+
+    // The same with nobody there to give up.
+    let mut child = stopping(&console, &machine, "guard=10");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    runs_again(&machine, Duration::from_secs(10));
+    let run = run_on(&machine);
+    let fired = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
+    assert!(wait_for(Duration::from_secs(30), || machine.exec(&fired).success().then_some(())).is_some());
+    console.run(&["resume", &run, "--roll-back"]).expect(0);
+    nothing_saved(&console);
+
+    // systemd itself loses patience: what the agent held in memory is lost, and the copy is not whole.
+    drop_in(&machine, "ExecStop=/bin/sleep 600\\nTimeoutStopSec=1");
+    console.run(&["backup", METRICS]).expect(1).says("did not end by itself");
+    runs_again(&machine, Duration::from_secs(5));
+    nothing_saved(&console);
+    assert_eq!(left_by_lifeboat(&machine), "");
+}
+
+#[test]
+fn what_cannot_be_saved_whole_is_said_before_or_undone_after() {
+    let (console, machine) = one("");
+    let before = invocation(&machine);
+
+    machine.exec("systemctl mask --runtime --quiet netdata").ok();
+    console.run(&["backup", METRICS]).expect(7).says("masked");
+    machine.exec("systemctl unmask --runtime --quiet netdata").ok();
+
+    machine.exec("mv /etc/netdata/netdata.conf /etc/netdata/aside").ok();
+    console.run(&["backup", METRICS]).expect(7).says("would not start again");
+    console.run(&["backup", "val-1/netdata/config"]).expect(7).says("no netdata.conf");
+    machine.exec("mv /etc/netdata/aside /etc/netdata/netdata.conf").ok();
+
+    machine.exec(&format!("mv {LIB}/registry/netdata.public.unique.id {LIB}/aside")).ok();
+    console.run(&["backup", "val-1/netdata/identity"]).expect(7).says("no machine GUID");
+    machine.exec(&format!("mv {LIB}/aside {LIB}/registry/netdata.public.unique.id")).ok();
+    assert_eq!(invocation(&machine), before, "all of this stops nothing");
+
+    // A second agent on the same directories is only seen by what it has open.
+    machine
+        .exec(
+            "sed 's/bind to = .*/bind to = 127.0.0.1:20001/' /etc/netdata/netdata.conf >/etc/netdata/second.conf
+             systemd-run --quiet --unit=second --uid=netdata /usr/sbin/netdata -D -c /etc/netdata/second.conf -P /tmp/second.pid
+             i=0; until curl -sf http://127.0.0.1:20001/api/v1/info >/dev/null; do i=$((i + 1)); [ $i -lt 100 ] || exit 1; sleep 0.2; done",
+        )
+        .ok();
+    console.run(&["scan", "val-1"]).says("second Netdata");
+    console.run(&["backup", METRICS]).expect(1).says("uses /var/cache/netdata too");
+    machine.exec("systemctl stop second").ok();
+    runs_again(&machine, Duration::from_secs(5));
+    nothing_saved(&console);
+    assert_eq!(left_by_lifeboat(&machine), "");
+
+    // A start that fails is told, and the guard goes on trying for us.
+    drop_in(&machine, "ExecStartPre=/usr/bin/test ! -e /run/broken");
+    machine.exec("systemctl restart netdata; : >/run/broken").ok();
+    guid(&machine);
+    let failed = console.run(&["backup", METRICS, "--set", "guard=10"]).expect(6).says("could not be started again");
+    assert!(!is_running(&machine));
+    nothing_saved(&console);
+    machine.exec("rm /run/broken").ok();
+    runs_again(&machine, Duration::from_secs(25));
+    let run = run_on(&machine);
+    assert!(failed.err.contains(&run), "{}", failed.err);
+    finish_and_try_again(&console, &machine, &run);
+}
+
+#[test]
+fn a_full_disk_stops_nothing_and_owners_come_back() {
+    let Stage { console, old, spare } = Stage::set(&table);
+    configure(&old);
+    old.exec("mkdir /mnt/small && mount -t tmpfs -o size=100m small /mnt/small && mv /var/cache/netdata /mnt/small/ && ln -s /mnt/small/netdata /var/cache/netdata").ok();
+    drop_in(&old, "ReadWritePaths=/mnt/small");
+    let agent = start(&old);
+    gather(&old);
+    let before = invocation(&old);
+    console.run(&["backup", METRICS]).expect(18).says("Nothing was stopped").says("copy=plain");
+    assert_eq!(invocation(&old), before);
+    assert_eq!(left_by_lifeboat(&old), "");
+    assert_eq!(old.exec("ls -A /mnt/small").ok(), "netdata\n");
+    console.run(&["backup", METRICS, "--set", "copy=plain"]).expect(0);
+    runs_again(&old, Duration::from_secs(5));
+    let manifest = facts(&console, METRICS);
+    assert_eq!(find(&manifest, "facts").unwrap()["path"], "/mnt/small/netdata", "a link is resolved");
+
+    // A file of somebody else comes back as his, or the restore says who is missing.
+    old.exec(&format!("useradd --system other && echo x >{LIB}/registry/extra && chown other: {LIB}/registry/extra")).ok();
+    console.run(&["backup", "val-1/netdata/identity"]).expect(0);
+    old.destroy();
+    let restore = ["restore", "val-1/netdata/identity", "--to", "spare-1", "--confirm", "fenced-val-1=val-1"];
+    console.run(&restore).expect(1).says("useradd --system --user-group other");
+    assert_eq!(left_by_lifeboat(&spare), "");
+    spare.exec("useradd --system other").ok();
+    console.run(&restore).expect(0);
+    assert_eq!(guid(&spare), agent);
+    assert_eq!(spare.exec(&format!("stat -c %U {LIB}/registry/extra {LIB}/registry")).ok(), "other\nnetdata\n");
+
+    // Into a directory of its own on the other machine, and with less room for it than it has: that is asked.
+    let conf = "sed -i 's/storage tiers = 3/storage tiers = 2/' /etc/netdata/netdata.conf";
+    configure(&spare);
+    spare.exec(&format!("{conf}; systemctl restart netdata")).ok();
+    guid(&spare);
+    let asked: Ended = console.run(&["restore", METRICS, "--to", "spare-1", "--no-input"]).expect(15);
+    let asked = asked.says("smaller-limits=spare-1").says("tier 2").says("overwrite=spare-1").says("unproved=spare-1");
+    drop(asked);
+    let run = console.run(&[
+        "restore", METRICS, "--to", "spare-1", "--json", "--set", "old=discard", "--confirm", "smaller-limits=spare-1",
+        "--confirm", "unproved=spare-1", "--confirm", "discard-old=spare-1",
+    ]);
+    let run = run_of(&run.expect(0));
+    assert_eq!(guid(&spare), agent);
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1);
+    assert_eq!(spare.exec(&format!("stat -c %U {CACHE}")).ok(), "netdata\n");
+}
+
+#[test]
+fn an_identity_that_a_parent_hears_is_alive_whatever_is_declared() {
+    let fleet = Fleet::shared();
+    let Stage { console, old, spare } = Stage::set(&table);
+    let parent = Machine::boot(fleet, "mon-1");
+    let inventory = std::fs::read_to_string(console.path("config/inventory.toml")).unwrap();
+    console.write_inventory(&(inventory + &host_table(fleet, &parent, "ops", &table(&parent))));
+    console.run(&["enroll", "mon-1", "--fingerprint", &parent.host_key_fingerprint()]).expect(0);
+    for machine in [&old, &parent] {
+        configure(machine);
+    }
+    let key = "5ec2e700-e57a-11f1-acf8-02fc00000001";
+    parent.exec(&format!("sed -i 's/bind to = .*/bind to = */' /etc/netdata/netdata.conf; printf '[{key}]\\n\\tenabled = yes\\n' >/etc/netdata/stream.conf")).ok();
+    old.exec(&format!("printf '[stream]\\n\\tenabled = yes\\n\\tdestination = {}:19999\\n\\tapi key = {key}\\n' >/etc/netdata/stream.conf", parent.address())).ok();
+    start(&parent);
+    let agent = start(&old);
+    let hears = || {
+        let status = ask(&parent, "info")["mirrored_hosts_status"].clone();
+        status.as_array().unwrap().iter().any(|host| host["guid"] == agent.as_str() && host["reachable"] == true)
+    };
+    let heard = wait_for(Duration::from_secs(60), || hears().then_some(()));
+    let told = || old.exec("grep STREAM /var/log/netdata/error.log | tail -n 20; journalctl --no-pager -u netdata | grep STREAM | tail").stdout;
+    assert!(heard.is_some(), "the parent hears its child:\n{}", told());
+    let backup = console.run(&["backup", "val-1/netdata/identity", "val-1/netdata/config"]).expect(0);
+    assert!(!format!("{}{}", backup.out, backup.err).contains(key), "the stream key is shown nowhere");
+    console.run(&["scan", "val-1", "mon-1"]).says("It streams to").says("1 children");
+
+    // Out of reach for us is not gone: its parent still hears it, and no declaration overrides that.
+    old.exec("systemctl stop ssh").ok();
+    let restore = ["restore", "val-1/netdata/identity", "--to", "spare-1", "--confirm", "fenced-val-1=val-1"];
+    console.run(&restore).expect(17).says("mon-1 hears").says(&agent);
+    assert!(!is_running(&spare));
+    assert_eq!(left_by_lifeboat(&spare), "");
+    old.poweroff();
+    assert!(wait_for(Duration::from_mins(3), || (!hears()).then_some(())).is_some(), "the parent notices");
+    console.run(&restore).expect(0);
+    assert_eq!(guid(&spare), agent);
+}
