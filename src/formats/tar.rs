@@ -48,6 +48,9 @@ pub struct TarLimits {
     pub max_padding: u64,
     /// Whether devices and fifos may stand in the archive. They are refused unless asked for.
     pub allow_special: bool,
+    /// Which files, by name, need no SHA-256 in the listing: those whose reader checks every byte that means something.
+    /// A CRC-32 stands for them there; what proves a copy is the manifest's hash over the whole archive.
+    pub checked_by_reader: fn(&[u8]) -> bool,
 }
 
 impl TarLimits {
@@ -69,6 +72,7 @@ impl Default for TarLimits {
             max_holes: 1 << 38,
             max_padding: 1 << 24,
             allow_special: false,
+            checked_by_reader: |_| false,
         }
     }
 }
@@ -147,7 +151,8 @@ pub(crate) fn walk<E>(
         index: 0,
     };
     while let Some((entry, segments, stored)) = walker.next()? {
-        let mut content = Content::new(&mut walker.input, segments);
+        let light = (limits.checked_by_reader)(entry.name.as_bytes());
+        let mut content = Content::new(&mut walker.input, segments, light);
         let judged = visit(&entry, &mut content);
         // What the archive did wrong comes first: the visitor may only have passed it on.
         if let Some(fault) = content.fault() {

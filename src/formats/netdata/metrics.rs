@@ -15,10 +15,16 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Checks `netdata-metrics/1`: the cache directory, every extent and every database in it.
-#[derive(Default)]
 pub struct NetdataMetrics {
     archives: Archives,
     found: Found,
+}
+
+impl Default for NetdataMetrics {
+    fn default() -> Self {
+        let samples = |name: &[u8]| matches!(member(name).1, Member::Data { .. } | Member::Journal { .. });
+        Self { archives: Archives::checked(samples), found: Found::default() }
+    }
 }
 
 #[derive(Default)]

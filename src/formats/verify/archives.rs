@@ -10,16 +10,34 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Any number of tar archives, each plain, gzip or zstd by its first bytes, and the sums over all.
-#[derive(Default)]
 pub(in crate::formats) struct Archives {
     names: BTreeSet<String>,
     sum: TarSummary,
     hash: Sha256,
     compressions: BTreeSet<Compression>,
     plain_bytes: u64,
+    limits: TarLimits,
+}
+
+impl Default for Archives {
+    fn default() -> Self {
+        Self::checked(|_| false)
+    }
 }
 
 impl Archives {
+    /// Archives of which some files, by name, are checked by their own reader: see [`TarLimits::checked_by_reader`].
+    pub(in crate::formats) fn checked(by_reader: fn(&[u8]) -> bool) -> Self {
+        Self {
+            names: BTreeSet::new(),
+            sum: TarSummary::default(),
+            hash: Sha256::new(),
+            compressions: BTreeSet::new(),
+            plain_bytes: 0,
+            limits: TarLimits { checked_by_reader: by_reader, ..TarLimits::of_a_node() },
+        }
+    }
+
     /// Reads one archive to its end, showing each entry and its content to `visit`.
     pub(in crate::formats) fn read(
         &mut self,
@@ -32,7 +50,7 @@ impl Archives {
         }
         let mut input = Counted { inner: input, count: 0 };
         let mut plain = expand(&mut input, &ExpandLimits::default()).map_err(|error| FormatError::io(path, error))?;
-        let found = walk(&mut plain, &TarLimits::of_a_node(), visit, |_, _| {}).map_err(|error| match error {
+        let found = walk(&mut plain, &self.limits, visit, |_, _| {}).map_err(|error| match error {
             Walk::Tar(error) => error.into(),
             Walk::Visit { reason, .. } => reason,
         })?;
