@@ -31,7 +31,9 @@ pub fn follow_all<T>(app: &App, all: &[Watched], work: impl FnOnce() -> T) -> T 
         scope.spawn(|| watch(app, all, &over));
         let result = work();
         over.store(true, Ordering::SeqCst);
-        all.iter().for_each(|one| one.board.wake());
+        for one in all {
+            one.board.wake();
+        }
         result
     })
 }

@@ -141,7 +141,7 @@ impl RunDir {
 /// The last chapter of the run in `dir`.
 pub(super) fn last_chapter(dir: &Path) -> u32 {
     let is_there = |number: &u32| fs::symlink_metadata(dir.join(journal_name(*number))).is_ok();
-    (2..).take_while(is_there).last().unwrap_or(1)
+    (2..=u32::MAX).take_while(is_there).last().unwrap_or(1)
 }
 
 /// The journal of a chapter.

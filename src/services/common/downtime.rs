@@ -113,7 +113,7 @@ mod tests {
     fn without_a_stop_nothing_is_guarded() {
         let down = Downtime::none(&HostId::new("n1").unwrap());
         let swap = down.swap("Swap", &SwapArgs { entries: Vec::new() }).unwrap();
-        assert_eq!(down.around([swap.clone()]), [swap.clone()]);
+        assert_eq!(down.around([swap.clone()]), std::slice::from_ref(&swap));
         assert_eq!((swap.guard, swap.on_lapse, down.guard()), (None, None, None));
     }
 }

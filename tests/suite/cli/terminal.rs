@@ -50,7 +50,9 @@ fn at_a_terminal(node: &Node, args: &[&str]) -> Terminal {
     command.arg(format!("/{PROGRAM}"));
     command.args(args);
     command.env_clear();
-    SETTINGS.iter().for_each(|(name, value)| command.env(name, value));
+    for (name, value) in SETTINGS {
+        command.env(name, value);
+    }
     Terminal::start(command, 24, 80)
 }
 

@@ -192,7 +192,7 @@ impl Case {
         for (at, trip, then) in &ready.trips {
             let mut tried = Try::of(self, &ready, *at, *trip);
             match trip {
-                Trip::CrashBefore | Trip::CrashAfter => tried.crash(then),
+                Trip::CrashBefore | Trip::CrashAfter => tried.crash(*then),
                 _ => tried.fail(),
             }
             wrong.extend(tried.wrong);
@@ -277,8 +277,7 @@ impl<'c> Try<'c> {
     }
 
     /// The console dies at once, its journal with it; the guard acts or does not; another console takes over.
-    fn crash(&mut self, Sequel { lapses, how }: &Sequel) {
-        let (lapses, how) = (*lapses, *how);
+    fn crash(&mut self, Sequel { lapses, how }: Sequel) {
         let vault = self.ready.world.vault.root().to_owned();
         let sizes: Arc<std::sync::Mutex<BTreeMap<std::path::PathBuf, u64>>> = Arc::default();
         let noted = sizes.clone();
