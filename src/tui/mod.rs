@@ -20,5 +20,6 @@ pub mod screens;
 mod terminal;
 pub mod theme;
 pub mod widgets;
+pub mod wizard;
 
 pub use runtime::run;

@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::action::{Action, Offer};
 use super::filter::Filter;
 use super::message::{Effect, Notice};
-use super::model::Model;
+use super::model::{JobId, Model};
 use super::theme::{Role, Theme};
 
 /// A page of the console. `act`, `typed` and `noticed` change only the page itself; everything else they ask for as effects.
@@ -30,6 +30,14 @@ pub trait Screen: Send {
     /// Hears of what the crew reported, after the model took it in.
     fn noticed(&mut self, _notice: &Notice, _model: &Model) -> Vec<Effect> {
         Vec::new()
+    }
+    /// Hears of the time when it is opened, and while something on it moves.
+    fn timed(&mut self, _model: &Model) -> Vec<Effect> {
+        Vec::new()
+    }
+    /// Whether whoever looks at this page sees how this job goes.
+    fn shows_job(&self, _job: JobId) -> bool {
+        false
     }
     /// Narrows the page's list; a page without a list offers no [`Action::Filter`].
     fn narrow(&mut self, _filter: Filter) {}
