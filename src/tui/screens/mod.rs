@@ -4,7 +4,11 @@ use super::screen::Screen;
 
 pub mod fleet;
 pub mod help;
+pub mod jobs;
+pub mod node;
 pub mod notes;
+pub mod run;
+pub mod runs;
 
 /// What the vault holds.
 pub fn vault() -> Box<dyn Screen> {
@@ -13,12 +17,12 @@ pub fn vault() -> Box<dyn Screen> {
 
 /// The runs of the vault and of nodes.
 pub fn runs() -> Box<dyn Screen> {
-    Box::new(notes::Notes::new("runs"))
+    Box::new(runs::RunsPage::default())
 }
 
 /// The jobs of this sitting.
 pub fn jobs() -> Box<dyn Screen> {
-    Box::new(notes::Notes::new("jobs"))
+    Box::new(jobs::JobsPage::default())
 }
 
 /// What was noted.
