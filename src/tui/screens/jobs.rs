@@ -129,7 +129,10 @@ impl Screen for JobsPage {
                 vec![
                     Row::say(Role::Text, "No job has run in this sitting."),
                     Row::gap(),
-                    Row::say(Role::Muted, "On the fleet, b backs up what is selected, v verifies it, r restores a copy."),
+                    Row::say(
+                        Role::Muted,
+                        "On the fleet, b backs up what is selected, v verifies it, r restores a copy.",
+                    ),
                 ]
             };
             render_sheet(&rows, 0, &mut inner);
@@ -175,9 +178,11 @@ impl JobPage {
         let mut rows: Vec<Row> = log_lines(job)
             .into_iter()
             .map(|(at, word, text)| {
-                Row::say(Role::Text, text)
-                    .cell(at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted)
-                    .cell(word, 10, Role::Muted)
+                Row::say(Role::Text, text).cell(at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted).cell(
+                    word,
+                    10,
+                    Role::Muted,
+                )
             })
             .collect();
         if rows.is_empty() {

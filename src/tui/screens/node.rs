@@ -18,8 +18,7 @@ use crate::tui::wizard;
 
 const PAGE: usize = 10;
 
-const MOVES: [Action; 6] =
-    [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+const MOVES: [Action; 6] = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
 
 /// Which node is asked.
 #[derive(Default)]
@@ -88,10 +87,7 @@ impl NodePage {
     }
 
     fn ask(&self) -> Vec<Effect> {
-        vec![
-            Effect::Order(Order::ReadRunsOn(self.host.clone())),
-            Effect::Order(Order::ReadKept(self.host.clone())),
-        ]
+        vec![Effect::Order(Order::ReadRunsOn(self.host.clone())), Effect::Order(Order::ReadKept(self.host.clone()))]
     }
 
     fn told(&self) -> &[Told] {
@@ -169,10 +165,15 @@ impl Screen for NodePage {
                 Some(Ok(runs)) if runs.is_empty() => rows.push(Row::say(Role::Muted, "None.")),
                 Some(Ok(runs)) => rows.extend(runs.iter().map(|told| {
                     let (sign, ended) = run_look(told, model);
-                    Row::signed(sign, run_title(told)).cell(told.run.to_string(), 24, Role::Text).cell(ended, 14, Role::Text)
+                    Row::signed(sign, run_title(told)).cell(told.run.to_string(), 24, Role::Text).cell(
+                        ended,
+                        14,
+                        Role::Text,
+                    )
                 })),
             }
-            let selected = self.at.row(self.told().len()).map(|row| lines_of(rows.get(..=row).unwrap_or(&rows), inner.area.width));
+            let selected =
+                self.at.row(self.told().len()).map(|row| lines_of(rows.get(..=row).unwrap_or(&rows), inner.area.width));
             rows.push(Row::gap());
             rows.push(Row::heading("Kept aside"));
             match &self.kept {

@@ -239,11 +239,11 @@ fn timeline(told: &Told) -> Vec<Row> {
             },
         };
         let is_loud = word.chars().all(|c| !c.is_lowercase());
-        rows.push(
-            Row::say(Role::Text, text)
-                .cell(event.at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted)
-                .cell(word, 10, if is_loud { Role::StatusBad } else { Role::Muted }),
-        );
+        rows.push(Row::say(Role::Text, text).cell(event.at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted).cell(
+            word,
+            10,
+            if is_loud { Role::StatusBad } else { Role::Muted },
+        ));
     }
     rows
 }

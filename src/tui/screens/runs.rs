@@ -141,7 +141,10 @@ impl Screen for RunsPage {
             Some(Ok(runs)) if runs.is_empty() => Some(vec![
                 Row::say(Role::Text, "No run is in this vault yet."),
                 Row::gap(),
-                Row::say(Role::Muted, "Every back up, restore and undo leaves one. K asks a node for runs that lie on it."),
+                Row::say(
+                    Role::Muted,
+                    "Every back up, restore and undo leaves one. K asks a node for runs that lie on it.",
+                ),
             ]),
             Some(Ok(_)) if shown.is_empty() => Some(vec![Row::say(Role::Text, "No run is called that.")]),
             Some(Ok(_)) => None,

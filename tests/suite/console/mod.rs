@@ -5,3 +5,6 @@ mod gallery;
 mod picture;
 mod stage;
 mod themes;
+mod wizard_cast;
+mod wizard_flow;
+mod wizard_pages;
