@@ -276,7 +276,7 @@ impl App {
                 self.ahead.clear();
                 Vec::new()
             }
-            Action::Vault => vec![Effect::Open(screens::vault())],
+            Action::Vault => vec![Effect::Open(screens::vault(&self.model))],
             Action::Runs => vec![Effect::Open(screens::runs()), Effect::Order(Order::ReadRuns)],
             Action::Jobs => vec![Effect::Open(screens::jobs())],
             Action::Log => vec![Effect::Open(screens::log())],

@@ -109,8 +109,12 @@ impl<'a> Canvas<'a> {
     /// Gives every cell of a row the look of a role, keeping what is written.
     pub fn paint_row(&mut self, y: u16, role: Role) {
         if y < self.area.height {
-            let style = self.theme.style(role);
-            self.buffer.set_style(Rect { y: self.area.y + y, height: 1, ..self.area }, style);
+            let row = Rect { y: self.area.y + y, height: 1, ..self.area };
+            if role == Role::Selection {
+                // One calm bar: pieces that kept their colours would stand in it as patches. Signs and words stay.
+                self.buffer.set_style(row, Style::reset());
+            }
+            self.buffer.set_style(row, self.theme.style(role));
         }
     }
 
