@@ -159,8 +159,8 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
-        for word in paragraph.split_word_bounds() {
-            if line.width() + word.width() > width && !line.is_empty() {
+        for word in paragraph.split_inclusive(' ') {
+            if line.width() + word.trim_end().width() > width && !line.is_empty() {
                 lines.push(line.trim_end().to_owned());
                 line.clear();
             }
@@ -168,7 +168,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
                 continue;
             }
             for grapheme in word.graphemes(true) {
-                if line.width() + grapheme.width() > width {
+                if line.width() + grapheme.width() > width && grapheme != " " {
                     lines.push(std::mem::take(&mut line));
                 }
                 line.push_str(grapheme);

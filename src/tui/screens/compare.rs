@@ -73,7 +73,14 @@ fn look(difference: &Difference) -> (&'static str, Role) {
 fn told(difference: &Difference) -> String {
     match &difference.change {
         Change::Added | Change::Removed => String::new(),
-        Change::Changed { from, to } => format!("{from} → {to}"),
+        Change::Changed { from, to } => {
+            let (from, to): (Vec<&str>, Vec<&str>) = (from.split(", ").collect(), to.split(", ").collect());
+            if from.len() != to.len() {
+                return format!("{} to {}", from.join(", "), to.join(", "));
+            }
+            let pairs = from.iter().zip(&to).filter(|(from, to)| from != to);
+            pairs.map(|(from, to)| format!("{from} to {to}")).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::engine::doctor::Level;
 use crate::engine::fleet::{FoundView, OwnerView, Reach, ServiceView};
@@ -114,7 +115,7 @@ impl HostPage {
             }
         }
         lines.push(Line::Blank);
-        let way = format!("{}, by the inventory; what it leaves out is for ssh -G to say", owner.way);
+        let way = format!("{} by the inventory; the rest by ssh -G", owner.way);
         lines.push(Line::field("  reached at", way));
         if let Reach::Answered(at) | Reach::Failed(at, _) = &owner.reach {
             lines.push(Line::field("  looked at", utc_and_ago(*at, model.now)));
@@ -142,16 +143,22 @@ impl HostPage {
         let top = self.service.top(rows, height);
         let named = owner.services.iter().map(|service| service_row(service, &glyphs));
         let unnamed = self.unnamed().iter().map(|(kind, result)| match result {
-            Ok(_) => (glyphs.warn, kind.clone(), "in no inventory".to_owned(), Role::StatusWarn),
-            Err(_) => (glyphs.unknown, kind.clone(), "could not be looked for".to_owned(), Role::StatusUnknown),
+            Ok(_) => (glyphs.warn, (kind.clone(), String::new()), "in no inventory".to_owned(), Role::StatusWarn),
+            Err(_) => (glyphs.unknown, (kind.clone(), String::new()), "not readable".to_owned(), Role::StatusUnknown),
         });
         let mut last = 0;
         for (y, (number, (sign, name, word, role))) in
             (0..inner.area.height).zip(named.chain(unnamed).enumerate().skip(top))
         {
             inner.text(1, y, sign, role);
-            let end = inner.text(3, y, &name, Role::Text) + 1;
-            inner.right(end, y, inner.area.width.saturating_sub(end + 1), &word, role);
+            let (name, version) = name;
+            let word_at = inner.area.width.saturating_sub(1 + u16::try_from(word.width()).unwrap_or(0));
+            let end = inner.text_within(3, y, word_at.saturating_sub(4), &name, Role::Text) + 1;
+            // The version is on the right anyway; it shows here when there is room for all of it.
+            if usize::from(word_at.saturating_sub(end)) > version.width() {
+                inner.text(end, y, &version, Role::Muted);
+            }
+            inner.text(word_at, y, &word, role);
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
@@ -168,7 +175,10 @@ impl HostPage {
             None => Some("Looking for services no entry names.".to_owned()),
         };
         if let Some(told) = told {
-            inner.text(1, last + u16::from(last > 0), &told, Role::Muted);
+            let skipped = (last + u16::from(last > 0)).min(inner.area.height);
+            let area = inner.area;
+            let place = Rect { y: area.y + skipped, height: area.height - skipped, ..area };
+            render_lines(&[Line::muted(told)], 0, &mut inner.within(place));
         }
     }
 }
@@ -186,11 +196,12 @@ fn reach_told(owner: &OwnerView, model: &Model) -> String {
     }
 }
 
-fn service_row(service: &ServiceView, glyphs: &Glyphs) -> (&'static str, String, String, Role) {
-    let name = match &service.found {
-        Some(FoundView { version: Some(version), .. }) => format!("{} {}", service.name, version.one_line()),
-        _ => service.name.to_string(),
-    };
+/// Sign, name with version, word and role of a service.
+type ServiceRow = (&'static str, (String, String), String, Role);
+
+fn service_row(service: &ServiceView, glyphs: &Glyphs) -> ServiceRow {
+    let version = service.found.as_ref().and_then(|found| found.version.as_ref());
+    let name = (service.name.to_string(), version.map(|v| v.one_line().to_string()).unwrap_or_default());
     let worst = service.items.iter().max_by_key(|item| item.state);
     match (&service.failure, &service.found, worst) {
         (Some(_), _, _) => (glyphs.bad, name, "no answer".to_owned(), Role::StatusBad),
@@ -237,8 +248,13 @@ fn found_facts(found: &FoundView, model: &Model) -> Vec<Line> {
     lines.extend(found.variant.iter().map(|variant| Line::field("installed", variant.one_line().to_string())));
     for unit in &found.units {
         let enabled = if unit.enabled.is_empty() { String::new() } else { format!(", {}", unit.enabled) };
+        let enabled = if unit.fenced { ", fenced".to_owned() } else { enabled };
         let role = if unit.is_running() { Role::Text } else { Role::StatusWarn };
         lines.push(Line::Field("unit".to_owned(), format!("{}: {}{enabled}", unit.unit, unit.active), role));
+    }
+    if found.outside {
+        let told = "It runs outside its unit; stopping the unit would not stop it.";
+        lines.push(Line::Field("outside".to_owned(), told.to_owned(), Role::StatusWarn));
     }
     lines.extend(found.identities.iter().map(identity_line));
     lines.extend(found.notes.iter().map(|note| Line::Field("note".to_owned(), note.to_string(), Role::StatusWarn)));

@@ -87,7 +87,7 @@ impl VaultPage {
         let items = model.holdings.iter().flat_map(|holdings| &holdings.items);
         let is_shown = |place: &ItemRef| {
             let Some(filter) = &self.filter else { return true };
-            let state = model.fleet.item(place).map_or("in no inventory", |item| item.state.word());
+            let state = model.fleet.item(place).map_or("unlisted", |item| item.state.word());
             filter.shows(&format!("{place} {state}"))
         };
         items.filter(|(place, _)| is_shown(place)).collect()
@@ -208,10 +208,13 @@ struct Columns {
 
 impl Columns {
     fn of(width: u16) -> Self {
-        let state = width.saturating_sub(17);
-        let shown = state.saturating_sub(13);
-        let newest = shown.saturating_sub(7);
-        let size = newest.saturating_sub(10);
+        // Wider than this, names and numbers would stand too far apart to be read as one row.
+        let width = width.min(104);
+        let state = width.saturating_sub(14);
+        // A narrow list leaves the rung to the item's own page, so that names stay whole.
+        let shown = if width >= 100 { state.saturating_sub(14) } else { state };
+        let newest = shown.saturating_sub(8);
+        let size = newest.saturating_sub(11);
         Self { copies: size.saturating_sub(5), size, newest, shown, state }
     }
 
@@ -220,7 +223,9 @@ impl Columns {
         canvas.right(self.copies.saturating_sub(2), 0, 6, "COPIES", Role::Heading);
         canvas.right(self.size, 0, 9, "SIZE", Role::Heading);
         canvas.text(self.newest, 0, "NEWEST", Role::Heading);
-        canvas.text(self.shown, 0, "SHOWN", Role::Heading);
+        if self.shown < self.state {
+            canvas.text(self.shown, 0, "SHOWN", Role::Heading);
+        }
         canvas.text(self.state, 0, "STATE", Role::Heading);
     }
 
@@ -238,10 +243,12 @@ impl Columns {
             let word = if rung == Rung::Intact { "intact" } else { rung_word(Some(rung)) };
             format!("{word} {}", age(at, model.now))
         });
-        canvas.text_within(self.shown, y, 12, &told, Role::Text);
+        if self.shown < self.state {
+            canvas.text_within(self.shown, y, 13, &told, Role::Text);
+        }
         let item = model.fleet.item(place);
         let (role, sign) = item.map_or((Role::StatusUnknown, glyphs.unknown), |item| look_of(item.state, &glyphs));
-        let word = item.map_or("in no inventory", |item| item.state.word());
+        let word = item.map_or("unlisted", |item| item.state.word());
         let end = canvas.text(self.state, y, sign, role) + 1;
         canvas.text(end, y, word, role);
     }
@@ -331,7 +338,7 @@ impl Screen for VaultPage {
         let findings = if lines.is_empty() {
             0
         } else {
-            (2 + u16::try_from(lines.len()).unwrap_or(u16::MAX)).min(area.height / 6)
+            (2 + u16::try_from(lines.len()).unwrap_or(u16::MAX)).min(area.height / 5)
         };
         let top = area.height - bottom - findings;
         let left = area.width * 9 / 20;

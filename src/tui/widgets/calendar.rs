@@ -86,7 +86,7 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
             canvas.text_within(x, 1 + row, 1, sign, role);
         }
     }
-    let mut x = INDENT;
+    let mut x = 0;
     for (day, word) in Day::ALL {
         let (sign, role) = day.look(&glyphs);
         x = canvas.text(x, 8, sign, role) + 1;

@@ -53,22 +53,35 @@ fn rows_of(lines: &[Line], width: u16) -> Vec<Row> {
             Line::Text(text, role) => {
                 rows.extend(wrap(text, usize::from(width)).into_iter().map(|part| vec![(0, part, *role)]));
             }
-            Line::Field(label, value, role) => under(&mut rows, label, Role::Muted, LABEL, value, *role, width),
+            Line::Field(label, value, role) => {
+                let indent = LABEL.max(u16::try_from(label.width()).unwrap_or(u16::MAX).saturating_add(1));
+                let head = Head { text: label, role: Role::Muted, indent };
+                under(&mut rows, &head, value, *role, width);
+            }
             Line::Status(sign, word, sentence, role) => {
                 let head = format!("{sign} {word}");
-                let indent = LABEL.max(u16::try_from(head.width()).unwrap_or(LABEL).saturating_add(2));
-                under(&mut rows, &head, *role, indent, sentence, Role::Text, width);
+                let indent = LABEL.max(u16::try_from(head.width()).unwrap_or(LABEL).saturating_add(1));
+                let head = Head { text: &head, role: *role, indent };
+                under(&mut rows, &head, sentence, Role::Text, width);
             }
         }
     }
     rows
 }
 
-/// A head with its text to the right of it; below it where there is too little room.
-fn under(rows: &mut Vec<Row>, head: &str, head_role: Role, indent: u16, text: &str, role: Role, width: u16) {
-    let (indent, own_row) = if width < indent + 12 { (2, true) } else { (indent, false) };
+/// What stands before a text, and the column the text begins at.
+struct Head<'t> {
+    text: &'t str,
+    role: Role,
+    indent: u16,
+}
+
+/// A head with its text to the right of it; below it where there is too little room, or the head is long.
+fn under(rows: &mut Vec<Row>, head: &Head, text: &str, role: Role, width: u16) {
+    let is_long = head.indent > 2 * LABEL || width < head.indent.saturating_add(12);
+    let (indent, own_row) = if is_long { (2, true) } else { (head.indent, false) };
     let mut parts = wrap(text, usize::from(width.saturating_sub(indent))).into_iter();
-    let first = vec![(0, head.to_owned(), head_role)];
+    let first = vec![(0, head.text.to_owned(), head.role)];
     if own_row {
         rows.push(first);
     } else {
@@ -94,15 +107,16 @@ pub fn render_lines(lines: &[Line], top: usize, canvas: &mut Canvas) {
     let rows = rows_of(lines, width);
     let height = usize::from(canvas.area.height);
     let top = top.min(rows.len().saturating_sub(height));
-    for (y, row) in (0..canvas.area.height).zip(rows.iter().skip(top)) {
+    let is_more = rows.len() > top + height;
+    let shown = canvas.area.height.saturating_sub(u16::from(is_more));
+    for (y, row) in (0..shown).zip(rows.iter().skip(top)) {
         for (x, text, role) in row {
             canvas.text_within(1 + x, y, width.saturating_sub(*x), text, *role);
         }
     }
-    let below = rows.len().saturating_sub(top + height);
-    if below > 0 && canvas.area.height > 0 {
-        let told = format!(" {below} more ");
-        canvas.right(0, canvas.area.height - 1, canvas.area.width, &told, Role::Muted);
+    if is_more && canvas.area.height > 0 {
+        let told = format!("{} {} more", canvas.theme.glyphs.unfolded, rows.len() - top - usize::from(shown));
+        canvas.right(0, shown, canvas.area.width.saturating_sub(1), &told, Role::Muted);
     }
 }
 

@@ -184,3 +184,52 @@ fn what_was_seen_is_remembered_once_nobody_looks_any_more() {
     stage.notice(Notice::Looked(two, cast::now()));
     assert_eq!(remembered(&stage), 1);
 }
+
+#[test]
+fn jobs_under_way_show_a_bar_a_rate_and_an_honest_state() {
+    use lifeboat::model::text::CleanText;
+    use lifeboat::tui::message::Wish;
+    use lifeboat::tui::model::{Job, JobId, Stage as JobStage};
+    let wish =
+        |text: &str| Wish::BackUp { item: cast::place(text), reason: None, set: std::collections::BTreeMap::new() };
+    let mut stage = seen();
+    stage.keys("g g down");
+    let mut running = Job::new(JobId(1), wish("nats-1/files/tree"));
+    running.stage = JobStage::Running;
+    running.board.begin(CleanText::new("Copying"), 100 << 20);
+    for second in (0..8).rev() {
+        running.board.moved(8 << 20);
+        running.pull(cast::ago(second));
+    }
+    let mut waiting = Job::new(JobId(2), wish("val-1/avalanchego/node-config"));
+    waiting.stage = JobStage::Waiting;
+    stage.app.model.jobs.extend([running, waiting]);
+    assert_page!("fleet_jobs", stage);
+    // Everything has arrived and the job is not over: that is not all.
+    let job = stage.app.model.jobs.first_mut().unwrap();
+    job.board.moved(1 << 30);
+    job.pull(cast::now());
+    let grid = stage.grid((80, 24));
+    assert!(grid.contains("99 %") && !grid.contains("100 %"), "{grid}");
+    stage.keys("4");
+    assert_page!("fleet_jobs_focused", stage);
+    // A silent link is said.
+    stage.app.model.now = cast::ago(-40);
+    let grid = stage.grid((80, 24));
+    assert!(grid.contains("stalled"), "{grid}");
+    stage.app.model.jobs.iter_mut().for_each(|job| job.stage = JobStage::Done(None));
+    let grid = stage.grid((80, 24));
+    assert!(!grid.contains("Jobs"), "{grid}");
+}
+
+#[test]
+fn terminals_of_every_size_are_drawn() {
+    let mut stage = seen();
+    for keys in ["1", "w", "w 2 w", "w 3 w", "enter", "esc V", "w"] {
+        stage.keys(keys);
+        for (width, height) in [(0, 0), (1, 1), (10, 3), (60, 16), (61, 17), (79, 16), (109, 20), (110, 16), (400, 120)]
+        {
+            stage.grid((width, height));
+        }
+    }
+}

@@ -181,7 +181,7 @@ fn the_vault_shows_what_it_holds_of_everybody() {
     let mut stage = seen();
     stage.keys("V");
     assert_page!("vault_ok", stage);
-    stage.keys("/").text("in no inventory").keys("enter");
+    stage.keys("/").text("unlisted").keys("enter");
     assert!(stage.grid((80, 24)).contains("old-7/avalanchego"), "{}", stage.grid((80, 24)));
     stage.keys("enter");
     assert_page!("item_in_no_inventory", stage);

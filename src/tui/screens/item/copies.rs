@@ -74,6 +74,9 @@ impl ItemPage {
         let (sign, word, role, why) = look_of_copy(copy, &glyphs);
         let end = canvas.text(58, y, sign, role) + 1;
         let end = canvas.text(end, y, word, role) + 1;
-        canvas.text(end.max(71), y, why, Role::Muted);
+        // In a narrow list the detail says why.
+        if canvas.area.width >= 90 {
+            canvas.text(end.max(72), y, why, Role::Muted);
+        }
     }
 }

@@ -96,7 +96,7 @@ fn render_rung(rung: Rung, copies: &[CopyView], selected: Option<&CopyView>, spa
 
 /// Sizes, the oldest first, in what is left below.
 fn render_trend(copies: &[CopyView], y: u16, width: u16, canvas: &mut Canvas) {
-    let height = canvas.area.height.saturating_sub(y + 1).min(6);
+    let height = canvas.area.height.saturating_sub(y + 1).min(4);
     if height == 0 {
         return;
     }
