@@ -50,9 +50,9 @@ fn render_job(job: &Job, model: &Model, y: u16, canvas: &mut Canvas) {
             let rate = format!("{}/s", crate::model::units::ByteSize(pace.rate));
             let told = if width >= 100 {
                 let left = pace.left_text().map(|left| format!("  {left}")).unwrap_or_default();
-                format!("{rate:>11}  {}{left}", pace.motion.word())
+                format!("{rate:<11}  {}{left}", pace.motion.word())
             } else {
-                format!("{rate:>11}  {}", pace.motion.word())
+                format!("{rate:<11}  {}", pace.motion.word())
             };
             let is_moving = matches!(pace.motion, crate::engine::progress::Motion::Moving);
             (told, if is_moving { Role::StatusRunning } else { Role::StatusWarn })
