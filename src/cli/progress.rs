@@ -76,7 +76,7 @@ fn watch(app: &App, all: &[Watched], over: &AtomicBool) {
 
 fn tell(app: &App, event: &Event, run: &Watched) {
     app.out.document("event", event);
-    let Some((word, text)) = event_phrase(event, run.plan) else { return };
+    let Some((word, text)) = event_phrase(event, Some(run.plan)) else { return };
     match run.job {
         Some(job) => app.out.aside(format!("{}: {word} {text}", job.place)),
         None if word == "run" => app.out.aside(format!("run {text}")),

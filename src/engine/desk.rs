@@ -67,6 +67,8 @@ pub struct Desk {
     pub entropy: Arc<dyn Entropy>,
     /// Makes logins.
     pub dialer: NodeDialer,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
     /// The operator's wish to stop.
     pub cancel: Cancel,
 }
@@ -119,6 +121,7 @@ impl Desk {
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SystemEntropy),
             dialer,
+            read_only: opening.read_only,
             cancel: opening.cancel.clone(),
         })
     }

@@ -106,6 +106,8 @@ pub struct FoundView {
     pub identities: Vec<Identity>,
     /// Its units.
     pub units: Vec<UnitFacts>,
+    /// Whether it runs outside its units, so that stopping them would not stop it.
+    pub outside: bool,
     /// Things worth a sentence.
     pub notes: Vec<CleanText>,
     /// The driver's own facts as JSON: a tenth of the memory of a tree of values. Empty when they were too long to keep.
@@ -258,6 +260,7 @@ impl FoundView {
             variant: facts.variant.clone(),
             identities: facts.identities.clone(),
             units: facts.units.clone(),
+            outside: facts.outside,
             notes: facts.notes.clone(),
             own: kept_facts(&facts.own),
         }

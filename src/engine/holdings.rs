@@ -113,18 +113,6 @@ impl From<&Candidate> for CopyView {
 /// Every rung, the weakest first.
 pub const RUNGS: [Rung; 6] = [Rung::Intact, Rung::Copied, Rung::Openable, Rung::Verified, Rung::Drilled, Rung::Proven];
 
-/// The word of a rung, as every page and list shows it.
-pub fn rung_word(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Intact => "intact",
-        Rung::Copied => "copied",
-        Rung::Openable => "openable",
-        Rung::Verified => "verified",
-        Rung::Drilled => "drilled",
-        Rung::Proven => "proven",
-    }
-}
-
 impl Shelf {
     /// The copies of one item, judged against each other.
     pub fn of(candidates: &[Candidate]) -> Self {

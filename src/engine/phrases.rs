@@ -46,8 +46,9 @@ pub fn guard_phrase(plan: &Plan, guard: &Guard) -> String {
     format!("guard on {}: if nothing is heard for {}, {then}", guard.host, guard.lapse)
 }
 
-/// A step by number, host and title: "3/7 val-1: Stop avalanchego.service".
-pub fn step_phrase(plan: &Plan, id: &StepId) -> String {
+/// A step by number, host and title: "3/7 val-1: Stop avalanchego.service"; by its name where no plan is at hand.
+pub fn step_phrase(plan: Option<&Plan>, id: &StepId) -> String {
+    let Some(plan) = plan else { return id.to_string() };
     let step = plan.steps.iter().enumerate().find(|(_, step)| step.id == *id);
     step.map_or(id.to_string(), |(number, step)| {
         format!("{}/{} {}: {}", number + 1, plan.steps.len(), step.host, step.title)
@@ -55,7 +56,7 @@ pub fn step_phrase(plan: &Plan, id: &StepId) -> String {
 }
 
 /// An event as a line: a short word, then what it was about. Not every event is worth one.
-pub fn event_phrase(event: &Event, plan: &Plan) -> Option<(&'static str, String)> {
+pub fn event_phrase(event: &Event, plan: Option<&Plan>) -> Option<(&'static str, String)> {
     let name = |id: &StepId| step_phrase(plan, id);
     Some(match &event.kind {
         EventKind::RunStarted { .. } => ("run", event.run.to_string()),

@@ -39,6 +39,8 @@ pub enum Action {
     First,
     /// The last row.
     Last,
+    /// Go on to the next page.
+    Next,
     /// Open what is selected.
     Open,
     /// Fold or unfold.
@@ -69,6 +71,10 @@ pub enum Action {
     Retry,
     /// Let a page's job run on without it.
     Background,
+    /// What restores kept aside.
+    Kept,
+    /// Remove what restores kept aside.
+    Purge,
     /// Look at the selected nodes again.
     Refresh,
     /// Store a host's key.
@@ -158,6 +164,9 @@ pub static ACTIONS: &[ActionInfo] = &[
     ),
     change(row(Action::Enroll, "enroll", &["E"], "enroll", "Look at a host's key and store it.")),
     row(Action::Diff, "diff", &["d"], "diff", "Compare two snapshots."),
+    row(Action::Kept, "kept", &["K"], "kept", "Ask a node what lies on it: runs, and what restores kept aside."),
+    change(row(Action::Purge, "purge", &["delete"], "remove", "Remove what restores kept aside.")),
+    row(Action::Next, "next", &["enter"], "go on", "Go on to the next page."),
     row(Action::Open, "open", &["enter"], "open", "Open what is selected."),
     row(Action::Back, "back", &["esc", "backspace"], "back", "Go back to the page before."),
     row(Action::Forward, "forward", &["alt-right", "]"], "forward", "Go forward again."),

@@ -24,6 +24,8 @@ pub const LEAST: (u16, u16) = (60, 16);
 
 /// Seconds between two judgements of the whole fleet while time is told.
 const JUDGED_EVERY: i64 = 10;
+/// A job that ran longer than this rings when it ends unseen.
+const LONG: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 /// The console.
 pub struct App {
@@ -216,7 +218,7 @@ impl App {
         if now.duration_since(self.model.judged).as_secs().abs() >= JUDGED_EVERY {
             self.model.judge();
         }
-        Vec::new()
+        self.pages.last_mut().map(|page| page.timed(&self.model)).unwrap_or_default()
     }
 
     fn take_notice(&mut self, notice: Notice) -> Vec<Effect> {
@@ -227,7 +229,19 @@ impl App {
         for page in &mut self.pages {
             effects.extend(page.noticed(&notice, &self.model));
         }
+        if let Notice::Ended(job, _) = &notice {
+            effects.extend(self.ring(*job));
+        }
         effects
+    }
+
+    /// Rings for a long job that ended while nobody looked at it.
+    fn ring(&self, id: JobId) -> Option<Effect> {
+        let job = self.model.job(id)?;
+        let is_seen = self.page().is_some_and(|page| page.shows_job(id)) && self.modals.is_empty();
+        let span = job.ended?.duration_since(job.started?);
+        let how = if matches!(job.stage, Stage::Done(_)) { "done" } else { "ended badly" };
+        (!is_seen && span > LONG).then(|| Effect::Bell(format!("{}: {how}", job.wish.title())))
     }
 
     /// Does an action, or says why it is off.
@@ -262,7 +276,7 @@ impl App {
                 self.ahead.clear();
                 Vec::new()
             }
-            Action::Vault => vec![Effect::Open(screens::vault())],
+            Action::Vault => vec![Effect::Open(screens::vault(&self.model))],
             Action::Runs => vec![Effect::Open(screens::runs()), Effect::Order(Order::ReadRuns)],
             Action::Jobs => vec![Effect::Open(screens::jobs())],
             Action::Log => vec![Effect::Open(screens::log())],
@@ -288,11 +302,11 @@ impl App {
         match effect {
             Effect::Open(page) => {
                 self.ahead.clear();
-                self.pages.push(page);
+                inside = self.push(page);
             }
             Effect::Replace(page) => {
                 self.pages.pop();
-                self.pages.push(page);
+                inside = self.push(page);
             }
             Effect::Back if self.pages.len() > 1 => self.ahead.extend(self.pages.pop()),
             Effect::Back => {}
@@ -308,12 +322,20 @@ impl App {
         Settled::Inside(inside)
     }
 
+    /// Opens a page and tells it the time.
+    fn push(&mut self, mut page: Box<dyn Screen>) -> Vec<Effect> {
+        let asked = page.timed(&self.model);
+        self.pages.push(page);
+        asked
+    }
+
     /// Enters an order into the books before the crew gets it.
     fn settle_order(&mut self, order: Order) -> Settled {
         match &order {
             Order::Plan(job, wish) => {
-                if self.model.job(*job).is_none() {
-                    self.model.jobs.push(super::model::Job::new(*job, wish.clone()));
+                match self.model.job_mut(*job) {
+                    Some(job) => job.wish = wish.clone(),
+                    None => self.model.jobs.push(super::model::Job::new(*job, wish.clone())),
                 }
                 self.set_stage(*job, Stage::Planning);
             }
@@ -368,6 +390,10 @@ impl Model {
                 return self.remember();
             }
             Notice::Runs(runs) => self.runs = Some(runs.clone()),
+            Notice::Receipts(console, receipts) => {
+                self.console = Some(console.clone());
+                self.receipts = Some(receipts.clone());
+            }
             Notice::Planned(job, result) => {
                 if let Some(job) = self.job_mut(*job) {
                     match &**result {
@@ -407,6 +433,7 @@ impl Model {
             | Notice::Snapshot(..)
             | Notice::Inside(..)
             | Notice::Compared(..)
+            | Notice::Kept(..)
             | Notice::Secret(..) => {}
         }
         Vec::new()

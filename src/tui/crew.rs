@@ -16,7 +16,7 @@ use super::model::{JobId, RunList};
 use crate::engine::board::Board;
 use crate::engine::desk::{Desk, LOOKS, Store};
 use crate::engine::holdings::Holdings;
-use crate::engine::planner::Planned;
+use crate::engine::planner::{Planned, check_fresh};
 use crate::engine::runs::Report;
 use crate::engine::scan::{in_parallel, wanted_of};
 use crate::engine::verify::Check;
@@ -116,8 +116,12 @@ impl Crew {
         match order {
             Order::ReadVault => self.later(|crew| crew.tell(Notice::Vault(crew.read_vault()))),
             Order::Look(owners) => self.later(move |crew| crew.look(&owners)),
-            Order::ReadRuns => self.later(|crew| crew.tell(Notice::Runs(crew.read_runs()))),
+            Order::ReadRuns => self.later(|crew| {
+                crew.tell(Notice::Runs(crew.read_runs()));
+                crew.read_receipts();
+            }),
             Order::ReadRunsOn(host) => self.later(move |crew| crew.read_runs_on(&host)),
+            Order::ReadKept(host) => self.later(move |crew| crew.read_kept(&host)),
             Order::Plan(job, wish) => {
                 self.later(move |crew| crew.tell(Notice::Planned(job, Box::new(crew.plan(&wish)))));
             }
@@ -244,6 +248,19 @@ impl Crew {
         desk.runs(&store, &links, Arc::default(), desk.cancel.clone()).list()
     }
 
+    /// Checks every receipt; a vault that cannot be opened has said so with its runs.
+    fn read_receipts(&self) {
+        let Ok(store) = self.store() else { return };
+        let checked = store.vault.verify_receipts().map(Arc::new).map_err(Failure::from);
+        self.tell(Notice::Receipts(store.console.id().clone(), checked));
+    }
+
+    fn read_kept(&self, host: &HostId) {
+        let desk = &self.shared.desk;
+        let links = desk.links();
+        self.tell(Notice::Kept(host.clone(), desk.prober(&links).on(host, crate::engine::node_run::list_kept)));
+    }
+
     fn read_runs_on(&self, host: &HostId) {
         let desk = &self.shared.desk;
         let result = self.store().and_then(|store| {
@@ -267,7 +284,7 @@ impl Crew {
                 store.vault.openable(&snapshot, &store.keys).map_err(Failure::from)?;
                 prober.plan_restore(snapshot.manifest(), to, set)
             }
-            Wish::Verify(_) | Wish::RollBack(_) | Wish::Resume(..) => {
+            Wish::Verify(_) | Wish::RollBack(_) | Wish::Resume(..) | Wish::Purge(..) => {
                 Err(Failure::new(Exit::Usage, "This has no plan of its own."))
             }
         }
@@ -287,6 +304,9 @@ impl Crew {
             Wish::Restore { item, snapshot, .. } => Some(Self::snapshot(&store, item, snapshot)?),
             _ => None,
         };
+        // The plan that was shown runs, and only while what it rests on is as it was.
+        board.begin("Look once more whether the plan still holds".into(), 0);
+        check_fresh(&planned.plan, &self.plan(wish)?.plan)?;
         desk.runs(&store, &links, board, cancel).run(planned, snapshot, answered)
     }
 
@@ -314,6 +334,13 @@ impl Crew {
                 };
                 runs.resume(&told, *how, snapshot).map(Some)
             }
+            Wish::Purge(host, kept) => {
+                let links = desk.links();
+                let purge = |cx: &crate::services::Cx| {
+                    kept.iter().try_for_each(|entry| crate::engine::node_run::purge_kept(cx, entry))
+                };
+                desk.prober(&links).on(host, purge).map(|()| None)
+            }
             Wish::BackUp { .. } | Wish::Restore { .. } => {
                 Err(Failure::new(Exit::Usage, "This must be planned before it is run."))
             }
@@ -331,7 +358,7 @@ impl Crew {
                 console: store.console.id(),
                 clock: &*desk.clock,
                 cancel,
-                record: true,
+                record: !desk.read_only,
             };
             let checked = check.run(&mut snapshot);
             if let Ok(crate::engine::verify::Checked::Broken { why }) = &checked {

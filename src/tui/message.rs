@@ -16,13 +16,15 @@ use crate::engine::doctor::Health;
 use crate::engine::fleet::Fleet;
 use crate::engine::holdings::Holdings;
 use crate::engine::inside::Page;
+use crate::engine::node_run::Kept;
 use crate::engine::planner::Planned;
 use crate::engine::runs::{Report, Resume, Told};
 use crate::engine::scan::{Found, Wanted};
 use crate::engine::verify::Checked;
 use crate::model::exit::Failure;
-use crate::model::ids::{HostId, ItemRef, OwnerId, RunId, SnapshotId};
+use crate::model::ids::{ConsoleId, HostId, ItemRef, OwnerId, RunId, SnapshotId};
 use crate::model::secret::SecretString;
+use crate::vault::Chain;
 use crate::vault::Snapshot;
 
 /// What reaches the console.
@@ -93,6 +95,8 @@ pub enum Order {
     ReadRuns,
     /// Ask a node for the runs that lie on it.
     ReadRunsOn(HostId),
+    /// Ask a node what restores kept aside on it.
+    ReadKept(HostId),
     /// Make a plan for a job.
     Plan(JobId, Wish),
     /// Run a job's plan, its gates answered.
@@ -144,6 +148,8 @@ pub enum Wish {
     RollBack(RunId),
     /// Take a run up.
     Resume(RunId, Resume, Option<HostId>),
+    /// Remove what restores kept aside on a host.
+    Purge(HostId, Vec<Kept>),
 }
 
 impl Wish {
@@ -157,7 +163,9 @@ impl Wish {
                 copies => format!("Verify {} snapshots", copies.len()),
             },
             Self::RollBack(run) => format!("Undo run {run}"),
+            Self::Resume(run, Resume::Leave, _) => format!("Leave run {run}"),
             Self::Resume(run, ..) => format!("Take up run {run}"),
+            Self::Purge(host, _) => format!("Remove what is kept on {host}"),
         }
     }
 }
@@ -178,6 +186,10 @@ pub enum Notice {
     Runs(Result<RunList, Failure>),
     /// The runs on a node.
     RunsOn(HostId, Result<Vec<Told>, Failure>),
+    /// What restores kept aside on a node.
+    Kept(HostId, Result<Vec<Kept>, Failure>),
+    /// The vault's receipts, checked, and the console that checked them.
+    Receipts(ConsoleId, Result<Arc<Chain>, Failure>),
     /// A job's plan.
     Planned(JobId, Box<Result<Planned, Failure>>),
     /// A job waits for a free hand no longer.

@@ -19,6 +19,8 @@ pub mod screen;
 pub mod screens;
 mod terminal;
 pub mod theme;
+pub mod when;
 pub mod widgets;
+pub mod wizard;
 
 pub use runtime::run;

@@ -16,7 +16,8 @@ use crate::engine::runs::{Report, Told};
 use crate::engine::verify::Checked;
 use crate::model::event::Event;
 use crate::model::exit::Failure;
-use crate::model::ids::{ItemRef, OwnerId, SnapshotId};
+use crate::model::ids::{ConsoleId, ItemRef, OwnerId, SnapshotId};
+use crate::vault::Chain;
 
 /// Lines of the log that are kept on screen.
 const LOG_LINES: usize = 10_000;
@@ -44,6 +45,10 @@ pub struct Model {
     pub vault_failure: Option<Failure>,
     /// The vault's runs, oldest first, once read.
     pub runs: Option<Result<RunList, Failure>>,
+    /// The vault's receipts as they were checked last.
+    pub receipts: Option<Result<Arc<Chain>, Failure>>,
+    /// This console, once known.
+    pub console: Option<ConsoleId>,
     /// The jobs of this sitting, oldest first.
     pub jobs: Vec<Job>,
     /// What was noted, oldest first.
@@ -168,6 +173,8 @@ impl Model {
             holdings: None,
             vault_failure: None,
             runs: None,
+            receipts: None,
+            console: None,
             jobs: Vec::new(),
             log: VecDeque::new(),
             looking: Vec::new(),

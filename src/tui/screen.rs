@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::action::{Action, Offer};
 use super::filter::Filter;
 use super::message::{Effect, Notice};
-use super::model::Model;
+use super::model::{JobId, Model};
 use super::theme::{Role, Theme};
 
 /// A page of the console. `act`, `typed` and `noticed` change only the page itself; everything else they ask for as effects.
@@ -30,6 +30,14 @@ pub trait Screen: Send {
     /// Hears of what the crew reported, after the model took it in.
     fn noticed(&mut self, _notice: &Notice, _model: &Model) -> Vec<Effect> {
         Vec::new()
+    }
+    /// Hears of the time when it is opened, and while something on it moves.
+    fn timed(&mut self, _model: &Model) -> Vec<Effect> {
+        Vec::new()
+    }
+    /// Whether whoever looks at this page sees how this job goes.
+    fn shows_job(&self, _job: JobId) -> bool {
+        false
     }
     /// Narrows the page's list; a page without a list offers no [`Action::Filter`].
     fn narrow(&mut self, _filter: Filter) {}
@@ -101,8 +109,12 @@ impl<'a> Canvas<'a> {
     /// Gives every cell of a row the look of a role, keeping what is written.
     pub fn paint_row(&mut self, y: u16, role: Role) {
         if y < self.area.height {
-            let style = self.theme.style(role);
-            self.buffer.set_style(Rect { y: self.area.y + y, height: 1, ..self.area }, style);
+            let row = Rect { y: self.area.y + y, height: 1, ..self.area };
+            if role == Role::Selection {
+                // One calm bar: pieces that kept their colours would stand in it as patches. Signs and words stay.
+                self.buffer.set_style(row, Style::reset());
+            }
+            self.buffer.set_style(row, self.theme.style(role));
         }
     }
 
@@ -147,8 +159,8 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
-        for word in paragraph.split_word_bounds() {
-            if line.width() + word.width() > width && !line.is_empty() {
+        for word in paragraph.split_inclusive(' ') {
+            if line.width() + word.trim_end().width() > width && !line.is_empty() {
                 lines.push(line.trim_end().to_owned());
                 line.clear();
             }
@@ -156,7 +168,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
                 continue;
             }
             for grapheme in word.graphemes(true) {
-                if line.width() + grapheme.width() > width {
+                if line.width() + grapheme.width() > width && grapheme != " " {
                     lines.push(std::mem::take(&mut line));
                 }
                 line.push_str(grapheme);

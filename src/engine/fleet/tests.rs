@@ -120,6 +120,7 @@ fn another_identity_on_the_node_is_a_change_and_a_silent_node_is_said() {
         variant: None,
         identities: vec![identity("NodeID-a")],
         units: Vec::new(),
+        outside: false,
         notes: Vec::new(),
         own: Box::default(),
     };

@@ -1,85 +1,385 @@
 //! The fleet: every host and item at a glance, the first page.
 
-use crate::engine::fleet::OwnerView;
+use std::collections::BTreeSet;
+
+use ratatui::layout::Rect;
+
+use crate::engine::fleet::{ItemView, OwnerView};
+use crate::model::ids::{ItemRef, OwnerId, SnapshotId};
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
-use crate::tui::frame::look_of;
-use crate::tui::message::{Effect, Order};
+use crate::tui::message::{Effect, Notice, Order, Tone};
 use crate::tui::model::Model;
 use crate::tui::palette;
 use crate::tui::screen::{Canvas, Screen};
-use crate::tui::theme::Role;
+use crate::tui::screens::{host::HostPage, item::ItemPage};
+use crate::tui::widgets::lines::height_of;
 use crate::tui::widgets::list::Selection;
-use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panes::Panes;
+use crate::tui::wizard;
+
+mod detail;
+mod items;
+mod rows;
+pub mod strip;
+
+pub use detail::{identity_line, item_lines, openable_line, size_of};
+use rows::{Row, Tree};
+
+/// The numbers of the panes, in the order of Tab.
+const FLEET: u8 = 1;
+const ITEMS: u8 = 2;
+const DETAIL: u8 = 3;
+const JOBS: u8 = 4;
+
+/// From this width on the three panes stand side by side.
+const WIDE: u16 = 110;
+
+/// Rows a page key moves.
+const PAGE: usize = 10;
 
 /// The page.
 #[derive(Default)]
 pub struct FleetPage {
-    hosts: Selection,
-    filter: Option<Filter>,
+    panes: Panes,
+    tree: Tree,
+    /// The selected item of the selected host.
+    item: Option<ItemRef>,
+    marks: BTreeSet<ItemRef>,
+    /// The first shown row of the detail.
+    detail: usize,
+    job: Selection,
 }
 
-const PAGE: usize = 10;
+/// Where the panes stand.
+struct Places {
+    fleet: Rect,
+    items: Rect,
+    detail: Rect,
+    jobs: Rect,
+    notice: Rect,
+}
 
 impl FleetPage {
-    fn shown<'m>(&self, model: &'m Model) -> Vec<&'m OwnerView> {
-        let is_shown = |owner: &&OwnerView| self.filter.as_ref().is_none_or(|f| f.shows(owner.id.as_str()));
-        model.fleet.owners.iter().filter(is_shown).collect()
+    fn pane_count(model: &Model) -> u8 {
+        if model.live_jobs().next().is_some() { JOBS } else { DETAIL }
     }
+
+    fn focus(&self, model: &Model) -> u8 {
+        self.panes.focus(Self::pane_count(model))
+    }
+
+    fn owner<'m>(&self, model: &'m Model) -> Option<&'m OwnerView> {
+        match self.tree.selected(model)? {
+            Row::Owner(owner) => Some(owner),
+            Row::Group { .. } => None,
+        }
+    }
+
+    /// The selected item: the one chosen by hand while it is there, else the worst of the host.
+    fn item<'m>(&self, model: &'m Model) -> Option<&'m ItemView> {
+        let owner = self.owner(model)?;
+        let chosen = self.item.as_ref().and_then(|place| owner.items().find(|item| item.place == *place));
+        chosen.or_else(|| owner.items().max_by_key(|item| (item.state, std::cmp::Reverse(&item.place))))
+    }
+
+    /// What an action on items means here: what is marked, else what is selected.
+    fn meant<'m>(&self, model: &'m Model) -> Vec<&'m ItemView> {
+        if !self.marks.is_empty() {
+            return self.marks.iter().filter_map(|place| model.fleet.item(place)).collect();
+        }
+        if self.focus(model) == FLEET {
+            return self.under_cursor(model);
+        }
+        self.item(model).into_iter().collect()
+    }
+
+    /// Every item of the selected host or group.
+    fn under_cursor<'m>(&self, model: &'m Model) -> Vec<&'m ItemView> {
+        match self.tree.selected(model) {
+            Some(Row::Owner(owner)) => owner.items().collect(),
+            Some(Row::Group { owners, .. }) => owners.into_iter().flat_map(OwnerView::items).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn offers_on_items(&self, model: &Model) -> [Offer; 3] {
+        let meant = self.meant(model);
+        let nothing = if self.owner(model).is_some_and(|owner| owner.services.is_empty()) {
+            "the host has no services in the inventory"
+        } else {
+            "no item is known here yet"
+        };
+        let none = meant.is_empty().then_some(nothing);
+        let no_way = meant.iter().all(|item| !is_savable(item)).then_some("it cannot be saved");
+        let no_copy = meant.iter().all(|item| item.copies().is_empty()).then_some("there is no copy of it");
+        let several = (meant.len() != 1).then_some("one item at a time is restored; go to its row");
+        [
+            Offer::unless(Action::BackUp, none.or(no_way)),
+            Offer::unless(Action::Verify, none.or(no_copy)),
+            Offer::unless(Action::Restore, none.or(no_copy).or(several)),
+        ]
+    }
+
+    fn toggle(&mut self, places: Vec<ItemRef>) {
+        // A partly marked host becomes wholly marked first.
+        if !places.is_empty() && places.iter().all(|place| self.marks.contains(place)) {
+            self.marks.retain(|marked| !places.contains(marked));
+        } else {
+            self.marks.extend(places);
+        }
+    }
+
+    fn mark(&mut self, model: &Model) {
+        if self.focus(model) == FLEET {
+            let places = self.under_cursor(model).into_iter().map(|item| item.place.clone()).collect();
+            self.toggle(places);
+            self.tree.act(Action::Down, model, PAGE);
+        } else if let Some(place) = self.item(model).map(|item| item.place.clone()) {
+            self.toggle(vec![place]);
+            self.move_item(Action::Down, model);
+        }
+    }
+
+    fn mark_all(&mut self, model: &Model) {
+        let places: Vec<ItemRef> = if self.focus(model) == FLEET {
+            self.tree.shown_owners(model).iter().flat_map(|o| o.items()).map(|item| item.place.clone()).collect()
+        } else {
+            self.owner(model).into_iter().flat_map(OwnerView::items).map(|item| item.place.clone()).collect()
+        };
+        self.marks.extend(places);
+    }
+
+    fn move_item(&mut self, action: Action, model: &Model) -> bool {
+        let Some(owner) = self.owner(model) else { return false };
+        let items: Vec<&ItemView> = owner.items().collect();
+        let at = self.item(model).and_then(|now| items.iter().position(|item| item.place == now.place));
+        let mut selection = Selection::default();
+        selection.select(at.unwrap_or(0));
+        let moved = selection.move_by(action, items.len(), PAGE);
+        if let Some(item) = selection.row(items.len()).and_then(|row| items.get(row)).filter(|_| moved) {
+            self.item = Some(item.place.clone());
+            self.detail = 0;
+        }
+        moved
+    }
+
+    fn scroll_detail(&mut self, action: Action, model: &Model) -> bool {
+        // The widest the pane can be; render_lines keeps the scroll within what is there.
+        let rows = height_of(&self.detail_lines(model), 60);
+        let mut selection = Selection::default();
+        selection.select(self.detail);
+        let moved = selection.move_by(action, rows, PAGE);
+        self.detail = selection.row(rows).unwrap_or(0);
+        moved
+    }
+
+    /// Moves within the focused pane; `false` when the action does not move.
+    fn move_by(&mut self, action: Action, model: &Model) -> bool {
+        match self.focus(model) {
+            FLEET => {
+                let moved = self.tree.act(action, model, PAGE);
+                if moved {
+                    self.item = None;
+                    self.detail = 0;
+                }
+                moved
+            }
+            ITEMS => self.move_item(action, model),
+            DETAIL => self.scroll_detail(action, model),
+            _ => self.job.move_by(action, model.live_jobs().count(), PAGE),
+        }
+    }
+
+    fn open(&mut self, model: &Model) -> Vec<Effect> {
+        match self.focus(model) {
+            FLEET => match self.tree.selected(model) {
+                Some(Row::Owner(owner)) => HostPage::open(owner.id.clone(), model),
+                Some(Row::Group { .. }) => {
+                    self.tree.act(Action::Fold, model, PAGE);
+                    Vec::new()
+                }
+                None => Vec::new(),
+            },
+            ITEMS | DETAIL => match self.item(model) {
+                Some(item) => ItemPage::open(item.place.clone(), model),
+                None => self.owner(model).map(|owner| HostPage::open(owner.id.clone(), model)).unwrap_or_default(),
+            },
+            _ => vec![Effect::Open(crate::tui::screens::jobs())],
+        }
+    }
+
+    /// Folds and unfolds in the tree; elsewhere goes to the pane beside.
+    fn sideways(&mut self, action: Action, model: &Model) {
+        let focus = self.focus(model);
+        if focus == FLEET && self.tree.act(action, model, PAGE) {
+            return;
+        }
+        let step = if action == Action::Left { Action::PreviousPane } else { Action::NextPane };
+        let is_edge = (action == Action::Left && focus == FLEET) || (action == Action::Right && focus >= DETAIL);
+        if !is_edge {
+            self.panes.act(step, Self::pane_count(model));
+        }
+    }
+
+    fn refresh(&self, model: &Model) -> Vec<Effect> {
+        let owners: Vec<OwnerId> = match self.tree.selected(model) {
+            Some(Row::Owner(owner)) => vec![owner.id.clone()],
+            Some(Row::Group { owners, .. }) => owners.iter().map(|owner| owner.id.clone()).collect(),
+            None => return Vec::new(),
+        };
+        let said = match owners.as_slice() {
+            [one] => format!("Looking at {one}."),
+            several => format!("Looking at {} hosts.", several.len()),
+        };
+        let look = Effect::Order(Order::Look(owners));
+        vec![look, Effect::Order(Order::ReadVault), Effect::Say(Tone::Plain, said)]
+    }
+
+    fn places(&self, model: &Model, area: Rect) -> Places {
+        let notice_height = u16::from(detail::notice(model).is_some());
+        let whole = Rect { height: area.height.saturating_sub(notice_height), ..area };
+        let notice = Rect { y: whole.bottom(), height: notice_height, ..area };
+        let live = u16::try_from(model.live_jobs().count()).unwrap_or(u16::MAX);
+        let jobs_height = if live == 0 { 0 } else { live.min(if area.width < WIDE { 2 } else { 4 }) + 2 };
+        let rest = Rect { height: whole.height.saturating_sub(jobs_height), ..whole };
+        let jobs = Rect { y: rest.bottom(), height: jobs_height, ..whole };
+        if area.width >= WIDE {
+            let spare = area.width - WIDE;
+            let (left, right) = (26 + spare / 6, 32 + spare / 5);
+            let fleet = Rect { width: left, ..rest };
+            let items = Rect { x: rest.x + left, width: rest.width - left - right, ..rest };
+            return Places { fleet, items, detail: Rect { x: items.right(), width: right, ..rest }, jobs, notice };
+        }
+        let left = 23 + area.width.saturating_sub(80) / 4;
+        let top = rest.height * 3 / 5;
+        let fleet = Rect { width: left, height: top, ..rest };
+        let items = Rect { x: rest.x + left, width: rest.width.saturating_sub(left), height: top, ..rest };
+        let detail = Rect { y: rest.y + top, height: rest.height - top, ..rest };
+        Places { fleet, items, detail, jobs, notice }
+    }
+}
+
+/// Whether an item can be backed up as far as anybody knows.
+fn is_savable(item: &ItemView) -> bool {
+    use crate::model::item::Standing;
+    !matches!(item.item.as_ref().map(|item| &item.standing), Some(Standing::Impossible(_) | Standing::Absent(_)))
 }
 
 impl Screen for FleetPage {
-    fn crumbs(&self, _model: &Model) -> Vec<String> {
-        Vec::new()
+    fn crumbs(&self, model: &Model) -> Vec<String> {
+        let group = self.tree.group_of_selected(model);
+        let owner = self.owner(model).map(|owner| owner.id.to_string());
+        group.into_iter().chain(owner).collect()
     }
 
-    fn offers(&self, _model: &Model) -> Vec<Offer> {
-        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
-        [Action::Refresh, Action::Filter].into_iter().chain(moves).map(Offer::on).collect()
+    fn offers(&self, model: &Model) -> Vec<Offer> {
+        let [back_up, verify, restore] = self.offers_on_items(model);
+        let nothing = self.tree.selected(model).is_none().then_some("the inventory names no host");
+        let no_marks = self.marks.is_empty().then_some("nothing is marked");
+        let mut offers = vec![Offer::unless(Action::Open, nothing), back_up, verify, restore];
+        offers.push(Offer::unless(Action::Refresh, nothing));
+        offers.push(Offer::unless(Action::Mark, nothing));
+        offers.push(Offer::on(Action::Filter));
+        offers.push(Offer::unless(Action::Unmark, no_marks));
+        offers.push(Offer::unless(Action::MarkAll, nothing));
+        let moves = [Action::Up, Action::Down, Action::Left, Action::Right, Action::PageUp, Action::PageDown];
+        offers.extend(moves.into_iter().chain([Action::First, Action::Last, Action::Fold]).map(Offer::on));
+        offers.extend(Panes::offers(Self::pane_count(model)));
+        if let Some(owner) = self.owner(model) {
+            let cluster = owner.is_cluster().then_some("a cluster is no node; choose one of its members");
+            offers.push(Offer::unless(Action::Shell, cluster));
+            offers.push(Offer::on(Action::Copy));
+        }
+        offers
     }
 
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
-        let shown = self.shown(model);
-        if self.hosts.move_by(action, shown.len(), PAGE) {
+        if self.panes.act(action, Self::pane_count(model)) || self.move_by(action, model) {
             return Vec::new();
         }
         match action {
-            Action::Filter => vec![Effect::Ask(palette::filter(self.filter.as_ref().map_or("", Filter::text)))],
-            Action::Refresh => {
-                let selected = self.hosts.row(shown.len()).and_then(|row| shown.get(row));
-                selected.map(|owner| Effect::Order(Order::Look(vec![owner.id.clone()]))).into_iter().collect()
+            Action::Open => return self.open(model),
+            Action::Left | Action::Right => self.sideways(action, model),
+            Action::Fold => {
+                self.tree.act(action, model, PAGE);
             }
-            _ => Vec::new(),
+            Action::Mark => self.mark(model),
+            Action::MarkAll => self.mark_all(model),
+            Action::Unmark => self.marks.clear(),
+            Action::Refresh => return self.refresh(model),
+            Action::Filter => return vec![Effect::Ask(palette::filter(self.tree.filter_text()))],
+            Action::BackUp => {
+                let items = self.meant(model).into_iter().filter(|item| is_savable(item)).map(|i| i.place.clone());
+                return vec![Effect::Open(wizard::back_up(items.collect()))];
+            }
+            Action::Verify => return vec![Effect::Open(wizard::verify(newest_copies(&self.meant(model))))],
+            Action::Restore => {
+                let item = self.meant(model).first().map(|item| item.place.clone());
+                return vec![Effect::Open(wizard::restore(item, None))];
+            }
+            Action::Shell => {
+                let host = self.owner(model).and_then(|owner| crate::model::ids::HostId::new(owner.id.as_str()).ok());
+                return host.map(Effect::Shell).into_iter().collect();
+            }
+            Action::Copy => {
+                let item = self.item(model).filter(|_| self.focus(model) != FLEET).map(|item| item.place.to_string());
+                let text = item.or_else(|| Some(self.owner(model)?.id.to_string()));
+                return text.map(Effect::Copy).into_iter().collect();
+            }
+            _ => {}
         }
+        Vec::new()
+    }
+
+    fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
+        self.tree.noticed(notice, model);
+        Vec::new()
     }
 
     fn narrow(&mut self, filter: Filter) {
-        self.filter = (!filter.is_empty()).then_some(filter);
+        self.tree.narrow(filter);
     }
 
     fn filter(&self) -> Option<&Filter> {
-        self.filter.as_ref()
+        self.tree.filter()
     }
 
+    /// At 80 columns; from 110 on the detail stands on the right.
+    ///
     /// ```text
-    /// ┌ Fleet ──────────────┐
-    /// │ ● val-1        5 ok │
-    /// └─────────────────────┘
+    /// ┌ Fleet ────────────┐┌ val-1 ───────────────────────────────────┐
+    /// │▾ prod           12││ ITEM             LAST GOOD PROVEN  STATE │
+    /// │  ● val-1      5 ok││ staking identity 2h ago    drilled ● ok  │
+    /// └───────────────────┘└──────────────────────────────────────────┘
+    /// ┌ staking identity ─────────────────────────────────────────────┐
+    /// │ ● ok                                                          │
+    /// └───────────────────────────────────────────────────────────────┘
+    /// ┌ Jobs ─────────────────────────────────────────────────────────┐
+    /// │ Back up nats-1/nats/ORDERS  ━━━━━━━━───  62 %  48 MiB/s moving│
+    /// └───────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, model: &Model, canvas: &mut Canvas) {
-        let mut inner = render_panel("Fleet", true, canvas.area, canvas);
-        let shown = self.shown(model);
-        let selected = self.hosts.row(shown.len());
-        let top = self.hosts.top(shown.len(), usize::from(inner.area.height));
-        for (y, (row, owner)) in (0..inner.area.height).zip(shown.iter().enumerate().skip(top)) {
-            let worst = owner.worst();
-            let (role, sign) = look_of(worst, &inner.theme.glyphs);
-            inner.text(1, y, sign, role);
-            inner.text_within(3, y, 24, owner.id.as_str(), Role::Text);
-            inner.text(28, y, worst.word(), role);
-            if Some(row) == selected {
-                inner.paint_row(y, Role::Selection);
-            }
+        let mut places = self.places(model, canvas.area);
+        let focus = self.focus(model);
+        if self.panes.is_zoomed() {
+            let whole = Rect { height: canvas.area.height - places.notice.height, ..canvas.area };
+            let none = Rect::default();
+            let [fleet, items, detail, jobs] =
+                [FLEET, ITEMS, DETAIL, JOBS].map(|pane| if pane == focus { whole } else { none });
+            places = Places { fleet, items, detail, jobs, notice: places.notice };
         }
+        self.tree.render(model, &self.marks, focus == FLEET, &mut canvas.within(places.fleet));
+        self.render_items(model, focus == ITEMS, &mut canvas.within(places.items));
+        self.render_detail(model, focus == DETAIL, &mut canvas.within(places.detail));
+        let at = (focus == JOBS).then(|| self.job.row(model.live_jobs().count())).flatten();
+        strip::render_jobs(model, focus == JOBS, at, &mut canvas.within(places.jobs));
+        detail::render_notice(model, &mut canvas.within(places.notice));
     }
+}
+
+/// The newest copy of each.
+fn newest_copies(items: &[&ItemView]) -> Vec<(ItemRef, SnapshotId)> {
+    let newest = items.iter().filter_map(|item| Some((item.place.clone(), item.copies().first()?.id.clone())));
+    newest.collect()
 }

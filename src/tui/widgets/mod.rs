@@ -1,4 +1,11 @@
 //! Pieces pages are made of. Each draws inside the canvas it is given, whatever its size.
 
+pub mod bar;
+pub mod calendar;
+pub mod chart;
+pub mod lines;
 pub mod list;
 pub mod panel;
+pub mod panes;
+pub mod sheet;
+pub mod throughput;

@@ -1,0 +1,354 @@
+//! The tree of groups and hosts: what stands in it, in which order, and what is selected.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::fleet::{ItemState, ItemView, OwnerView, Reach};
+use crate::model::exit::Exit;
+use crate::model::ids::{ItemRef, OwnerId};
+use crate::tui::action::Action;
+use crate::tui::filter::Filter;
+use crate::tui::frame::look_of;
+use crate::tui::message::Notice;
+use crate::tui::model::Model;
+use crate::tui::screen::Canvas;
+use crate::tui::theme::{Glyphs, Role};
+use crate::tui::widgets::lines::render_sentences;
+use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::panel::render_panel;
+
+/// A row of the tree.
+pub enum Row<'m> {
+    /// A group with its hosts and clusters, shown or folded away.
+    Group {
+        /// Its name.
+        name: String,
+        /// Whether its hosts are folded away.
+        is_folded: bool,
+        /// Its hosts and clusters.
+        owners: Vec<&'m OwnerView>,
+    },
+    /// A host or cluster.
+    Owner(&'m OwnerView),
+}
+
+/// What is selected, by name: rows may come and go under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cursor {
+    Group(String),
+    Owner(OwnerId),
+}
+
+/// The tree's own state.
+#[derive(Default)]
+pub struct Tree {
+    cursor: Option<Cursor>,
+    folded: BTreeSet<String>,
+    /// The order of hosts while nodes are being looked at: the worst stand first, but nothing jumps under the cursor.
+    held: Option<BTreeMap<OwnerId, usize>>,
+    filter: Option<Filter>,
+}
+
+/// How a host stands as a whole: role, sign and word.
+pub fn look_of_owner(owner: &OwnerView, glyphs: &Glyphs) -> (Role, &'static str, String) {
+    if let Reach::Failed(_, failure) = &owner.reach {
+        let word = match failure.exit {
+            Exit::HostKey => "host key",
+            Exit::Authentication => "no login",
+            _ => "down",
+        };
+        return (Role::StatusBad, glyphs.bad, word.to_owned());
+    }
+    let word = match (owner.services.is_empty(), owner.items().next().is_none(), &owner.reach) {
+        (true, ..) => "empty",
+        (false, true, _) if is_refused(owner) => "failed",
+        (false, true, Reach::Unknown) => "not seen",
+        (false, true, _) => "no items",
+        (false, false, _) => "",
+    };
+    if word == "failed" {
+        return (Role::StatusBad, glyphs.bad, word.to_owned());
+    }
+    if !word.is_empty() {
+        return (Role::StatusUnknown, glyphs.unknown, word.to_owned());
+    }
+    let worst = owner.worst();
+    let count = owner.items().filter(|item| item.state == worst).count();
+    let (role, sign) = look_of(worst, glyphs);
+    (role, sign, format!("{count} {}", worst.word()))
+}
+
+/// Whether it answers, and a service of it could not be looked at.
+fn is_refused(owner: &OwnerView) -> bool {
+    owner.services.iter().any(|service| service.failure.is_some())
+}
+
+fn rank(owner: &OwnerView) -> (ItemState, bool) {
+    let is_down = matches!(owner.reach, Reach::Failed(..)) || is_refused(owner);
+    let least = if is_down { ItemState::Unreachable } else { ItemState::Ok };
+    (owner.worst().max(least), is_down)
+}
+
+/// The group a host is shown under: its first one; those without stand last, under what they are.
+fn group_of(owner: &OwnerView) -> (u8, String) {
+    match owner.groups.first() {
+        Some(group) => (0, group.clone()),
+        None if owner.is_cluster() => (1, "clusters".to_owned()),
+        None => (2, "other hosts".to_owned()),
+    }
+}
+
+impl Tree {
+    /// The owners the filter shows, by group, the worst first in each.
+    fn groups<'m>(&self, model: &'m Model) -> BTreeMap<(u8, String), Vec<&'m OwnerView>> {
+        let mut groups: BTreeMap<(u8, String), Vec<&'m OwnerView>> = BTreeMap::new();
+        let is_shown = |owner: &&OwnerView| self.filter.as_ref().is_none_or(|filter| filter.shows(&text_of(owner)));
+        for owner in model.fleet.owners.iter().filter(is_shown) {
+            groups.entry(group_of(owner)).or_default().push(owner);
+        }
+        for owners in groups.values_mut() {
+            match &self.held {
+                Some(held) => owners.sort_by_key(|owner| held.get(&owner.id)),
+                None => owners.sort_by_cached_key(|owner| (Reverse(rank(owner)), owner.id.clone())),
+            }
+        }
+        groups
+    }
+
+    /// Every row, top to bottom.
+    pub fn rows<'m>(&self, model: &'m Model) -> Vec<Row<'m>> {
+        let groups = self.groups(model);
+        // One group of hosts without a name is no group worth a row.
+        let is_flat = groups.len() == 1 && groups.keys().all(|(rank, _)| *rank > 0);
+        let mut rows = Vec::new();
+        for ((_, name), owners) in groups {
+            if is_flat {
+                rows.extend(owners.into_iter().map(Row::Owner));
+                continue;
+            }
+            // What a filter finds is not hidden again by a fold.
+            let is_folded = self.folded.contains(&name) && self.filter.is_none();
+            rows.push(Row::Group { name, is_folded, owners: owners.clone() });
+            if !is_folded {
+                rows.extend(owners.into_iter().map(Row::Owner));
+            }
+        }
+        rows
+    }
+
+    /// The hosts and clusters that are shown.
+    pub fn shown_owners<'m>(&self, model: &'m Model) -> Vec<&'m OwnerView> {
+        self.groups(model).into_values().flatten().collect()
+    }
+
+    fn place(&self, rows: &[Row]) -> Option<usize> {
+        let is_selected = |row: &Row| match (row, &self.cursor) {
+            (Row::Owner(owner), Some(Cursor::Owner(id))) => owner.id == *id,
+            (Row::Group { name, .. }, Some(Cursor::Group(group))) => name == group,
+            _ => false,
+        };
+        let chosen = rows.iter().position(is_selected);
+        // Until somebody chooses, the first host is selected; a host whose group was folded gives it to the group.
+        let first = rows.iter().position(|row| matches!(row, Row::Owner(_)));
+        let parent = match &self.cursor {
+            Some(Cursor::Owner(id)) => rows
+                .iter()
+                .position(|row| matches!(row, Row::Group { owners, .. } if owners.iter().any(|owner| owner.id == *id))),
+            _ => None,
+        };
+        chosen.or(parent).or(first).or((!rows.is_empty()).then_some(0))
+    }
+
+    /// The selected row.
+    pub fn selected<'m>(&self, model: &'m Model) -> Option<Row<'m>> {
+        let mut rows = self.rows(model);
+        let at = self.place(&rows)?;
+        Some(rows.swap_remove(at))
+    }
+
+    /// The group the selected row stands in.
+    pub fn group_of_selected(&self, model: &Model) -> Option<String> {
+        match self.selected(model)? {
+            Row::Group { name, .. } => Some(name),
+            Row::Owner(owner) => owner.groups.first().cloned(),
+        }
+    }
+
+    fn select(&mut self, row: Option<&Row>) {
+        self.cursor = match row {
+            Some(Row::Owner(owner)) => Some(Cursor::Owner(owner.id.clone())),
+            Some(Row::Group { name, .. }) => Some(Cursor::Group(name.clone())),
+            None => None,
+        };
+    }
+
+    /// Moves, folds or unfolds; `false` when the action does none of these here.
+    pub fn act(&mut self, action: Action, model: &Model, page: usize) -> bool {
+        let rows = self.rows(model);
+        let at = self.place(&rows);
+        let mut selection = Selection::default();
+        selection.select(at.unwrap_or(0));
+        if selection.move_by(action, rows.len(), page) {
+            self.select(selection.row(rows.len()).and_then(|row| rows.get(row)));
+            return true;
+        }
+        let row = at.and_then(|at| rows.get(at));
+        match (action, row) {
+            (Action::Fold, Some(Row::Group { name, is_folded, .. })) => self.fold(name.clone(), !is_folded),
+            (Action::Left, Some(Row::Group { name, is_folded: false, .. })) => self.fold(name.clone(), true),
+            (Action::Right, Some(Row::Group { name, is_folded: true, .. })) => self.fold(name.clone(), false),
+            // From a host to its group, and from there it folds.
+            (Action::Left | Action::Fold, Some(Row::Owner(owner))) => {
+                let (_, name) = group_of(owner);
+                if !rows.iter().any(|row| matches!(row, Row::Group { .. })) {
+                    return false;
+                }
+                if action == Action::Fold {
+                    self.folded.insert(name.clone());
+                }
+                self.cursor = Some(Cursor::Group(name));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn fold(&mut self, name: String, folded: bool) {
+        if folded {
+            self.folded.insert(name.clone());
+        } else {
+            self.folded.remove(&name);
+        }
+        self.cursor = Some(Cursor::Group(name));
+    }
+
+    /// Holds the order while nodes are being looked at, and lets it go when the last one was.
+    pub fn noticed(&mut self, notice: &Notice, model: &Model) {
+        if self.cursor.is_none() {
+            let rows = self.rows(model);
+            let at = self.place(&rows);
+            self.select(at.and_then(|at| rows.get(at)));
+        }
+        match notice {
+            Notice::Looking(_) if self.held.is_none() => {
+                let filter = self.filter.take();
+                let owners = self.shown_owners(model);
+                let held = owners.into_iter().enumerate().map(|(at, owner)| (owner.id.clone(), at)).collect();
+                self.held = Some(held);
+                self.filter = filter;
+            }
+            Notice::Looked(..) if model.looking.is_empty() => self.held = None,
+            Notice::Reloaded(Ok(())) => self.held = None,
+            _ => {}
+        }
+    }
+
+    /// Narrows what is shown.
+    pub fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
+    }
+
+    /// The filter in force.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// The filter as it was typed.
+    pub fn filter_text(&self) -> &str {
+        self.filter.as_ref().map_or("", Filter::text)
+    }
+
+    /// Draws the pane.
+    pub fn render(&self, model: &Model, marks: &BTreeSet<ItemRef>, has_focus: bool, canvas: &mut Canvas) {
+        let rows = self.rows(model);
+        let title = match &self.filter {
+            Some(filter) => format!("Fleet /{}", filter.text()),
+            None => "Fleet".to_owned(),
+        };
+        let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
+        if rows.is_empty() {
+            render_empty(self.filter.is_some(), &mut inner);
+            return;
+        }
+        let at = self.place(&rows);
+        let mut selection = Selection::default();
+        selection.select(at.unwrap_or(0));
+        let top = selection.top(rows.len(), usize::from(inner.area.height));
+        for (y, (number, row)) in (0..inner.area.height).zip(rows.iter().enumerate().skip(top)) {
+            match row {
+                Row::Group { name, is_folded, owners } => render_group(name, *is_folded, owners, y, &mut inner),
+                Row::Owner(owner) => render_owner(owner, model, marks, y, &mut inner),
+            }
+            if Some(number) == at {
+                inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
+            }
+        }
+    }
+}
+
+/// What the filter looks at: name, groups, kinds, and how things stand, so that "stale" finds what is stale.
+fn text_of(owner: &OwnerView) -> String {
+    let mut words: Vec<&str> = vec![owner.id.as_str()];
+    words.extend(owner.groups.iter().map(String::as_str));
+    words.extend(owner.services.iter().map(|service| service.kind.as_str()));
+    let states: BTreeSet<&str> = owner.items().map(|item: &ItemView| item.state.word()).collect();
+    words.extend(states);
+    if matches!(owner.reach, Reach::Failed(..)) {
+        words.push("down");
+    }
+    words.join(" ")
+}
+
+fn render_empty(is_filtered: bool, canvas: &mut Canvas) {
+    let sentences = if is_filtered {
+        [("No host matches.", Role::Text), ("Esc in / shows all again.", Role::Muted)]
+    } else {
+        [("No hosts.", Role::Text), ("Add one to the inventory.", Role::Muted)]
+    };
+    render_sentences(&sentences, canvas);
+}
+
+/// ```text
+/// ▾ prod                 12
+/// ```
+fn render_group(name: &str, is_folded: bool, owners: &[&OwnerView], y: u16, canvas: &mut Canvas) {
+    let glyphs = canvas.theme.glyphs;
+    let width = canvas.area.width;
+    canvas.text(0, y, if is_folded { glyphs.folded } else { glyphs.unfolded }, Role::Muted);
+    let count = owners.len().to_string();
+    let mut right = width.saturating_sub(u16::try_from(count.width()).unwrap_or(0));
+    canvas.text(right, y, &count, Role::Muted);
+    if is_folded && let Some(worst) = owners.iter().max_by_key(|owner| rank(owner)) {
+        // A fold must not hide trouble: the worst inside shows through.
+        let (role, sign, _) = look_of_owner(worst, &glyphs);
+        right = right.saturating_sub(2);
+        canvas.text(right, y, sign, role);
+    }
+    canvas.text_within(2, y, right.saturating_sub(3), name, Role::Heading);
+}
+
+/// ```text
+/// ✓● val-1             1 stale
+/// ```
+fn render_owner(owner: &OwnerView, model: &Model, marks: &BTreeSet<ItemRef>, y: u16, canvas: &mut Canvas) {
+    let glyphs = canvas.theme.glyphs;
+    let (role, sign, word) = look_of_owner(owner, &glyphs);
+    let is_looking = model.looking.contains(&owner.id);
+    let mut marked = owner.items().filter(|item| marks.contains(&item.place)).peekable();
+    if !marks.is_empty() && marked.peek().is_some() {
+        canvas.text(0, y, glyphs.mark, Role::Marked);
+    }
+    let (sign, sign_role) = if is_looking { (glyphs.running, Role::StatusRunning) } else { (sign, role) };
+    canvas.text(1, y, sign, sign_role);
+    let room = usize::from(canvas.area.width.saturating_sub(3));
+    let name = owner.id.as_str();
+    // The word loses its number before the name loses a letter.
+    let bare = word.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+    let word = if name.width() + 1 + word.width() <= room { word.as_str() } else { bare };
+    let word_width = u16::try_from(word.width()).unwrap_or(0);
+    let name_width = canvas.area.width.saturating_sub(3 + word_width + 1);
+    canvas.text_within(3, y, name_width, name, Role::Text);
+    canvas.right(3, y, canvas.area.width.saturating_sub(3), word, role);
+}

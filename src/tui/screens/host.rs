@@ -1,0 +1,443 @@
+//! A host or cluster: its health, its services, what was found and where each fact came from.
+
+use ratatui::layout::Rect;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::doctor::Level;
+use crate::engine::fleet::{FoundView, OwnerView, Reach, ServiceView};
+use crate::engine::scan::Found;
+use crate::model::exit::Failure;
+use crate::model::ids::{HostId, OwnerId};
+use crate::tui::action::{Action, Offer};
+use crate::tui::frame::look_of;
+use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::model::Model;
+use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screens::fleet::identity_line;
+use crate::tui::theme::{Glyphs, Role};
+use crate::tui::when::utc_and_ago;
+use crate::tui::widgets::lines::{Line, height_of, render_lines};
+use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panes::Panes;
+use crate::tui::wizard;
+
+const HEALTH: u8 = 1;
+const SERVICES: u8 = 2;
+const FOUND: u8 = 3;
+
+/// From this width on what was found stands on the right.
+const WIDE: u16 = 110;
+
+/// Rows a page key moves.
+const PAGE: usize = 8;
+
+/// Facts shown of one service; a node may have any number.
+const MOST_FACTS: usize = 300;
+
+/// What no entry names: the view of a service, or why its driver could not look.
+type Unnamed = (String, Result<(FoundView, Vec<String>), Failure>);
+
+/// The page.
+pub struct HostPage {
+    id: OwnerId,
+    panes: Panes,
+    service: Selection,
+    health: usize,
+    found: usize,
+    /// Services no entry names; `None` until somebody looked.
+    unnamed: Option<Result<Vec<Unnamed>, Failure>>,
+}
+
+impl HostPage {
+    /// Opens the page and has the host looked at for services no entry names.
+    pub fn open(id: OwnerId, model: &Model) -> Vec<Effect> {
+        let owner = model.fleet.owner(&id);
+        let can_look = owner.is_some_and(|owner| !owner.is_cluster() && !matches!(owner.reach, Reach::Failed(..)));
+        let host = HostId::new(id.as_str()).ok().filter(|_| can_look);
+        let page =
+            Self { id, panes: Panes::default(), service: Selection::default(), health: 0, found: 0, unnamed: None };
+        let look = host.map(|host| Effect::Order(Order::Discover(host)));
+        std::iter::once(Effect::Open(Box::new(page))).chain(look).collect()
+    }
+
+    fn owner<'m>(&self, model: &'m Model) -> Option<&'m OwnerView> {
+        model.fleet.owner(&self.id)
+    }
+
+    fn unnamed(&self) -> &[Unnamed] {
+        self.unnamed.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default()
+    }
+
+    fn rows(&self, model: &Model) -> usize {
+        self.owner(model).map_or(0, |owner| owner.services.len()) + self.unnamed().len()
+    }
+
+    fn chosen<'s>(&'s self, owner: &'s OwnerView, rows: usize) -> Option<Chosen<'s>> {
+        let at = self.service.row(rows)?;
+        match owner.services.get(at) {
+            Some(service) => Some(Chosen::Named(service)),
+            None => self.unnamed().get(at - owner.services.len()).map(Chosen::Unnamed),
+        }
+    }
+
+    fn health_lines(&self, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
+        let Some(owner) = self.owner(model) else {
+            return vec![
+                Line::text(format!("{} is in the inventory no more.", self.id)),
+                Line::muted("Esc goes back."),
+            ];
+        };
+        let mut lines = Vec::new();
+        if owner.is_cluster() {
+            lines.push(Line::text("A cluster is looked at through its members, the first that answers."));
+            for member in &owner.members {
+                let view = model.fleet.owner(&member.into());
+                let told = view.map_or("in no inventory".to_owned(), |view| reach_told(view, model));
+                lines.push(Line::field(member.as_str(), told));
+            }
+            return lines;
+        }
+        match &owner.health {
+            None if model.looking.contains(&self.id) => lines.push(Line::text("It is being looked at.")),
+            None => lines.extend([Line::text("Nobody has looked at it yet."), Line::muted("f5 looks at it now.")]),
+            Some(health) => {
+                for aspect in &health.aspects {
+                    let (sign, role) = match aspect.level {
+                        Level::Ok => (glyphs.ok, Role::StatusOk),
+                        Level::Warning => (glyphs.warn, Role::StatusWarn),
+                        Level::Critical => (glyphs.bad, Role::StatusBad),
+                    };
+                    lines.push(Line::Status(sign, aspect.name.clone(), aspect.found.to_string(), role));
+                    lines.extend(aspect.hint.iter().map(|hint| Line::Field(String::new(), hint.clone(), Role::Muted)));
+                }
+            }
+        }
+        lines.push(Line::Blank);
+        let way = format!("{} by the inventory; the rest by ssh -G", owner.way);
+        lines.push(Line::field("  reached at", way));
+        if let Reach::Answered(at) | Reach::Failed(at, _) = &owner.reach {
+            lines.push(Line::field("  looked at", utc_and_ago(*at, model.now)));
+        }
+        lines
+    }
+
+    fn found_lines(&self, model: &Model, glyphs: &Glyphs) -> (String, Vec<Line>) {
+        let nothing = || ("Found".to_owned(), vec![Line::muted("No service is selected.")]);
+        let Some(owner) = self.owner(model) else { return nothing() };
+        match self.chosen(owner, self.rows(model)) {
+            None => nothing(),
+            Some(Chosen::Named(service)) => (service.name.to_string(), service_lines(service, model, glyphs)),
+            Some(Chosen::Unnamed((kind, result))) => (kind.clone(), unnamed_lines(&self.id, kind, result, model)),
+        }
+    }
+
+    fn render_services(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
+        let mut inner = render_panel("Services", has_focus, canvas.area, canvas);
+        let Some(owner) = self.owner(model) else { return };
+        let glyphs = inner.theme.glyphs;
+        let rows = self.rows(model);
+        let at = self.service.row(rows);
+        let height = usize::from(inner.area.height);
+        let top = self.service.top(rows, height);
+        let named = owner.services.iter().map(|service| service_row(service, &glyphs));
+        let unnamed = self.unnamed().iter().map(|(kind, result)| match result {
+            Ok(_) => (glyphs.warn, (kind.clone(), String::new()), "in no inventory".to_owned(), Role::StatusWarn),
+            Err(_) => (glyphs.unknown, (kind.clone(), String::new()), "not readable".to_owned(), Role::StatusUnknown),
+        });
+        let mut last = 0;
+        for (y, (number, (sign, name, word, role))) in
+            (0..inner.area.height).zip(named.chain(unnamed).enumerate().skip(top))
+        {
+            inner.text(1, y, sign, role);
+            let (name, version) = name;
+            let word_at = inner.area.width.saturating_sub(1 + u16::try_from(word.width()).unwrap_or(0));
+            let end = inner.text_within(3, y, word_at.saturating_sub(4), &name, Role::Text) + 1;
+            // The version is on the right anyway; it shows here when there is room for all of it.
+            if usize::from(word_at.saturating_sub(end)) > version.width() {
+                inner.text(end, y, &version, Role::Muted);
+            }
+            inner.text(word_at, y, &word, role);
+            if Some(number) == at {
+                inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
+            }
+            last = y + 1;
+        }
+        let told = match &self.unnamed {
+            _ if owner.is_cluster() => None,
+            Some(Err(failure)) => Some(failure.message.clone()),
+            Some(Ok(found)) if found.is_empty() => Some("Nothing else was found on it.".to_owned()),
+            Some(Ok(_)) => None,
+            None if matches!(owner.reach, Reach::Failed(..)) => {
+                Some("It does not answer; nobody can look further.".to_owned())
+            }
+            None => Some("Looking for services no entry names.".to_owned()),
+        };
+        if let Some(told) = told {
+            let skipped = (last + u16::from(last > 0)).min(inner.area.height);
+            let area = inner.area;
+            let place = Rect { y: area.y + skipped, height: area.height - skipped, ..area };
+            render_lines(&[Line::muted(told)], 0, &mut inner.within(place));
+        }
+    }
+}
+
+enum Chosen<'s> {
+    Named(&'s ServiceView),
+    Unnamed(&'s Unnamed),
+}
+
+fn reach_told(owner: &OwnerView, model: &Model) -> String {
+    match &owner.reach {
+        Reach::Unknown => "not looked at yet".to_owned(),
+        Reach::Answered(at) => format!("answered {}", utc_and_ago(*at, model.now)),
+        Reach::Failed(_, failure) => failure.message.clone(),
+    }
+}
+
+/// Sign, name with version, word and role of a service.
+type ServiceRow = (&'static str, (String, String), String, Role);
+
+fn service_row(service: &ServiceView, glyphs: &Glyphs) -> ServiceRow {
+    let version = service.found.as_ref().and_then(|found| found.version.as_ref());
+    let name = (service.name.to_string(), version.map(|v| v.one_line().to_string()).unwrap_or_default());
+    let worst = service.items.iter().max_by_key(|item| item.state);
+    match (&service.failure, &service.found, worst) {
+        (Some(_), _, _) => (glyphs.bad, name, "no answer".to_owned(), Role::StatusBad),
+        (None, Some(found), None) if !found.present => {
+            (glyphs.unknown, name, "not there".to_owned(), Role::StatusUnknown)
+        }
+        (None, _, Some(item)) => {
+            let (role, sign) = look_of(item.state, glyphs);
+            let count = service.items.iter().filter(|other| other.state == item.state).count();
+            (sign, name, format!("{count} of {} {}", service.items.len(), item.state.word()), role)
+        }
+        (None, None, None) => (glyphs.unknown, name, "not seen yet".to_owned(), Role::StatusUnknown),
+        (None, Some(_), None) => (glyphs.unknown, name, "no items".to_owned(), Role::StatusUnknown),
+    }
+}
+
+fn service_lines(service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(failure) = &service.failure {
+        lines.push(Line::Status(glyphs.bad, "no answer".to_owned(), failure.message.clone(), Role::StatusBad));
+        lines.extend(failure.hints.iter().map(|hint| Line::Field(String::new(), hint.clone(), Role::Muted)));
+    }
+    match &service.found {
+        Some(found) => lines.extend(found_facts(found, model)),
+        None if service.failure.is_none() => lines.push(Line::muted("Nobody has looked at it yet. f5 looks now.")),
+        None => {}
+    }
+    lines.push(Line::Blank);
+    lines.push(Line::Heading("Policy".to_owned()));
+    let policy = &service.policy;
+    let told = |value: Option<String>, default: &str| value.unwrap_or_else(|| format!("{default}, by default"));
+    lines.push(Line::field("greatest age", told(policy.max_age.map(|age| age.to_string()), "1d")));
+    lines.push(Line::field("verify every", told(policy.verify_every.map(|age| age.to_string()), "never")));
+    lines
+}
+
+/// What was found of a service, the driver's own facts last, and that all of it comes from the node.
+fn found_facts(found: &FoundView, model: &Model) -> Vec<Line> {
+    let mut lines = vec![Line::field("seen", format!("on {}, {}", found.host, utc_and_ago(found.at, model.now)))];
+    if !found.present {
+        lines.push(Line::text("It is not there."));
+    }
+    lines.extend(found.version.iter().map(|version| Line::field("version", version.one_line().to_string())));
+    lines.extend(found.variant.iter().map(|variant| Line::field("installed", variant.one_line().to_string())));
+    for unit in &found.units {
+        let enabled = if unit.enabled.is_empty() { String::new() } else { format!(", {}", unit.enabled) };
+        let enabled = if unit.fenced { ", fenced".to_owned() } else { enabled };
+        let role = if unit.is_running() { Role::Text } else { Role::StatusWarn };
+        lines.push(Line::Field("unit".to_owned(), format!("{}: {}{enabled}", unit.unit, unit.active), role));
+    }
+    if found.outside {
+        let told = "It runs outside its unit; stopping the unit would not stop it.";
+        lines.push(Line::Field("outside".to_owned(), told.to_owned(), Role::StatusWarn));
+    }
+    lines.extend(found.identities.iter().map(identity_line));
+    lines.extend(found.notes.iter().map(|note| Line::Field("note".to_owned(), note.to_string(), Role::StatusWarn)));
+    let mut facts = Vec::new();
+    match serde_json::from_str(&found.own) {
+        Ok(own) => flatten("", &own, &mut facts),
+        Err(_) if found.own.is_empty() => facts.push(("facts".to_owned(), "too long to keep".to_owned())),
+        Err(_) => facts.push(("facts".to_owned(), "unreadable".to_owned())),
+    }
+    if !facts.is_empty() {
+        lines.push(Line::Blank);
+        lines.push(Line::Heading("As its probe read it on the node".to_owned()));
+    }
+    lines.extend(facts.into_iter().map(|(name, value)| Line::Field(name, value, Role::Text)));
+    lines
+}
+
+/// Values of a tree by their dotted names; empty ones are left out.
+pub fn flatten(prefix: &str, value: &Value, facts: &mut Vec<(String, String)>) {
+    if facts.len() >= MOST_FACTS {
+        return;
+    }
+    let name = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    let clean = |text: &str| crate::model::text::CleanText::new(text).one_line().to_string();
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&name(&clean(key)), value, facts)),
+        Value::Array(list) if list.iter().any(|one| one.is_object() || one.is_array()) => {
+            list.iter().enumerate().for_each(|(at, value)| flatten(&name(&at.to_string()), value, facts));
+        }
+        Value::Array(list) if !list.is_empty() => {
+            let told: Vec<String> =
+                list.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), clean)).collect();
+            facts.push((prefix.to_owned(), told.join(", ")));
+        }
+        Value::String(text) if !text.is_empty() => facts.push((prefix.to_owned(), clean(text))),
+        Value::Null | Value::Array(_) | Value::String(_) => {}
+        other => facts.push((prefix.to_owned(), other.to_string())),
+    }
+}
+
+fn unnamed_lines(
+    id: &OwnerId,
+    kind: &str,
+    result: &Result<(FoundView, Vec<String>), Failure>,
+    model: &Model,
+) -> Vec<Line> {
+    match result {
+        Err(failure) => vec![Line::text(failure.message.clone())],
+        Ok((found, items)) => {
+            let mut lines = vec![
+                Line::Text("It runs here and nothing backs it up.".to_owned(), Role::StatusWarn),
+                Line::muted(format!("Add [hosts.{id}.services.{kind}] to the inventory.")),
+                Line::field("could save", items.join(", ")),
+            ];
+            lines.extend(found_facts(found, model));
+            lines
+        }
+    }
+}
+
+fn unnamed_of(found: &[(String, Result<Found, Failure>)], model: &Model) -> Vec<Unnamed> {
+    let view = |found: &Found| {
+        let titles = found.items.iter().map(|item| crate::model::text::CleanText::new(&item.title).to_string());
+        (FoundView::new(found, model.now), titles.collect())
+    };
+    found.iter().map(|(kind, result)| (kind.clone(), result.as_ref().map(view).map_err(Clone::clone))).collect()
+}
+
+impl Screen for HostPage {
+    fn crumbs(&self, model: &Model) -> Vec<String> {
+        let group = self.owner(model).and_then(|owner| owner.groups.first().cloned());
+        group.into_iter().chain([self.id.to_string()]).collect()
+    }
+
+    fn offers(&self, model: &Model) -> Vec<Offer> {
+        let owner = self.owner(model);
+        let gone = owner.is_none().then_some("it is in the inventory no more");
+        let cluster = owner.is_some_and(OwnerView::is_cluster).then_some("a cluster is no node; choose a member");
+        let nothing = owner.is_none_or(|owner| owner.items().next().is_none()).then_some("no item is known here yet");
+        let mut offers = vec![
+            Offer::unless(Action::Refresh, gone),
+            Offer::unless(Action::BackUp, gone.or(nothing)),
+            Offer::unless(Action::Shell, gone.or(cluster)),
+            Offer::on(Action::Copy),
+        ];
+        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+        offers.extend(moves.map(Offer::on));
+        offers.extend(Panes::offers(FOUND));
+        offers
+    }
+
+    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
+        if self.panes.act(action, FOUND) {
+            return Vec::new();
+        }
+        let scroll = |top: &mut usize, lines: &[Line]| {
+            let mut selection = Selection::default();
+            let rows = height_of(lines, 60);
+            selection.select(*top);
+            let moved = selection.move_by(action, rows, PAGE);
+            *top = selection.row(rows).unwrap_or(0);
+            moved
+        };
+        let glyphs = Glyphs::UNICODE;
+        let moved = match self.panes.focus(FOUND) {
+            SERVICES => {
+                let moved = self.service.move_by(action, self.rows(model), PAGE);
+                self.found = if moved { 0 } else { self.found };
+                moved
+            }
+            FOUND => {
+                let lines = self.found_lines(model, &glyphs).1;
+                scroll(&mut self.found, &lines)
+            }
+            _ => {
+                let lines = self.health_lines(model, &glyphs);
+                scroll(&mut self.health, &lines)
+            }
+        };
+        if moved {
+            return Vec::new();
+        }
+        let host = HostId::new(self.id.as_str()).ok();
+        match action {
+            Action::Refresh => {
+                let discover = host
+                    .filter(|_| self.owner(model).is_some_and(|owner| !owner.is_cluster()))
+                    .map(|host| Effect::Order(Order::Discover(host)));
+                std::iter::once(Effect::Order(Order::Look(vec![self.id.clone()]))).chain(discover).collect()
+            }
+            Action::BackUp => {
+                let items = self.owner(model).into_iter().flat_map(OwnerView::items).map(|item| item.place.clone());
+                vec![Effect::Open(wizard::back_up(items.collect()))]
+            }
+            Action::Shell => host.map(Effect::Shell).into_iter().collect(),
+            Action::Copy => vec![Effect::Copy(self.id.to_string())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
+        if let Notice::Discovered(host, found) = notice
+            && host.as_str() == self.id.as_str()
+        {
+            self.unnamed = Some(found.as_ref().map(|found| unnamed_of(found, model)).map_err(Clone::clone));
+        }
+        Vec::new()
+    }
+
+    /// ```text
+    /// ┌ Health ──────────────────────────────────────────────────────┐
+    /// │ ● reachable   10.0.0.11:22, round trip 3 ms                  │
+    /// └──────────────────────────────────────────────────────────────┘
+    /// ┌ Services ─────────────────┐┌ avalanchego ────────────────────┐
+    /// │ ● avalanchego   7 of 7 ok ││ seen        on val-1, 2m ago    │
+    /// │ ▲ netdata in no inventory ││ version     1.13.5              │
+    /// └───────────────────────────┘└─────────────────────────────────┘
+    /// ```
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
+        let area = canvas.area;
+        let focus = self.panes.focus(FOUND);
+        let glyphs = canvas.theme.glyphs;
+        let is_wide = area.width >= WIDE;
+        let left = if is_wide { area.width * 9 / 20 } else { area.width * 2 / 5 };
+        let top = if is_wide { area.height * 3 / 5 } else { (area.height / 2).min(11) };
+        let mut places = [
+            Rect { width: if is_wide { left } else { area.width }, height: top, ..area },
+            Rect { y: area.y + top, width: left, height: area.height - top, ..area },
+            if is_wide {
+                Rect { x: area.x + left, width: area.width - left, ..area }
+            } else {
+                Rect { x: area.x + left, y: area.y + top, width: area.width - left, height: area.height - top }
+            },
+        ];
+        if self.panes.is_zoomed() {
+            places = [HEALTH, SERVICES, FOUND].map(|pane| if pane == focus { area } else { Rect::default() });
+        }
+        let title = format!("{}, health", self.id);
+        let mut inner = render_panel(&title, focus == HEALTH, places[0], canvas);
+        render_lines(&self.health_lines(model, &glyphs), self.health, &mut inner);
+        self.render_services(model, focus == SERVICES, &mut canvas.within(places[1]));
+        let (title, lines) = self.found_lines(model, &glyphs);
+        let mut inner = render_panel(&title, focus == FOUND, places[2], canvas);
+        render_lines(&lines, self.found, &mut inner);
+    }
+}

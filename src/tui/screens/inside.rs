@@ -1,0 +1,285 @@
+//! The inside of a snapshot: its files, and of a file the rows a reader of its format shows, a page at a time.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::inside::Page;
+use crate::model::exit::Failure;
+use crate::model::ids::{ItemRef, SnapshotId};
+use crate::model::text::CleanText;
+use crate::model::units::ByteSize;
+use crate::tui::action::{Action, Offer};
+use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::model::Model;
+use crate::tui::screen::{Canvas, Screen};
+use crate::tui::theme::Role;
+use crate::tui::widgets::lines::render_sentences;
+use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::panel::render_panel;
+use crate::vault::Snapshot;
+
+const PAGE: usize = 15;
+
+/// Columns between two columns of a table.
+const GAP: u16 = 2;
+
+/// The page.
+pub struct InsidePage {
+    item: ItemRef,
+    id: SnapshotId,
+    snapshot: Option<Result<Box<Snapshot>, Failure>>,
+    file: Selection,
+    /// The file that is looked into.
+    open: Option<Open>,
+}
+
+struct Open {
+    name: String,
+    row: Selection,
+    page: Option<Result<Page, Failure>>,
+    /// The first rows of the pages before this one.
+    before: Vec<u64>,
+}
+
+impl InsidePage {
+    /// Opens the page and has the snapshot read.
+    pub fn open(item: ItemRef, id: SnapshotId) -> Vec<Effect> {
+        let read = Effect::Order(Order::ReadSnapshot(item.clone(), id.clone()));
+        let page = Self { item, id, snapshot: None, file: Selection::default(), open: None };
+        vec![Effect::Open(Box::new(page)), read]
+    }
+
+    fn files(&self) -> Vec<(String, String, String)> {
+        let Some(Ok(snapshot)) = &self.snapshot else { return Vec::new() };
+        let clean = |text: &str| CleanText::new(text).one_line().to_string();
+        let files = snapshot.manifest().files.iter();
+        files
+            .map(|file| (clean(&file.name), ByteSize(file.plain_size).to_string(), clean(file.origin.as_str())))
+            .collect()
+    }
+
+    fn name_at(&self, row: usize) -> Option<String> {
+        let Some(Ok(snapshot)) = &self.snapshot else { return None };
+        Some(snapshot.manifest().files.get(row)?.name.clone())
+    }
+
+    /// Looks into a file from a row on.
+    fn look(&mut self, name: String, from: u64, before: Vec<u64>) -> Vec<Effect> {
+        let order = Order::LookInside(self.item.clone(), self.id.clone(), name.clone(), from);
+        self.open = Some(Open { name, row: Selection::default(), page: None, before });
+        vec![Effect::Order(order)]
+    }
+
+    /// Moves in the rows; beyond the last one the next page is read, before the first one the page before.
+    fn move_in_rows(&mut self, action: Action) -> Option<Vec<Effect>> {
+        let open = self.open.as_mut()?;
+        let Some(Ok(page)) = &open.page else { return None };
+        let rows = page.rows.len();
+        let at = open.row.row(rows).unwrap_or(0);
+        let is_down = matches!(action, Action::Down | Action::PageDown);
+        let is_up = matches!(action, Action::Up | Action::PageUp);
+        if is_down
+            && at + 1 >= rows
+            && let Some(next) = page.next
+        {
+            let before = open.before.iter().copied().chain([page.from]).collect();
+            let name = open.name.clone();
+            return Some(self.look(name, next, before));
+        }
+        if is_up
+            && at == 0
+            && let Some((from, before)) = open.before.split_last()
+        {
+            let (name, from, before) = (open.name.clone(), *from, before.to_vec());
+            return Some(self.look(name, from, before));
+        }
+        open.row.move_by(action, rows, PAGE).then(Vec::new)
+    }
+
+    fn render_files(&self, canvas: &mut Canvas) {
+        let title = format!("{}@{}", self.item, self.id);
+        let mut inner = render_panel(&title, true, canvas.area, canvas);
+        match &self.snapshot {
+            None => render_sentences(&[("The snapshot is being read.", Role::Text)], &mut inner),
+            Some(Err(failure)) => render_failure(failure, &mut inner),
+            Some(Ok(_)) => {
+                let files = self.files();
+                let size = inner.area.width / 3;
+                inner.text(1, 0, "FILE", Role::Heading);
+                inner.right(size, 0, 10, "SIZE", Role::Heading);
+                inner.text(size + 12, 0, "ON THE NODE", Role::Heading);
+                let at = self.file.row(files.len());
+                let height = inner.area.height.saturating_sub(1);
+                let top = self.file.top(files.len(), usize::from(height));
+                for (y, (number, (name, bytes, origin))) in (1..=height).zip(files.iter().enumerate().skip(top)) {
+                    inner.text_within(1, y, size.saturating_sub(2), name, Role::Text);
+                    inner.right(size, y, 10, bytes, Role::Text);
+                    inner.text(size + 12, y, origin, Role::Muted);
+                    if Some(number) == at {
+                        inner.paint_row(y, Role::Selection);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A failure in the middle of a place, and what to do next.
+pub fn render_failure(failure: &Failure, canvas: &mut Canvas) {
+    let hint = failure.hints.first().map_or("Esc goes back.", String::as_str);
+    render_sentences(&[(&failure.message, Role::StatusBad), ("", Role::Text), (hint, Role::Muted)], canvas);
+}
+
+/// ```text
+/// ┌ config.tar.zst, rows 1 to 500, more follow ──────────────┐
+/// │ NAME            KIND  SIZE  MODE  OWNER                  │
+/// │ etc/consul.d/   dir   0     0750  consul:consul          │
+/// └──────────────────────────────────────────────────────────┘
+/// ```
+fn render_rows(open: &Open, canvas: &mut Canvas) {
+    let name = CleanText::new(&open.name).one_line();
+    let title = match &open.page {
+        Some(Ok(page)) if !page.rows.is_empty() => {
+            let last = page.from + u64::try_from(page.rows.len()).unwrap_or(0);
+            let more = if page.next.is_some() { ", more follow" } else { "" };
+            format!("{name}, rows {} to {last}{more}", page.from + 1)
+        }
+        _ => name.to_string(),
+    };
+    let mut inner = render_panel(&title, true, canvas.area, canvas);
+    let page = match &open.page {
+        None => return render_sentences(&[("It is being opened and read.", Role::Text)], &mut inner),
+        Some(Err(failure)) => return render_failure(failure, &mut inner),
+        Some(Ok(page)) if page.rows.is_empty() => {
+            return render_sentences(&[("There is nothing in it.", Role::Text)], &mut inner);
+        }
+        Some(Ok(page)) => page,
+    };
+    let at = open.row.row(page.rows.len());
+    let height = inner.area.height.saturating_sub(1);
+    let top = open.row.top(page.rows.len(), usize::from(height));
+    let shown = page.rows.get(top..).unwrap_or_default();
+    let shown = shown.get(..usize::from(height).min(shown.len())).unwrap_or_default();
+    let widths = column_widths(&page.columns, shown, inner.area.width.saturating_sub(2));
+    let mut x = 1;
+    for (name, width) in page.columns.iter().zip(&widths) {
+        inner.text_within(x, 0, *width, &name.to_uppercase(), Role::Heading);
+        x += width + GAP;
+    }
+    for (y, (number, row)) in (1..=height).zip(shown.iter().enumerate()) {
+        let mut x = 1;
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let role = if column == 0 { Role::Text } else { Role::Muted };
+            inner.text_within(x, y, *width, cell, role);
+            x += width + GAP;
+        }
+        if Some(number + top) == at {
+            inner.paint_row(y, Role::Selection);
+        }
+    }
+}
+
+/// As wide as what is shown in each column; the widest ones give way until all fit.
+fn column_widths(names: &[String], rows: &[Vec<String>], room: u16) -> Vec<u16> {
+    let widest = |column: usize, name: &String| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+        u16::try_from(cells.chain([name.width()]).max().unwrap_or(0)).unwrap_or(u16::MAX).min(room)
+    };
+    let mut widths: Vec<u16> = names.iter().enumerate().map(|(column, name)| widest(column, name)).collect();
+    let gaps = GAP * u16::try_from(names.len().saturating_sub(1)).unwrap_or(0);
+    let total = |widths: &[u16]| widths.iter().map(|width| u32::from(*width)).sum::<u32>() + u32::from(gaps);
+    while total(&widths) > u32::from(room) {
+        match widths.iter_mut().max() {
+            Some(width) if *width > 4 => *width -= 1,
+            _ => break,
+        }
+    }
+    widths
+}
+
+impl Screen for InsidePage {
+    fn crumbs(&self, _model: &Model) -> Vec<String> {
+        let file = self.open.as_ref().map(|open| CleanText::new(&open.name).one_line().to_string());
+        [self.item.owner.to_string(), self.item.item.to_string()].into_iter().chain(file).collect()
+    }
+
+    fn offers(&self, _model: &Model) -> Vec<Offer> {
+        let mut offers = Vec::new();
+        if self.open.is_none() {
+            let none = self.files().is_empty().then_some("it has no file to look into");
+            offers.push(Offer::unless(Action::Open, none));
+        } else if self.files().len() > 1 {
+            offers.push(Offer::on(Action::Back));
+        }
+        let row = self.open.as_ref().is_some_and(|open| matches!(&open.page, Some(Ok(page)) if !page.rows.is_empty()));
+        offers.push(Offer::unless(Action::Copy, (!row).then_some("no row is selected")));
+        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+        offers.extend(moves.map(Offer::on));
+        offers
+    }
+
+    fn act(&mut self, action: Action, _model: &Model) -> Vec<Effect> {
+        if let Some(effects) = self.move_in_rows(action) {
+            return effects;
+        }
+        if self.open.is_none() {
+            let count = self.files().len();
+            if self.file.move_by(action, count, PAGE) {
+                return Vec::new();
+            }
+            if action == Action::Open
+                && let Some(name) = self.file.row(count).and_then(|row| self.name_at(row))
+            {
+                return self.look(name, 0, Vec::new());
+            }
+            return Vec::new();
+        }
+        match (action, &self.open) {
+            (Action::Back, _) => {
+                self.open = None;
+                Vec::new()
+            }
+            (Action::Copy, Some(Open { row, page: Some(Ok(page)), .. })) => {
+                let cells = row.row(page.rows.len()).and_then(|at| page.rows.get(at));
+                cells.map(|cells| Effect::Copy(cells.join("\t"))).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
+        match notice {
+            Notice::Snapshot(item, id, read) if *item == self.item && *id == self.id => {
+                self.snapshot = Some(read.clone());
+                // One file needs no choosing.
+                match (self.name_at(0), self.name_at(1), &self.open) {
+                    (Some(name), None, None) => self.look(name, 0, Vec::new()),
+                    _ => Vec::new(),
+                }
+            }
+            Notice::Inside(item, id, name, page) if *item == self.item && *id == self.id => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.name == *name) {
+                    open.page = Some(page.clone());
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_moving(&self, _model: &Model) -> bool {
+        false
+    }
+
+    /// ```text
+    /// ┌ val-1/avalanchego/staking-identity@20261120T… ──────────┐
+    /// │ FILE              SIZE  ON THE NODE                     │
+    /// │ staker.crt    1.17 KiB  /var/lib/…/staking/staker.crt   │
+    /// └─────────────────────────────────────────────────────────┘
+    /// ```
+    fn view(&self, _model: &Model, canvas: &mut Canvas) {
+        match &self.open {
+            Some(open) => render_rows(open, canvas),
+            None => self.render_files(canvas),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The ladder of proofs over time, and the trend of sizes below it.
+
+use jiff::Timestamp;
+
+use crate::engine::holdings::{CopyView, ProofView};
+use crate::engine::phrases::rung_word;
+use crate::model::manifest::Rung;
+use crate::model::units::ByteSize;
+use crate::tui::screen::Canvas;
+use crate::tui::theme::Role;
+use crate::tui::when::{age, ago};
+use crate::tui::widgets::chart::render_columns;
+use crate::tui::widgets::lines::render_sentences;
+use crate::tui::widgets::panel::render_panel;
+
+/// The rungs that are drawn, the highest on top.
+const DRAWN: [Rung; 5] = [Rung::Proven, Rung::Drilled, Rung::Verified, Rung::Openable, Rung::Copied];
+
+/// Columns of the names on the left and of the ages on the right.
+const NAMES: u16 = 10;
+const AGES: u16 = 5;
+
+/// ```text
+/// ┌ Ladder ─────────────────────────┐
+/// │ drilled            ◆          9d│
+/// │ verified   ●       ●  ✗   ●   2h│
+/// │ copied     ●       ●  ●   ●   2h│
+/// │            90d ago           now│
+/// │ Size       ▂▂▃▃▅▅▅▆▆█   1.17 KiB│
+/// └─────────────────────────────────┘
+/// ```
+pub fn render_ladder(
+    copies: &[CopyView],
+    selected: Option<&CopyView>,
+    now: Timestamp,
+    has_focus: bool,
+    canvas: &mut Canvas,
+) {
+    let mut inner = render_panel("Ladder", has_focus, canvas.area, canvas);
+    let oldest = copies.iter().flat_map(|copy| &*copy.proofs).map(|proof| proof.at).min();
+    let Some(oldest) = oldest else {
+        render_sentences(&[("Nothing was proven yet.", Role::Muted)], &mut inner);
+        return;
+    };
+    let width = inner.area.width.saturating_sub(NAMES + AGES + 2);
+    // An hour at least, so that the first proofs do not all stand at the edge.
+    let span = Span { from: oldest.as_second().min(now.as_second() - 3600), to: now.as_second(), width };
+    for (y, rung) in (0..inner.area.height).zip(DRAWN) {
+        inner.text(1, y, rung_word(Some(rung)), Role::Muted);
+        let track = if inner.theme.glyphs == crate::tui::theme::Glyphs::ASCII { "." } else { "·" };
+        inner.text_within(1 + NAMES, y, width, &track.repeat(usize::from(width)), Role::Border);
+        render_rung(rung, copies, selected, &span, y, &mut inner);
+        let newest = copies.iter().filter_map(|copy| copy.holds(rung)).max();
+        let told = newest.map_or("-".to_owned(), |at| age(at, now));
+        inner.right(1 + NAMES + width, y, AGES, &told, if newest.is_some() { Role::Text } else { Role::Muted });
+    }
+    let axis = u16::try_from(DRAWN.len()).unwrap_or(0);
+    inner.text_within(1 + NAMES, axis, width / 2, &ago(oldest, now), Role::Muted);
+    inner.right(1 + NAMES, axis, width, "now", Role::Muted);
+    render_trend(copies, axis + 1, width, &mut inner);
+}
+
+/// A stretch of time over columns.
+struct Span {
+    from: i64,
+    to: i64,
+    width: u16,
+}
+
+impl Span {
+    fn column(&self, at: Timestamp) -> u16 {
+        let last = i128::from(self.width.saturating_sub(1));
+        let passed = i128::from(at.as_second()) - i128::from(self.from);
+        let whole = (i128::from(self.to) - i128::from(self.from)).max(1);
+        u16::try_from((passed * last / whole).clamp(0, last)).unwrap_or(0)
+    }
+}
+
+/// The proofs of one rung; those of the selected copy and those that failed stand out, and lie on top.
+fn render_rung(rung: Rung, copies: &[CopyView], selected: Option<&CopyView>, span: &Span, y: u16, canvas: &mut Canvas) {
+    let glyphs = canvas.theme.glyphs;
+    let mut draw = |proof: &ProofView, is_selected: bool| {
+        let (sign, role) = match (proof.passed, is_selected) {
+            (false, _) => (glyphs.bad, Role::StatusBad),
+            (true, true) => (glyphs.ok, Role::StatusOk),
+            (true, false) => (glyphs.unknown, Role::Chart),
+        };
+        canvas.text_within(1 + NAMES + span.column(proof.at), y, 1, sign, role);
+    };
+    let is_here = |proof: &&ProofView| proof.rung == rung;
+    let all = || copies.iter().flat_map(|copy| &*copy.proofs).filter(is_here);
+    all().filter(|proof| proof.passed).for_each(|proof| draw(proof, false));
+    selected.iter().flat_map(|copy| &*copy.proofs).filter(is_here).for_each(|proof| draw(proof, true));
+    all().filter(|proof| !proof.passed).for_each(|proof| draw(proof, false));
+}
+
+/// Sizes, the oldest first, in what is left below.
+fn render_trend(copies: &[CopyView], y: u16, width: u16, canvas: &mut Canvas) {
+    let height = canvas.area.height.saturating_sub(y + 1).min(4);
+    if height == 0 {
+        return;
+    }
+    let sizes: Vec<u64> = copies.iter().rev().map(|copy| copy.size.0).collect();
+    let place = ratatui::layout::Rect {
+        x: canvas.area.x + 1 + NAMES,
+        y: canvas.area.y + y,
+        width: width.min(u16::try_from(sizes.len()).unwrap_or(width)),
+        height,
+    };
+    canvas.text(1, y + height - 1, "size", Role::Muted);
+    render_columns(&sizes, Role::Chart, &mut canvas.within(place));
+    let (least, most) = (sizes.iter().min().copied().unwrap_or(0), sizes.iter().max().copied().unwrap_or(0));
+    let told = if least == most {
+        format!("{} each time", ByteSize(most))
+    } else {
+        format!("{} to {}", ByteSize(least), ByteSize(most))
+    };
+    canvas.text(1 + NAMES, y + height, &told, Role::Muted);
+}

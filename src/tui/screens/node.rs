@@ -1,0 +1,195 @@
+//! What lies on a node: runs that are not finished there, and what restores kept aside.
+
+use super::run::RunPage;
+use super::runs::{failure_rows, run_look, run_title};
+use crate::engine::node_run::Kept;
+use crate::engine::runs::Told;
+use crate::model::exit::Failure;
+use crate::model::ids::HostId;
+use crate::tui::action::{Action, Offer};
+use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::model::Model;
+use crate::tui::screen::{Canvas, Screen};
+use crate::tui::theme::Role;
+use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::sheet::{Row, Sign, lines_of, render_more, render_sheet};
+use crate::tui::wizard;
+
+const PAGE: usize = 10;
+
+const MOVES: [Action; 6] = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+
+/// Which node is asked.
+#[derive(Default)]
+pub struct NodesPage {
+    at: Selection,
+}
+
+fn hosts(model: &Model) -> Vec<HostId> {
+    let owners = model.fleet.owners.iter().filter(|owner| !owner.is_cluster());
+    owners.filter_map(|owner| HostId::new(owner.id.as_str()).ok()).collect()
+}
+
+impl Screen for NodesPage {
+    fn crumbs(&self, _model: &Model) -> Vec<String> {
+        vec!["runs".to_owned(), "nodes".to_owned()]
+    }
+
+    fn offers(&self, model: &Model) -> Vec<Offer> {
+        let open = Offer::unless(Action::Open, hosts(model).is_empty().then_some("the inventory names no host"));
+        [open].into_iter().chain(MOVES.map(Offer::on)).collect()
+    }
+
+    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
+        let hosts = hosts(model);
+        if self.at.move_by(action, hosts.len(), PAGE) || action != Action::Open {
+            return Vec::new();
+        }
+        let host = self.at.row(hosts.len()).and_then(|row| hosts.get(row));
+        host.map(|host| Effect::Open(Box::new(NodePage::of(host.clone())))).into_iter().collect()
+    }
+
+    /// ```text
+    /// ┌ Which node is asked? ─────────────────────────────────────────────────┐
+    /// │ val-1                                                                 │
+    /// └───────────────────────────────────────────────────────────────────────┘
+    /// ```
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
+        let hosts = hosts(model);
+        let mut inner = render_panel("Which node is asked?", true, canvas.area, canvas);
+        if hosts.is_empty() {
+            inner.text(1, 0, "The inventory names no host.", Role::Muted);
+        }
+        let top = self.at.top(hosts.len(), usize::from(inner.area.height));
+        for (y, (number, host)) in (0..inner.area.height).zip(hosts.iter().enumerate().skip(top)) {
+            inner.text(1, y, host.as_str(), Role::Text);
+            if self.at.row(hosts.len()) == Some(number) {
+                inner.paint_row(y, Role::Selection);
+            }
+        }
+    }
+}
+
+/// What lies on one node.
+pub struct NodePage {
+    host: HostId,
+    at: Selection,
+    was_asked: bool,
+    runs: Option<Result<Vec<Told>, Failure>>,
+    kept: Option<Result<Vec<Kept>, Failure>>,
+}
+
+impl NodePage {
+    /// Of a host; it is asked when the page opens.
+    pub fn of(host: HostId) -> Self {
+        Self { host, at: Selection::default(), was_asked: false, runs: None, kept: None }
+    }
+
+    fn ask(&self) -> Vec<Effect> {
+        vec![Effect::Order(Order::ReadRunsOn(self.host.clone())), Effect::Order(Order::ReadKept(self.host.clone()))]
+    }
+
+    fn told(&self) -> &[Told] {
+        self.runs.as_ref().and_then(|runs| runs.as_ref().ok()).map_or(&[], Vec::as_slice)
+    }
+
+    fn kept(&self) -> &[Kept] {
+        self.kept.as_ref().and_then(|kept| kept.as_ref().ok()).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Screen for NodePage {
+    fn crumbs(&self, _model: &Model) -> Vec<String> {
+        vec!["runs".to_owned(), self.host.to_string()]
+    }
+
+    fn offers(&self, _model: &Model) -> Vec<Offer> {
+        let none = self.told().is_empty().then_some("no run lies there");
+        let nothing = self.kept().is_empty().then_some("nothing is kept there");
+        let mut offers = vec![Offer::unless(Action::Open, none), Offer::on(Action::Refresh)];
+        offers.push(Offer::unless(Action::Purge, nothing));
+        offers.extend(MOVES.map(Offer::on));
+        offers
+    }
+
+    fn act(&mut self, action: Action, _model: &Model) -> Vec<Effect> {
+        if self.at.move_by(action, self.told().len(), PAGE) {
+            return Vec::new();
+        }
+        match action {
+            Action::Refresh => {
+                (self.runs, self.kept) = (None, None);
+                self.ask()
+            }
+            Action::Purge => vec![Effect::Open(wizard::purge(self.host.clone(), self.kept().to_vec()))],
+            Action::Open => {
+                let told = self.at.row(self.told().len()).and_then(|row| self.told().get(row)).cloned();
+                told.map(|told| Effect::Open(Box::new(RunPage::of_node(self.host.clone(), told)))).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
+        match notice {
+            Notice::RunsOn(host, runs) if *host == self.host => self.runs = Some(runs.clone()),
+            Notice::Kept(host, kept) if *host == self.host => self.kept = Some(kept.clone()),
+            // What was taken up or removed lies there no longer.
+            Notice::Ended(..) => return self.ask(),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn timed(&mut self, _model: &Model) -> Vec<Effect> {
+        if std::mem::replace(&mut self.was_asked, true) { Vec::new() } else { self.ask() }
+    }
+
+    /// ```text
+    /// ┌ On val-1 ─────────────────────────────────────────────────────────────┐
+    /// │ Runs that lie there                                                   │
+    /// │ ▲ Restore val-1/… to val-1        interrupted   20261120T024100Z-7f3a │
+    /// │                                                                       │
+    /// │ Kept aside                                                            │
+    /// │   20261119T…  /var/lib/avalanchego/.staking.lifeboat-….kept           │
+    /// └───────────────────────────────────────────────────────────────────────┘
+    /// ```
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
+        let below = {
+            let mut inner = render_panel(&format!("On {}", self.host), true, canvas.area, canvas);
+            let mut rows = vec![Row::heading("Runs that lie there")];
+            match &self.runs {
+                None => rows.push(Row::signed(Sign::Now, "It is being asked.")),
+                Some(Err(failure)) => rows.extend(failure_rows(failure)),
+                Some(Ok(runs)) if runs.is_empty() => rows.push(Row::say(Role::Muted, "None.")),
+                Some(Ok(runs)) => rows.extend(runs.iter().map(|told| {
+                    let (sign, ended) = run_look(told, model);
+                    Row::signed(sign, run_title(told)).cell(told.run.to_string(), 24, Role::Text).cell(
+                        ended,
+                        14,
+                        Role::Text,
+                    )
+                })),
+            }
+            let selected =
+                self.at.row(self.told().len()).map(|row| lines_of(rows.get(..=row).unwrap_or(&rows), inner.area.width));
+            rows.push(Row::gap());
+            rows.push(Row::heading("Kept aside"));
+            match &self.kept {
+                None => rows.push(Row::signed(Sign::Now, "It is being asked.")),
+                Some(Err(failure)) => rows.extend(failure_rows(failure)),
+                Some(Ok(kept)) if kept.is_empty() => rows.push(Row::say(Role::Muted, "Nothing.")),
+                Some(Ok(kept)) => rows.extend(kept.iter().map(|kept| {
+                    Row::say(Role::Text, kept.paths.join(", ")).set_in(2).cell(kept.run.to_string(), 24, Role::Muted)
+                })),
+            }
+            let below = render_sheet(&rows, 0, &mut inner);
+            if let Some(y) = selected.and_then(|y| u16::try_from(y).ok()) {
+                inner.paint_row(y, Role::Selection);
+            }
+            below
+        };
+        render_more(below, canvas);
+    }
+}

@@ -1,0 +1,249 @@
+//! One run: what it was, its receipt, and its journal as a timeline.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::runs::{is_under_way, owner_of, run_look, run_title};
+use crate::engine::phrases::{event_phrase, exit_phrase, step_phrase};
+use crate::engine::runs::{Resume, Told};
+use crate::model::event::EventKind;
+use crate::model::exit::Exit;
+use crate::model::ids::{HostId, RunId, StepId};
+use crate::model::units::Seconds;
+use crate::tui::action::{Action, Offer};
+use crate::tui::message::Effect;
+use crate::tui::model::Model;
+use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screens::node::NodePage;
+use crate::tui::theme::Role;
+use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
+use crate::tui::wizard;
+
+/// The page of a run of the vault, or of one that lies on a node.
+pub struct RunPage {
+    run: RunId,
+    on: Option<(HostId, Box<Told>)>,
+    top: usize,
+}
+
+const PAGE: usize = 10;
+
+impl RunPage {
+    /// A run of the vault.
+    pub fn of_vault(run: RunId) -> Self {
+        Self { run, on: None, top: 0 }
+    }
+
+    /// A run as a node told it.
+    pub fn of_node(host: HostId, told: Told) -> Self {
+        Self { run: told.run.clone(), on: Some((host, Box::new(told))), top: 0 }
+    }
+
+    fn told<'s>(&'s self, model: &'s Model) -> Option<&'s Told> {
+        if let Some((_, told)) = &self.on {
+            return Some(told);
+        }
+        let runs = model.runs.as_ref()?.as_ref().ok()?;
+        runs.iter().find_map(|(_, told)| told.as_ref().ok().filter(|told| told.run == self.run))
+    }
+
+    /// Whether another console owns it, as far as this one knows itself.
+    fn is_foreign(told: &Told, model: &Model) -> bool {
+        match (&model.console, owner_of(told)) {
+            (Some(this), Some(owner)) => this != owner,
+            _ => false,
+        }
+    }
+
+    fn take_up_offers(&self, told: &Told, model: &Model) -> Vec<Offer> {
+        let is_open = matches!(told.ended, None | Some((Exit::Changed, _)));
+        let foreign = Self::is_foreign(told, model) || self.on.is_some();
+        let running = is_under_way(told, model);
+        let why = |needs_foreign: bool| match (running, is_open, foreign) {
+            (true, ..) => Some("it runs as a job here"),
+            (_, false, _) => Some("it has ended"),
+            (_, _, false) if needs_foreign => Some("it is this console's own: resume it"),
+            (_, _, true) if !needs_foreign => Some("it is another console's: adopt it"),
+            _ => None,
+        };
+        let undo = match (running, is_open) {
+            (true, _) => Some("it runs as a job here: cancel that"),
+            (false, true) if foreign => Some("it is another console's: adopt it"),
+            (false, true) => None,
+            (false, false) if !matches!(told.ended, Some((Exit::Done, _))) => Some("it changed nothing that is left"),
+            (false, false) if !told.plan.can_be_rolled_back() => Some("it kept nothing aside that could be put back"),
+            (false, false) => None,
+        };
+        vec![
+            Offer::unless(Action::Resume, why(false)),
+            Offer::unless(Action::RollBack, undo),
+            Offer::unless(Action::Leave, why(false)),
+            Offer::unless(Action::Adopt, why(true)),
+        ]
+    }
+}
+
+impl Screen for RunPage {
+    fn crumbs(&self, _model: &Model) -> Vec<String> {
+        let on = self.on.as_ref().map(|(host, _)| host.to_string());
+        ["runs".to_owned()].into_iter().chain(on).chain([self.run.to_string()]).collect()
+    }
+
+    fn offers(&self, model: &Model) -> Vec<Offer> {
+        let mut offers = self.told(model).map(|told| self.take_up_offers(told, model)).unwrap_or_default();
+        offers.push(Offer::on(Action::Kept));
+        offers.extend(
+            [Action::Copy, Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First].map(Offer::on),
+        );
+        offers
+    }
+
+    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
+        match action {
+            Action::Up => self.top = self.top.saturating_sub(1),
+            Action::Down => self.top += 1,
+            Action::PageUp => self.top = self.top.saturating_sub(PAGE),
+            Action::PageDown => self.top += PAGE,
+            Action::First => self.top = 0,
+            _ => {}
+        }
+        let Some(told) = self.told(model).cloned() else { return Vec::new() };
+        let host = self.on.as_ref().map(|(host, _)| host.clone());
+        let is_foreign = Self::is_foreign(&told, model);
+        let page = match action {
+            Action::Resume => wizard::resume(told, Resume::GoOn, host, is_foreign),
+            Action::Adopt => wizard::resume(told, Resume::GoOn, host, true),
+            Action::Leave => wizard::resume(told, Resume::Leave, host, is_foreign),
+            Action::RollBack if matches!(told.ended, Some((Exit::Done, _))) => wizard::roll_back(told.run, told.plan),
+            Action::RollBack => wizard::resume(told, Resume::RollBack, host, is_foreign),
+            Action::Kept => {
+                let changed = told.plan.steps.iter().find(|step| step.effect != crate::model::plan::Effect::Read);
+                let host = changed.or(told.plan.steps.first()).map(|step| step.host.clone());
+                return host.map(|host| Effect::Open(Box::new(NodePage::of(host)))).into_iter().collect();
+            }
+            Action::Copy => return vec![Effect::Copy(self.run.to_string())],
+            _ => return Vec::new(),
+        };
+        vec![Effect::Open(page)]
+    }
+
+    /// ```text
+    /// ┌ Restore val-1/avalanchego/staking-identity@… to spare-1 ───────────────────┐
+    /// │ ✓ run        20261120T024100Z-7f3a9c                                       │
+    /// │   by         console-1, epoch 1                                            │
+    /// │ ● receipt    12, signature and hashes hold                                 │
+    /// │                                                                            │
+    /// │ 02:41:07Z  began  1/8 spare-1: Check that the node can take it             │
+    /// └────────────────────────────────────────────────────────────────────────────┘
+    /// ```
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
+        let Some(told) = self.told(model) else {
+            let mut inner = render_panel("Run", true, canvas.area, canvas);
+            inner.text(1, 0, "This run is not in the vault any more.", Role::Muted);
+            return;
+        };
+        let below = {
+            let mut inner = render_panel(&run_title(told), true, canvas.area, canvas);
+            let mut rows = head(told, model, self.on.as_ref().map(|(host, _)| host));
+            rows.push(Row::gap());
+            rows.push(Row::heading("What happened"));
+            rows.extend(timeline(told));
+            render_sheet(&rows, self.top, &mut inner)
+        };
+        render_more(below, canvas);
+    }
+}
+
+fn labelled(sign: Sign, label: &str, text: impl Into<String>) -> Row {
+    Row::signed(sign, text).cell(label, 9, Role::Muted)
+}
+
+fn plain(label: &str, text: impl Into<String>) -> Row {
+    Row::say(Role::Text, text).set_in(2).cell(label, 9, Role::Muted)
+}
+
+fn head(told: &Told, model: &Model, on: Option<&HostId>) -> Vec<Row> {
+    let (sign, ended) = run_look(told, model);
+    let mut rows = vec![labelled(sign, "run", format!("{}: {ended}", told.run))];
+    rows.extend(on.map(|host| plain("lies on", format!("{host}; this vault may not know it"))));
+    let epoch = told.events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::RunStarted { epoch, plan_hash, .. } => Some((*epoch, Some(plan_hash.clone()))),
+        EventKind::RunAdopted { epoch, .. } => Some((*epoch, None)),
+        _ => None,
+    });
+    if let (Some(owner), Some((epoch, _))) = (owner_of(told), &epoch) {
+        let whose = if model.console.as_ref() == Some(owner) { ", this console" } else { "" };
+        rows.push(plain("by", format!("{owner}{whose}, epoch {epoch}")));
+    }
+    if let Some((from, to)) = told.events.first().zip(told.events.last()) {
+        let seconds = to.at.duration_since(from.at).as_secs();
+        let took = Seconds(u64::try_from(seconds).unwrap_or(0));
+        rows.push(plain("when", format!("{}, for {took}", from.at.strftime("%Y-%m-%d %H:%M:%SZ"))));
+    }
+    let hash = told.events.iter().find_map(|event| match &event.kind {
+        EventKind::RunStarted { plan_hash, .. } => Some(plan_hash.clone()),
+        _ => None,
+    });
+    rows.extend(hash.map(|hash| plain("plan", hash).as_role(Role::Muted)));
+    rows.push(receipt(told, model));
+    if let Some((_, Some(failure))) = &told.ended {
+        rows.push(labelled(Sign::Bad, "failed", failure.message.clone()));
+        rows.extend(failure.state.iter().map(|state| plain("left", state.clone())));
+        rows.extend(failure.hints.iter().map(|hint| plain("next", hint.clone())));
+    }
+    rows
+}
+
+/// The receipt and whether the chain of receipts holds where it stands.
+fn receipt(told: &Told, model: &Model) -> Row {
+    let Some(number) = told.receipt else {
+        return labelled(Sign::Unknown, "receipt", "none: the run did not end here");
+    };
+    match &model.receipts {
+        None => labelled(Sign::Now, "receipt", format!("{number}, being checked")),
+        Some(Err(failure)) => labelled(Sign::Warn, "receipt", format!("{number}, not checked: {}", failure.message)),
+        Some(Ok(chain)) => {
+            let finding = chain.findings.iter().find(|finding| finding.to_string().contains(told.run.as_str()));
+            let holds = chain.receipts.iter().any(|receipt| receipt.run == told.run);
+            match (finding, holds) {
+                (Some(finding), _) => labelled(Sign::Bad, "receipt", format!("{number}, BROKEN: {finding}")),
+                (None, true) => labelled(Sign::Ok, "receipt", format!("{number}, signature, hashes and chain hold")),
+                (None, false) => labelled(Sign::Bad, "receipt", format!("{number}, not in the chain of receipts")),
+            }
+        }
+    }
+}
+
+/// Every event with its time; a finished step says how long it took.
+fn timeline(told: &Told) -> Vec<Row> {
+    let mut began: BTreeMap<&StepId, Timestamp> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for event in &told.events {
+        let (word, text) = match &event.kind {
+            EventKind::StepStarted { step, .. } => {
+                began.insert(step, event.at);
+                ("began", step_phrase(Some(&told.plan), step))
+            }
+            EventKind::StepFinished { step, .. } => {
+                let seconds = began.get(step).map_or(0, |at| event.at.duration_since(*at).as_secs());
+                let took = Seconds(u64::try_from(seconds).unwrap_or(0));
+                ("done", format!("{} ({took})", step_phrase(Some(&told.plan), step)))
+            }
+            EventKind::GuardDisarmed { guard } => ("disarmed", format!("guard {guard}")),
+            EventKind::RunFinished { exit, .. } => ("ended", exit_phrase(*exit).to_owned()),
+            _ => match event_phrase(event, Some(&told.plan)) {
+                Some(said) => said,
+                None => continue,
+            },
+        };
+        let is_loud = word.chars().all(|c| !c.is_lowercase());
+        rows.push(Row::say(Role::Text, text).cell(event.at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted).cell(
+            word,
+            10,
+            if is_loud { Role::StatusBad } else { Role::Muted },
+        ));
+    }
+    rows
+}

@@ -1,0 +1,362 @@
+//! The vault: what it holds of every item, also of hosts in no inventory; how it grew, and which days it was proven.
+
+use ratatui::layout::Rect;
+
+use crate::engine::holdings::{CopyView, Holdings, Shelf};
+use crate::engine::phrases::rung_word;
+use crate::model::ids::ItemRef;
+use crate::model::manifest::Rung;
+use crate::model::units::ByteSize;
+use crate::tui::action::{Action, Offer};
+use crate::tui::filter::Filter;
+use crate::tui::frame::look_of;
+use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::model::Model;
+use crate::tui::palette;
+use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screens::item::ItemPage;
+use crate::tui::theme::Role;
+use crate::tui::when::{age, ago};
+use crate::tui::widgets::calendar::{self, Day, Days, day_of, render_calendar};
+use crate::tui::widgets::chart::{over_time, render_columns};
+use crate::tui::widgets::lines::{Line, height_of, render_lines, render_sentences};
+use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panes::Panes;
+use crate::tui::wizard;
+
+const KEPT: u8 = 1;
+const GROWTH: u8 = 2;
+const CALENDAR: u8 = 3;
+const FINDINGS: u8 = 4;
+
+/// Rows a page key moves.
+const PAGE: usize = 8;
+
+/// The page.
+#[derive(Default)]
+pub struct VaultPage {
+    panes: Panes,
+    kept: Selection,
+    findings: usize,
+    filter: Option<Filter>,
+    sum: Option<Sum>,
+}
+
+/// What the charts draw, made once for each reading of the vault.
+struct Sum {
+    /// Stored bytes after each copy, by its second.
+    growth: Vec<(i64, u64)>,
+    days: Days,
+    copies: usize,
+    stored: u64,
+}
+
+impl Sum {
+    fn of(holdings: &Holdings) -> Self {
+        let copies = || holdings.items.values().flat_map(|shelf| &*shelf.copies);
+        let mut growth: Vec<(i64, u64)> = copies().map(|copy| (copy.created.as_second(), copy.stored.0)).collect();
+        growth.sort_unstable();
+        let mut stored = 0_u64;
+        for (_, bytes) in &mut growth {
+            stored = stored.saturating_add(*bytes);
+            *bytes = stored;
+        }
+        let mut days = Days::new();
+        for proof in copies().flat_map(|copy| &*copy.proofs) {
+            let day = match (proof.passed, proof.rung) {
+                (false, _) => Day::Failed,
+                (true, Rung::Drilled | Rung::Proven) => Day::Restored,
+                (true, Rung::Verified) => Day::Verified,
+                (true, Rung::Intact | Rung::Copied | Rung::Openable) => Day::Copied,
+            };
+            let known = days.entry(day_of(proof.at)).or_insert(day);
+            *known = (*known).max(day);
+        }
+        Self { copies: growth.len(), growth, days, stored }
+    }
+}
+
+impl VaultPage {
+    /// The page, with its charts when the vault was read already.
+    pub fn new(model: &Model) -> Self {
+        Self { sum: model.holdings.as_deref().map(Sum::of), ..Self::default() }
+    }
+
+    fn rows<'m>(&self, model: &'m Model) -> Vec<(&'m ItemRef, &'m Shelf)> {
+        let items = model.holdings.iter().flat_map(|holdings| &holdings.items);
+        let is_shown = |place: &ItemRef| {
+            let Some(filter) = &self.filter else { return true };
+            let state = model.fleet.item(place).map_or("unlisted", |item| item.state.word());
+            filter.shows(&format!("{place} {state}"))
+        };
+        items.filter(|(place, _)| is_shown(place)).collect()
+    }
+
+    fn selected<'m>(&self, model: &'m Model) -> Option<(&'m ItemRef, &'m Shelf)> {
+        let rows = self.rows(model);
+        rows.get(self.kept.row(rows.len())?).copied()
+    }
+
+    fn pane_count(model: &Model) -> u8 {
+        if model.holdings.as_ref().is_some_and(|holdings| !holdings.findings.is_empty()) { FINDINGS } else { CALENDAR }
+    }
+
+    fn finding_lines(model: &Model) -> Vec<Line> {
+        let findings = model.holdings.iter().flat_map(|holdings| &holdings.findings);
+        let line = |finding: &crate::vault::Finding| {
+            let role = if finding.is_damage() { Role::StatusBad } else { Role::StatusWarn };
+            Line::Text(crate::model::text::CleanText::new(&finding.message).one_line().to_string(), role)
+        };
+        findings.map(line).collect()
+    }
+
+    /// ```text
+    /// ┌ Kept, 12 items, 132 copies, 1.20 GiB ────────────────────────────────┐
+    /// │ ITEM                          COPIES      SIZE  NEWEST  SHOWN  STATE │
+    /// │ val-1/avalanchego/node-config      9  1.17 KiB  2h      …      ● ok  │
+    /// └──────────────────────────────────────────────────────────────────────┘
+    /// ```
+    fn render_kept(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
+        let rows = self.rows(model);
+        let filter = self.filter.as_ref().map(|filter| format!(" /{}", filter.text())).unwrap_or_default();
+        let title = match &self.sum {
+            Some(sum) => format!("Kept{filter}, {} items, {} copies, {}", rows.len(), sum.copies, ByteSize(sum.stored)),
+            None => format!("Kept{filter}"),
+        };
+        let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
+        if rows.is_empty() {
+            render_empty(self.filter.is_some(), model, &mut inner);
+            return;
+        }
+        let columns = Columns::of(inner.area.width);
+        columns.render_heading(&mut inner);
+        let at = self.kept.row(rows.len());
+        let height = inner.area.height.saturating_sub(1);
+        let top = self.kept.top(rows.len(), usize::from(height));
+        for (y, (number, (place, shelf))) in (1..=height).zip(rows.into_iter().enumerate().skip(top)) {
+            columns.render_row(place, shelf, model, y, &mut inner);
+            if Some(number) == at {
+                inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
+            }
+        }
+    }
+
+    /// ```text
+    /// ┌ Growth ──────────────┐
+    /// │           ▂▂▃▅▅▅▆▆▇█ │
+    /// │ 90d ago          now │
+    /// └──────────────────────┘
+    /// ```
+    fn render_growth(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
+        let mut inner = render_panel("Growth", has_focus, canvas.area, canvas);
+        let Some(sum) = self.sum.as_ref().filter(|sum| !sum.growth.is_empty()) else {
+            render_sentences(&[("Nothing is kept yet.", Role::Muted)], &mut inner);
+            return;
+        };
+        let area = inner.area;
+        let chart =
+            Rect { x: area.x + 1, width: area.width.saturating_sub(2), height: area.height.saturating_sub(1), ..area };
+        let now = model.now.as_second();
+        let first = sum.growth.first().map_or(now, |(at, _)| *at);
+        let values = over_time(&sum.growth, first.min(now - 86_400), now, usize::from(chart.width));
+        render_columns(&values, Role::Chart, &mut inner.within(chart));
+        let axis = area.height.saturating_sub(1);
+        if let Ok(first) = jiff::Timestamp::from_second(first) {
+            inner.text(1, axis, &ago(first, model.now), Role::Muted);
+        }
+        inner.right(1, axis, area.width.saturating_sub(2), &format!("{} now", ByteSize(sum.stored)), Role::Muted);
+    }
+
+    fn render_calendar(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
+        let mut inner = render_panel("Proofs, day by day", has_focus, canvas.area, canvas);
+        let none = Days::new();
+        let days = self.sum.as_ref().map_or(&none, |sum| &sum.days);
+        let area = inner.area;
+        let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+        render_calendar(days, day_of(model.now), &mut inner.within(place));
+    }
+}
+
+fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {
+    let sentences = match (&model.vault_failure, &model.holdings) {
+        _ if is_filtered => {
+            [("Nothing kept matches.".to_owned(), Role::Text), ("Esc in / shows all again.".to_owned(), Role::Muted)]
+        }
+        (Some(failure), _) => {
+            let hint = failure.hints.first().cloned().unwrap_or_default();
+            [(failure.message.clone(), Role::StatusBad), (hint, Role::Muted)]
+        }
+        (None, None) => [("The vault is being read.".to_owned(), Role::Text), (String::new(), Role::Muted)],
+        (None, Some(_)) => [
+            ("The vault is empty.".to_owned(), Role::Text),
+            ("Go to the fleet with F, choose an item and press b.".to_owned(), Role::Muted),
+        ],
+    };
+    let sentences: Vec<(&str, Role)> = sentences.iter().map(|(text, role)| (text.as_str(), *role)).collect();
+    render_sentences(&sentences, canvas);
+}
+
+/// Where each column of the list begins.
+struct Columns {
+    copies: u16,
+    size: u16,
+    newest: u16,
+    shown: u16,
+    state: u16,
+}
+
+impl Columns {
+    fn of(width: u16) -> Self {
+        // Wider than this, names and numbers would stand too far apart to be read as one row.
+        let width = width.min(104);
+        let state = width.saturating_sub(14);
+        // A narrow list leaves the rung to the item's own page, so that names stay whole.
+        let shown = if width >= 100 { state.saturating_sub(14) } else { state };
+        let newest = shown.saturating_sub(8);
+        let size = newest.saturating_sub(11);
+        Self { copies: size.saturating_sub(5), size, newest, shown, state }
+    }
+
+    fn render_heading(&self, canvas: &mut Canvas) {
+        canvas.text_within(1, 0, self.copies.saturating_sub(2), "ITEM", Role::Heading);
+        canvas.right(self.copies.saturating_sub(2), 0, 6, "COPIES", Role::Heading);
+        canvas.right(self.size, 0, 9, "SIZE", Role::Heading);
+        canvas.text(self.newest, 0, "NEWEST", Role::Heading);
+        if self.shown < self.state {
+            canvas.text(self.shown, 0, "SHOWN", Role::Heading);
+        }
+        canvas.text(self.state, 0, "STATE", Role::Heading);
+    }
+
+    fn render_row(&self, place: &ItemRef, shelf: &Shelf, model: &Model, y: u16, canvas: &mut Canvas) {
+        let glyphs = canvas.theme.glyphs;
+        canvas.text_within(1, y, self.copies.saturating_sub(3), &place.to_string(), Role::Text);
+        canvas.right(self.copies, y, 4, &shelf.copies.len().to_string(), Role::Text);
+        let stored: u64 = shelf.copies.iter().map(|copy| copy.stored.0).sum();
+        canvas.right(self.size, y, 9, &ByteSize(stored).to_string(), Role::Text);
+        if let Some(newest) = shelf.copies.first() {
+            canvas.text(self.newest, y, &age(newest.created, model.now), Role::Text);
+        }
+        let highest = shelf.copies.iter().filter_map(CopyView::highest).max();
+        let told = highest.map_or("-".to_owned(), |(rung, at)| {
+            let word = if rung == Rung::Intact { "intact" } else { rung_word(Some(rung)) };
+            format!("{word} {}", age(at, model.now))
+        });
+        if self.shown < self.state {
+            canvas.text_within(self.shown, y, 13, &told, Role::Text);
+        }
+        let item = model.fleet.item(place);
+        let (role, sign) = item.map_or((Role::StatusUnknown, glyphs.unknown), |item| look_of(item.state, &glyphs));
+        let word = item.map_or("unlisted", |item| item.state.word());
+        let end = canvas.text(self.state, y, sign, role) + 1;
+        canvas.text(end, y, word, role);
+    }
+}
+
+impl Screen for VaultPage {
+    fn crumbs(&self, _model: &Model) -> Vec<String> {
+        vec!["vault".to_owned()]
+    }
+
+    fn offers(&self, model: &Model) -> Vec<Offer> {
+        let none = self.selected(model).is_none().then_some("nothing is kept here");
+        let mut offers = vec![
+            Offer::unless(Action::Open, none),
+            Offer::unless(Action::Restore, none),
+            Offer::unless(Action::Verify, none),
+            Offer::on(Action::Filter),
+            Offer::on(Action::Refresh),
+            Offer::unless(Action::Copy, none),
+        ];
+        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+        offers.extend(moves.map(Offer::on));
+        offers.extend(Panes::offers(Self::pane_count(model)));
+        offers
+    }
+
+    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
+        let panes = Self::pane_count(model);
+        if self.panes.act(action, panes) {
+            return Vec::new();
+        }
+        if self.panes.focus(panes) == FINDINGS {
+            let rows = height_of(&Self::finding_lines(model), 70);
+            let mut scroll = Selection::default();
+            scroll.select(self.findings);
+            if scroll.move_by(action, rows, PAGE) {
+                self.findings = scroll.row(rows).unwrap_or(0);
+                return Vec::new();
+            }
+        } else if self.kept.move_by(action, self.rows(model).len(), PAGE) {
+            return Vec::new();
+        }
+        let selected =
+            self.selected(model).map(|(place, shelf)| (place.clone(), shelf.copies.first().map(|c| c.id.clone())));
+        match (action, selected) {
+            (Action::Open, Some((place, _))) => ItemPage::open(place, model),
+            (Action::Restore, Some((place, _))) => vec![Effect::Open(wizard::restore(Some(place), None))],
+            (Action::Verify, Some((place, Some(newest)))) => vec![Effect::Open(wizard::verify(vec![(place, newest)]))],
+            (Action::Copy, Some((place, _))) => vec![Effect::Copy(place.to_string())],
+            (Action::Filter, _) => {
+                vec![Effect::Ask(palette::filter(self.filter.as_ref().map_or("", Filter::text)))]
+            }
+            (Action::Refresh, _) => vec![Effect::Order(Order::ReadVault)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
+        if let Notice::Vault(Ok(holdings)) = notice {
+            self.sum = Some(Sum::of(holdings));
+        }
+        Vec::new()
+    }
+
+    fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// ```text
+    /// ┌ Kept, 12 items, 132 copies, 1.20 GiB ───────────────────────┐
+    /// │ …                                                           │
+    /// └─────────────────────────────────────────────────────────────┘
+    /// ┌ Growth ─────────────────────┐┌ Proofs, day by day ──────────┐
+    /// │          ▂▂▃▅▅▆▇█           ││ Mon · ▪ · · ▪ · · · · ▪ ·    │
+    /// └─────────────────────────────┘└──────────────────────────────┘
+    /// ```
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
+        let area = canvas.area;
+        let panes = Self::pane_count(model);
+        let focus = self.panes.focus(panes);
+        let bottom = (calendar::HEIGHT + 2).min(area.height / 2);
+        let lines = Self::finding_lines(model);
+        let findings = if lines.is_empty() {
+            0
+        } else {
+            (2 + u16::try_from(lines.len()).unwrap_or(u16::MAX)).min(area.height / 5)
+        };
+        let top = area.height - bottom - findings;
+        let left = area.width * 9 / 20;
+        let lower = Rect { y: area.y + top + findings, height: bottom, ..area };
+        let mut places = [
+            Rect { height: top, ..area },
+            Rect { width: left, ..lower },
+            Rect { x: area.x + left, width: area.width - left, ..lower },
+            Rect { y: area.y + top, height: findings, ..area },
+        ];
+        if self.panes.is_zoomed() {
+            places = [KEPT, GROWTH, CALENDAR, FINDINGS].map(|pane| if pane == focus { area } else { Rect::default() });
+        }
+        self.render_kept(model, focus == KEPT, &mut canvas.within(places[0]));
+        self.render_growth(model, focus == GROWTH, &mut canvas.within(places[1]));
+        self.render_calendar(model, focus == CALENDAR, &mut canvas.within(places[2]));
+        let title = format!("Out of order, {}", lines.len());
+        let mut inner = render_panel(&title, focus == FINDINGS, places[3], canvas);
+        render_lines(&lines, self.findings, &mut inner);
+    }
+}

@@ -1,0 +1,64 @@
+//! Times as people say them: "2h ago", "in 3h"; and as they are compared: "2026-11-20 02:50Z".
+
+use jiff::Timestamp;
+
+/// How long ago, in one number and one letter: "5m", "3h", "13d", "5mo", "2y"; "now" below a minute. Ahead of the
+/// clock: "+3h".
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs();
+    let sign = if seconds < -59 { "+" } else { "" };
+    let seconds = seconds.unsigned_abs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => "now".to_owned(),
+        (0, 0, m) => format!("{sign}{m}m"),
+        (0, h, _) => format!("{sign}{h}h"),
+        (d @ 0..=60, ..) => format!("{sign}{d}d"),
+        (d @ 0..=730, ..) => format!("{sign}{}mo", d / 30),
+        (d, ..) => format!("{sign}{}y", d / 365),
+    }
+}
+
+/// As part of a sentence: "2h ago", "just now", "in 3h".
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    match age(at, now) {
+        now if now == "now" => "just now".to_owned(),
+        ahead if ahead.starts_with('+') => format!("in {}", &ahead[1..]),
+        past => format!("{past} ago"),
+    }
+}
+
+/// To the minute, in UTC.
+pub fn utc(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+/// Both: "2026-11-20 00:50Z, 2h ago".
+pub fn utc_and_ago(at: Timestamp, now: Timestamp) -> String {
+    format!("{}, {}", utc(at), ago(at, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_read_as_people_say_them_in_both_directions() {
+        let now: Timestamp = "2026-11-20T02:50:00Z".parse().unwrap();
+        let at = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
+        for (seconds, text) in [
+            (0, "just now"),
+            (59, "just now"),
+            (-59, "just now"),
+            (60, "1m ago"),
+            (7_200, "2h ago"),
+            (86_400 * 60, "60d ago"),
+            (86_400 * 61, "2mo ago"),
+            (86_400 * 731, "2y ago"),
+            (-10_800, "in 3h"),
+        ] {
+            assert_eq!(ago(at(seconds), now), text);
+        }
+        assert_eq!(utc_and_ago(at(7_200), now), "2026-11-20 00:50Z, 2h ago");
+    }
+}

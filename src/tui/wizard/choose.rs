@@ -1,0 +1,256 @@
+//! The first page of a wizard: fields, one of them selected, and an editor for it.
+
+use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent};
+use ratatui::layout::Rect;
+use tui_input::Input;
+use tui_input::backend::crossterm::EventHandler;
+
+use super::errand::{Field, Kind};
+use crate::tui::action::Action;
+use crate::tui::filter::Filter;
+use crate::tui::palette::middle;
+use crate::tui::screen::{Canvas, wrap};
+use crate::tui::theme::Role;
+use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::panel::render_panel;
+
+/// The page's state: which field is selected, and what is being typed or picked.
+#[derive(Default)]
+pub struct Choose {
+    at: Selection,
+    editor: Option<Editor>,
+}
+
+enum Editor {
+    Text(Input),
+    Pick(Input, Selection),
+}
+
+/// A field's new value: its key and what was chosen.
+pub type Change = (String, String);
+
+/// The columns of labels.
+const LABEL: u16 = 11;
+
+impl Choose {
+    /// Selects a row; the one after the last field goes on.
+    pub fn select(&mut self, at: usize) {
+        self.at.select(at);
+    }
+
+    /// Whether an editor takes the keys.
+    pub fn is_editing(&self) -> bool {
+        self.editor.is_some()
+    }
+
+    /// Whether the row that goes on is selected.
+    pub fn is_on_go(&self, fields: &[Field]) -> bool {
+        self.at.row(fields.len() + 1) == Some(fields.len())
+    }
+
+    fn field<'f>(&self, fields: &'f [Field]) -> Option<&'f Field> {
+        fields.get(self.at.row(fields.len() + 1)?)
+    }
+
+    /// Moves, or changes a field in place.
+    pub fn act(&mut self, action: Action, fields: &[Field]) -> Option<Change> {
+        match action {
+            Action::Left => self.turn(fields, false),
+            Action::Right => self.turn(fields, true),
+            Action::Mark => self.field(fields).and_then(switch),
+            action => {
+                self.at.move_by(action, fields.len() + 1, 5);
+                None
+            }
+        }
+    }
+
+    /// The value before or after in a list.
+    fn turn(&self, fields: &[Field], forward: bool) -> Option<Change> {
+        let field = self.field(fields)?;
+        let Kind::OneOf(values) = &field.kind else { return switch(field) };
+        let at = values.iter().position(|(value, _)| *value == field.value);
+        let at = match (at, forward) {
+            (None, _) => 0,
+            (Some(at), true) => (at + 1) % values.len().max(1),
+            (Some(at), false) => (at + values.len().saturating_sub(1)) % values.len().max(1),
+        };
+        values.get(at).map(|(value, _)| (field.key.clone(), value.clone()))
+    }
+
+    /// Opens the selected field's editor, or turns a switch.
+    pub fn open(&mut self, fields: &[Field]) -> Option<Change> {
+        let field = self.field(fields)?;
+        match &field.kind {
+            Kind::Fixed => {
+                self.at.move_by(Action::Down, fields.len() + 1, 1);
+                None
+            }
+            Kind::Text => {
+                self.editor = Some(Editor::Text(Input::new(field.value.clone())));
+                None
+            }
+            Kind::OneOf(values) => {
+                let mut at = Selection::default();
+                at.select(values.iter().position(|(value, _)| *value == field.value).unwrap_or(0));
+                self.editor = Some(Editor::Pick(Input::default(), at));
+                None
+            }
+            Kind::Switch(_) => switch(field),
+        }
+    }
+
+    /// Takes a key of the editor.
+    pub fn key(&mut self, key: KeyEvent, fields: &[Field]) -> Option<Change> {
+        let field = self.field(fields)?.clone();
+        match (key.code, self.editor.take()?) {
+            (KeyCode::Esc, _) => None,
+            (KeyCode::Enter, Editor::Text(typed)) => Some((field.key, typed.value().trim().to_owned())),
+            (KeyCode::Enter, Editor::Pick(typed, at)) => {
+                let shown = shown(&field, &typed);
+                at.row(shown.len()).and_then(|row| shown.get(row)).map(|(value, _)| (field.key.clone(), value.clone()))
+            }
+            (_, Editor::Text(mut typed)) => {
+                typed.handle_event(&TermEvent::Key(key));
+                self.editor = Some(Editor::Text(typed));
+                None
+            }
+            (code, Editor::Pick(mut typed, mut at)) => {
+                let rows = shown(&field, &typed).len();
+                let moved = match code {
+                    KeyCode::Up => Some(Action::Up),
+                    KeyCode::Down => Some(Action::Down),
+                    KeyCode::PageUp => Some(Action::PageUp),
+                    KeyCode::PageDown => Some(Action::PageDown),
+                    _ => None,
+                };
+                match moved {
+                    Some(action) => drop(at.move_by(action, rows, 10)),
+                    None => {
+                        typed.handle_event(&TermEvent::Key(key));
+                        at = Selection::default();
+                    }
+                }
+                self.editor = Some(Editor::Pick(typed, at));
+                None
+            }
+        }
+    }
+
+    /// Takes pasted text into a text field.
+    pub fn pasted(&mut self, text: &str) {
+        if let Some(Editor::Text(typed) | Editor::Pick(typed, _)) = &mut self.editor {
+            let clean: String = text.chars().filter(|c| !c.is_control()).take(500).collect();
+            *typed = Input::new(format!("{}{clean}", typed.value()));
+        }
+    }
+
+    /// ```text
+    ///  item        val-1/avalanchego/staking-identity
+    ///  into        ~/lifeboat
+    ///  reason      before the move
+    ///
+    ///   Go on
+    ///
+    ///  why, for the manifest; may be empty
+    /// ```
+    pub fn view(&self, fields: &[Field], missing: Option<&str>, canvas: &mut Canvas) {
+        let rows = fields.len() + 1;
+        let height = usize::from(canvas.area.height.saturating_sub(4));
+        let top = self.at.top(rows, height.max(1));
+        let selected = self.at.row(rows);
+        let mut y = 0;
+        for (number, field) in fields.iter().enumerate().skip(top).take(height) {
+            self.render_field(field, y, Some(number) == selected, canvas);
+            y += 1;
+        }
+        if rows.saturating_sub(top) <= height {
+            y += u16::from(height > rows);
+            let role = if selected == Some(fields.len()) { Role::Selection } else { Role::Text };
+            canvas.text(1, y, " Go on ", if missing.is_some() { Role::Disabled } else { role });
+        }
+        let about = match (self.field(fields), missing) {
+            (Some(field), _) => field.about.as_str(),
+            (None, Some(missing)) => missing,
+            (None, None) => "Next the nodes are looked at; nothing is changed before the preview was shown.",
+        };
+        let lines = wrap(about, usize::from(canvas.area.width.saturating_sub(2)));
+        let from = canvas.area.height.saturating_sub(2);
+        let role = if self.field(fields).is_none() && missing.is_some() { Role::StatusWarn } else { Role::Muted };
+        for (y, line) in (from..canvas.area.height).zip(lines) {
+            canvas.text(1, y, &line, role);
+        }
+        if let (Some(Editor::Pick(typed, at)), Some(field)) = (&self.editor, self.field(fields)) {
+            render_picker(field, typed, *at, canvas);
+        }
+    }
+
+    fn render_field(&self, field: &Field, y: u16, is_selected: bool, canvas: &mut Canvas) {
+        let glyphs = canvas.theme.glyphs;
+        canvas.text_within(1, y, LABEL, &field.label, Role::Muted);
+        let x = LABEL + 2;
+        let x = match field.kind {
+            Kind::Switch(true) => canvas.text(x, y, glyphs.mark, Role::Marked) + 1,
+            Kind::Switch(false) => canvas.text(x, y, glyphs.unknown, Role::StatusUnknown) + 1,
+            _ => x,
+        };
+        if is_selected && let Some(Editor::Text(typed)) = &self.editor {
+            let end = canvas.text(x, y, typed.value(), Role::Input);
+            canvas.text(end, y, " ", Role::Selection);
+            return;
+        }
+        let (value, role) = match (field.value.is_empty(), &field.kind) {
+            (true, Kind::Text) => ("none", Role::Muted),
+            (true, _) => ("not chosen yet", Role::StatusWarn),
+            (false, Kind::Fixed) => (field.value.as_str(), Role::Text),
+            (false, _) => (field.value.as_str(), Role::Title),
+        };
+        canvas.text(x, y, value, role);
+        if is_selected {
+            canvas.paint_row(y, Role::Selection);
+        }
+    }
+}
+
+fn switch(field: &Field) -> Option<Change> {
+    let Kind::Switch(is_in) = field.kind else { return None };
+    Some((field.key.clone(), if is_in { "out" } else { "in" }.to_owned()))
+}
+
+fn shown<'f>(field: &'f Field, typed: &Input) -> Vec<&'f (String, String)> {
+    let Kind::OneOf(values) = &field.kind else { return Vec::new() };
+    let filter = Filter::new(typed.value());
+    values.iter().filter(|(value, about)| filter.shows(&format!("{value} {about}"))).collect()
+}
+
+/// ```text
+/// ┌ onto ─────────────────────────────────────────────┐
+/// │ /spa                                              │
+/// │ spare-1          has such a service               │
+/// └───────────────────────────────────────────────────┘
+/// ```
+fn render_picker(field: &Field, typed: &Input, at: Selection, canvas: &mut Canvas) {
+    let rows = shown(field, typed);
+    let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_add(4).clamp(6, canvas.area.height.max(6));
+    let width = canvas.area.width.saturating_sub(6);
+    let area = middle(canvas.area, width, height);
+    let title = format!("{}: type to narrow", field.label);
+    let mut inner = render_panel(&title, true, area, canvas);
+    let end = inner.text(1, 0, "/", Role::KeyHint);
+    inner.text(end, 0, typed.value(), Role::Input);
+    let list = Rect { y: inner.area.y + 1, height: inner.area.height.saturating_sub(1), ..inner.area };
+    let mut list = inner.within(list);
+    if rows.is_empty() {
+        list.text(1, 1, "Nothing here is called that.", Role::Muted);
+    }
+    let column = rows.iter().map(|(value, _)| value.chars().count()).max().unwrap_or(0).clamp(10, 46);
+    let column = u16::try_from(column).unwrap_or(46);
+    let top = at.top(rows.len(), usize::from(list.area.height));
+    for (y, (number, (value, about))) in (0..list.area.height).zip(rows.iter().enumerate().skip(top)) {
+        list.text_within(1, y, column, value, Role::Text);
+        list.text(column + 3, y, about, Role::Muted);
+        if at.row(rows.len()) == Some(number) {
+            list.paint_row(y, Role::Selection);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The equal command line: what a wizard is about to do, as somebody would type it.
+
+use crate::engine::planner::Planned;
+use crate::engine::runs::Resume;
+use crate::transport::quote::quote;
+use crate::tui::message::Wish;
+use crate::tui::model::Place;
+
+/// The command line that does what a wish says, quoted for a shell. With a plan it runs only that plan, and answers its gates.
+pub fn command_line(place: &Place, wish: &Wish, planned: Option<&Planned>) -> String {
+    let mut words = vec!["lifeboat".to_owned()];
+    words.extend(place.flags.iter().cloned());
+    match wish {
+        Wish::BackUp { item, reason, set } => {
+            words.extend(["backup".to_owned(), item.to_string()]);
+            words.extend(reason.iter().flat_map(|reason| valued("--reason", reason)));
+            words.extend(set.iter().flat_map(|(key, value)| valued("--set", &format!("{key}={value}"))));
+        }
+        Wish::Restore { item, snapshot, to, set } => {
+            words.extend(["restore".to_owned(), format!("{item}@{snapshot}")]);
+            words.extend(valued("--to", to.as_str()));
+            words.extend(set.iter().flat_map(|(key, value)| valued("--set", &format!("{key}={value}"))));
+        }
+        Wish::Verify(copies) => {
+            words.push("verify".to_owned());
+            words.extend(copies.iter().map(|(item, id)| format!("{item}@{id}")));
+        }
+        Wish::RollBack(run) => {
+            words.extend(["rollback".to_owned(), run.to_string()]);
+            words.extend(valued("--confirm", &format!("rollback={run}")));
+        }
+        Wish::Resume(run, how, on) => {
+            words.extend(["resume".to_owned(), run.to_string()]);
+            if let Some(host) = on {
+                words.push("--adopt".to_owned());
+                words.extend(valued("--on", host.as_str()));
+            }
+            match how {
+                Resume::GoOn => {}
+                Resume::RollBack => words.push("--roll-back".to_owned()),
+                Resume::Leave => words.push("--leave".to_owned()),
+            }
+        }
+        Wish::Purge(host, _) => {
+            words.extend(["kept".to_owned(), host.to_string(), "--purge".to_owned()]);
+            words.extend(valued("--confirm", &format!("purge={host}")));
+        }
+    }
+    if let Some(planned) = planned {
+        let gates = planned.plan.gates.iter();
+        words.extend(gates.flat_map(|gate| valued("--confirm", &format!("{}={}", gate.id, gate.word))));
+        words.extend(valued("--plan-hash", &planned.hash));
+    }
+    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A flag with its value; one that begins like a flag is joined to it, so that it is not read as one.
+fn valued(flag: &str, value: &str) -> Vec<String> {
+    if value.starts_with('-') { vec![format!("{flag}={value}")] } else { vec![flag.to_owned(), value.to_owned()] }
+}
+
+/// A word as a shell reads it back; quoted only where it must be.
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { quote(word.as_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn words_are_quoted_only_where_a_shell_needs_it() {
+        let item = crate::vault::SnapshotRef::from_str("val-1/files/tree").unwrap().item;
+        let set = BTreeMap::from([("stop".to_owned(), "a'b $HOME".to_owned())]);
+        let wish = Wish::BackUp { item, reason: Some("-before the move".to_owned()), set };
+        let place = Place { flags: vec!["--vault".into(), "/my vault".into()], ..Place::default() };
+        assert_eq!(
+            command_line(&place, &wish, None),
+            r"lifeboat --vault '/my vault' backup val-1/files/tree '--reason=-before the move' --set 'stop=a'\''b $HOME'"
+        );
+    }
+
+    use std::str::FromStr;
+}

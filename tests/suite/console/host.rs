@@ -1,0 +1,87 @@
+//! The page of a host or cluster in every state.
+
+use lifeboat::engine::doctor::Level;
+use lifeboat::model::exit::{Exit, Failure};
+use lifeboat::model::ids::HostId;
+use lifeboat::tui::message::{Effect, Notice, Order};
+
+use super::cast::{self, seen};
+use super::stage::Stage;
+use crate::assert_page;
+
+fn open(stage: &mut Stage, name: &str) {
+    stage.keys("/").text(name).keys("enter enter");
+}
+
+#[test]
+fn a_host_that_answers_shows_its_health_services_and_facts() {
+    let mut stage = seen();
+    open(&mut stage, "val-1");
+    assert!(stage.asked.iter().any(|effect| matches!(effect, Effect::Order(Order::Discover(_)))));
+    assert_page!("host_looking_further", stage);
+    let mut extra =
+        cast::found("nats-1", vec![cast::item("config", "configuration", lifeboat::model::item::Standing::Ready)]);
+    extra.kind = "consul".into();
+    let refused = Failure::new(Exit::Failed, "val-1: the socket of nats cannot be read: permission denied.");
+    let found = vec![("consul".to_owned(), Ok(extra)), ("nats".to_owned(), Err(refused))];
+    stage.notice(Notice::Discovered(HostId::new("val-1").unwrap(), Ok(found)));
+    assert_page!("host_seen", stage);
+    stage.keys("2 down");
+    assert_page!("host_unnamed", stage);
+    stage.keys("up 3 pgdn");
+    assert_page!("host_facts", stage);
+}
+
+#[test]
+fn a_host_that_is_down_says_how_far_the_look_came() {
+    let mut stage = seen();
+    open(&mut stage, "val-2");
+    assert!(!stage.asked.iter().any(|effect| matches!(effect, Effect::Order(Order::Discover(_)))));
+    assert_page!("host_down", stage);
+}
+
+#[test]
+fn a_host_nobody_has_looked_at_says_so() {
+    let mut stage = seen();
+    open(&mut stage, "val-3");
+    assert_page!("host_unseen", stage);
+}
+
+#[test]
+fn a_service_that_cannot_be_looked_at_says_why() {
+    let mut stage = seen();
+    open(&mut stage, "consul-1");
+    assert_page!("host_service_failed", stage);
+}
+
+#[test]
+fn a_cluster_is_shown_by_its_members() {
+    let mut stage = seen();
+    open(&mut stage, "dc1");
+    assert_page!("host_cluster", stage);
+}
+
+#[test]
+fn a_host_that_vanishes_from_the_inventory_while_its_page_is_open_is_said() {
+    let mut stage = seen();
+    open(&mut stage, "val-1");
+    let text = "version = 1\n[vault]\npath = \"/vault\"\n";
+    stage.app.model.fleet = lifeboat::engine::fleet::Fleet::of_inventory(&cast::inventory(text));
+    assert_page!("host_gone", stage);
+    stage.keys("down f5 b enter tab w tab w");
+}
+
+#[test]
+fn long_and_hostile_facts_stay_in_their_pane() {
+    let mut stage = seen();
+    let mut health = cast::healthy("val-1");
+    let long = format!("{} \u{202e}evil\u{1b}[2J 日本語 e\u{301}", "SHA256:".repeat(60));
+    health.aspects.push(cast::aspect("host key", Level::Critical, &long, Some(&"mend it ".repeat(40))));
+    stage.notice(Notice::Health(health, cast::now()));
+    open(&mut stage, "val-1");
+    stage.keys("G");
+    assert_page!("host_long", stage);
+    for size in super::stage::SIZES {
+        assert!(!stage.grid(size).chars().any(|c| c == '\u{1b}' || c == '\u{202e}'));
+    }
+}

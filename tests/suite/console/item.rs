@@ -1,0 +1,231 @@
+//! The page of an item in every state, what is inside a copy, and two copies compared.
+
+use std::sync::Arc;
+
+use lifeboat::engine::compare::{Change, Comparison, Difference};
+use lifeboat::engine::holdings::{CopyView, Holdings, ProofView};
+use lifeboat::engine::inside::Page;
+use lifeboat::model::exit::{Exit, Failure};
+use lifeboat::model::manifest::Rung;
+use lifeboat::tui::message::{Effect, Notice, Order};
+
+use super::cast::{self, DAY, HOUR, copy, place, seen, shelf};
+use super::stage::Stage;
+use super::stored;
+use crate::assert_page;
+
+fn open(stage: &mut Stage, host: &str, down: usize) {
+    stage.keys("/").text(host).keys("enter tab g g");
+    for _ in 0..down {
+        stage.keys("down");
+    }
+    stage.keys("enter");
+}
+
+#[test]
+fn an_item_shows_its_copies_ladder_and_trend() {
+    let (mut stage, snapshot, _dir) = stored::seen();
+    open(&mut stage, "val-1", 2);
+    assert!(
+        stage.asked.iter().any(
+            |e| matches!(e, Effect::Order(Order::ReadSnapshot(item, _)) if item.item.as_str() == "staking-identity")
+        )
+    );
+    assert_page!("item_reading", stage);
+    let id = snapshot.id().clone();
+    stage.notice(Notice::Snapshot(place(stored::ITEM), id, Ok(Box::new(snapshot))));
+    assert_page!("item_ok", stage);
+    stage.keys("3 pgdn");
+    let directory = vec![(r"\.tmp[A-Za-z0-9]{6}", ".tmpXXXXXX")];
+    insta::with_settings!({filters => directory}, { assert_page!("item_manifest", stage); });
+    stage.keys("2 w");
+    assert_page!("item_ladder_zoomed", stage);
+}
+
+#[test]
+fn an_item_never_saved_says_how_to_begin() {
+    let mut stage = seen();
+    open(&mut stage, "val-1", 4);
+    assert_page!("item_never", stage);
+}
+
+#[test]
+fn a_suspect_copy_and_a_failed_check_stand_out() {
+    let mut stage = seen();
+    open(&mut stage, "nats-1", 0);
+    let failed = Failure::new(Exit::Vault, "'/vault/nats-1' cannot be read: permission denied.");
+    let id = stage.app.model.fleet.item(&place("nats-1/files/tree")).unwrap().copies()[0].id.clone();
+    stage.notice(Notice::Snapshot(place("nats-1/files/tree"), id, Err(failed)));
+    assert_page!("item_suspect", stage);
+}
+
+#[test]
+fn a_copy_from_the_future_is_said() {
+    let mut stage = seen();
+    let mut holdings = cast::holdings();
+    holdings.items.insert(place("nats-1/files/tree"), shelf(vec![copy(-3 * HOUR, 900, Some(-3 * HOUR))]));
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    stage.keys("/").text("nats-1").keys("enter tab");
+    assert_page!("fleet_future", stage);
+    stage.keys("enter");
+    assert_page!("item_future", stage);
+}
+
+#[test]
+fn a_single_proof_and_strange_times_draw_a_ladder_still() {
+    let mut stage = seen();
+    let mut odd = copy(0, 0, None);
+    odd.created = "9999-12-30T22:00:00Z".parse().unwrap();
+    odd.proofs = Box::new([
+        ProofView { rung: Rung::Copied, at: "-009999-01-02T01:59:59Z".parse().unwrap(), passed: true },
+        ProofView { rung: Rung::Proven, at: "9999-12-30T22:00:00Z".parse().unwrap(), passed: false },
+    ]);
+    let mut holdings = cast::holdings();
+    holdings.items.insert(place("nats-1/files/tree"), shelf(vec![odd, CopyView { ..copy(DAY, u64::MAX / 2, None) }]));
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    open(&mut stage, "nats-1", 0);
+    assert_page!("item_strange_times", stage);
+}
+
+#[test]
+fn the_inside_of_a_copy_is_paged() {
+    let (mut stage, snapshot, _dir) = stored::seen();
+    open(&mut stage, "val-1", 2);
+    let item = place(stored::ITEM);
+    stage.keys("enter");
+    assert_page!("inside_reading", stage);
+    let id = snapshot.id().clone();
+    stage.notice(Notice::Snapshot(item.clone(), id.clone(), Ok(Box::new(snapshot))));
+    assert_page!("inside_files", stage);
+    stage.keys("enter");
+    let name = "staker.crt".to_owned();
+    assert_page!("inside_opening", stage);
+    let row = |n: u64| {
+        vec![format!("srv/data/file-{n:04}.json"), "file".into(), n.to_string(), "0640".into(), "ops:ops".into()]
+    };
+    let columns: Vec<String> = ["name", "kind", "size", "mode", "owner"].map(str::to_owned).into();
+    let first = Page { columns: columns.clone(), rows: (0..500).map(row).collect(), from: 0, next: Some(500) };
+    stage.notice(Notice::Inside(item.clone(), id.clone(), name.clone(), Ok(first)));
+    assert_page!("inside_rows", stage);
+    stage.keys("G down");
+    let asked = |from: u64, stage: &Stage| {
+        stage.asked.iter().any(|e| matches!(e, Effect::Order(Order::LookInside(_, _, _, at)) if *at == from))
+    };
+    assert!(asked(500, &stage), "the row after the last asks for the next page");
+    let second = Page { columns, rows: (500..600).map(row).collect(), from: 500, next: None };
+    stage.notice(Notice::Inside(item.clone(), id.clone(), name.clone(), Ok(second)));
+    assert!(stage.grid((80, 24)).contains("rows 501 to 600"));
+    stage.asked.clear();
+    stage.keys("up");
+    assert!(asked(0, &stage), "the row before the first asks for the page before");
+    let locked = Failure::new(Exit::Vault, "No key at hand opens 'staker.crt.age'.")
+        .hint("Name one: [vault] identities = [\"…\"]");
+    stage.notice(Notice::Inside(item, id, name, Err(locked)));
+    assert_page!("inside_locked", stage);
+    stage.keys("esc");
+    assert!(stage.grid((80, 24)).contains("staker.key"), "esc goes back to the files first");
+}
+
+#[test]
+fn two_copies_are_compared() {
+    let mut stage = seen();
+    open(&mut stage, "val-1", 2);
+    stage.keys("d");
+    assert_page!("compare_reading", stage);
+    let Some(Effect::Order(Order::Diff(old, new))) = stage.asked.pop() else { panic!("no comparison was ordered") };
+    assert!(old.1.as_str() < new.1.as_str(), "the older one comes first");
+    let difference = |entry: &str, change| Difference { file: "config.tar".into(), entry: entry.into(), change };
+    let changed = |from: &str, to: &str| Change::Changed { from: from.into(), to: to.into() };
+    let found = Comparison {
+        differences: vec![
+            difference("etc/node.json", changed("kind file, size 412, mode 0640", "kind file, size 420, mode 0640")),
+            difference("etc/upgrade.json", Change::Added),
+            difference("etc/old \\u{202e}name.json", Change::Removed),
+            difference("", changed("1200 bytes", "1300 bytes")),
+        ],
+        counts: [1, 1, 2],
+        alike: 40,
+        notes: vec!["'config.tar' was compared as a whole.".into()],
+    };
+    stage.notice(Notice::Compared(old.clone(), new.clone(), Ok(found)));
+    assert_page!("compare_differs", stage);
+    stage.keys("/").text("added").keys("enter");
+    assert!(!stage.grid((80, 24)).contains("etc/node.json"));
+    let alike = Comparison { alike: 7, ..Comparison::default() };
+    stage.notice(Notice::Compared(old.clone(), new.clone(), Ok(alike)));
+    assert_page!("compare_alike", stage);
+    let failed = Failure::new(Exit::Integrity, "staker.crt: its stored bytes do not hash as written.");
+    stage.notice(Notice::Compared(old, new, Err(failed)));
+    assert_page!("compare_failed", stage);
+}
+
+#[test]
+fn marked_copies_are_the_ones_compared_and_verified() {
+    let mut stage = seen();
+    open(&mut stage, "val-1", 2);
+    stage.keys("space down space d");
+    let Some(Effect::Order(Order::Diff(old, new))) = stage.asked.last() else { panic!("no comparison was ordered") };
+    let copies = cast::history();
+    assert_eq!((&old.1, &new.1), (&copies[2].id, &copies[0].id));
+    stage.keys("esc g g down space d");
+    assert!(stage.grid((80, 24)).contains("more are marked"), "{}", stage.grid((80, 24)));
+}
+
+#[test]
+fn the_vault_shows_what_it_holds_of_everybody() {
+    let mut stage = Stage::of_inventory(cast::FLEET);
+    stage.keys("V");
+    assert_page!("vault_reading", stage);
+    stage.notice(Notice::Vault(Ok(Arc::new(Holdings::default()))));
+    assert_page!("vault_empty", stage);
+    let mut stage = seen();
+    stage.keys("V");
+    assert_page!("vault_ok", stage);
+    stage.keys("/").text("unlisted").keys("enter");
+    assert!(stage.grid((80, 24)).contains("old-7/avalanchego"), "{}", stage.grid((80, 24)));
+    stage.keys("enter");
+    assert_page!("item_in_no_inventory", stage);
+    let mut stage = seen();
+    let mut holdings = cast::holdings();
+    holdings.findings = stored::findings();
+    assert!(!holdings.findings.is_empty());
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    stage.keys("V");
+    assert_page!("vault_findings", stage);
+    let failure = Failure::new(Exit::Vault, "There is no vault at /vault.").hint("Make one: lifeboat init");
+    let mut stage = Stage::of_inventory(cast::FLEET);
+    stage.notice(Notice::Vault(Err(failure)));
+    stage.keys("V");
+    assert_page!("vault_failed", stage);
+}
+
+#[test]
+fn the_log_follows_its_end_and_is_filtered() {
+    use lifeboat::tui::message::Tone;
+    let mut stage = Stage::of_inventory(cast::FLEET);
+    stage.keys("O");
+    assert_page!("log_empty", stage);
+    for n in 0..60 {
+        stage.notice(Notice::Noted(Tone::Plain, format!("Looked at val-{n}.")));
+    }
+    let long =
+        "val-9: the agent answers 403 on /v1/snapshot; give a token with management rights, by command or file. "
+            .repeat(3);
+    stage.notice(Notice::Noted(Tone::Warn, "The last look is left aside: it has version 2.".into()));
+    stage.notice(Notice::Noted(Tone::Bad, long));
+    assert_page!("log_end", stage);
+    stage.keys("g g");
+    assert!(stage.grid((80, 24)).contains("Looked at val-0."));
+    stage.notice(Notice::Noted(Tone::Plain, "One more.".into()));
+    assert!(stage.grid((80, 24)).contains("Looked at val-0."), "it stays where somebody reads");
+    stage.keys("/").text("warning").keys("enter");
+    assert_page!("log_filtered", stage);
+}
+
+#[test]
+fn keys_on_pages_of_nothing_do_nothing() {
+    let mut stage = Stage::of_inventory("version = 1\n[vault]\npath = \"/vault\"\n");
+    let keys = "down up G g g pgdn pgup left right enter space a U b v r f5 d y s z z tab 1 2 3 4 w w h l t x";
+    stage.keys(keys);
+    stage.keys("V").keys(keys).keys("esc O").keys(keys);
+}
