@@ -18,5 +18,11 @@ fn main() -> ExitCode {
             }
         });
     }
-    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel, &Wiring { console: lifeboat::tui::run }))
+    let wiring = Wiring { console: lifeboat::tui::run, keys: console_keys };
+    ExitCode::from(lifeboat::cli::run(std::env::args_os(), &cancel, &wiring))
+}
+
+fn console_keys() -> Vec<[String; 4]> {
+    let rows = lifeboat::tui::describe_keys();
+    rows.into_iter().map(|row| [row.group.to_owned(), row.keys, row.name, row.about.to_owned()]).collect()
 }

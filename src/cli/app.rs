@@ -57,6 +57,8 @@ pub fn opening(global: &Global, cancel: &Cancel) -> Opening {
         inventory: global.inventory.clone(),
         vault: global.vault.clone(),
         read_only: global.read_only,
+        plain: global.plain,
+        ascii: global.ascii,
         cancel: cancel.clone(),
     }
 }

@@ -27,6 +27,8 @@ use output::Out;
 pub struct Wiring {
     /// Opens the console.
     pub console: fn(&Opening) -> Result<Exit>,
+    /// The console's keys for the manual page: group, keys, name, what it does.
+    pub keys: fn() -> Vec<[String; 4]>,
 }
 
 /// Runs one call of the program and gives its exit code.
@@ -72,7 +74,7 @@ fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring) -> Result<Exi
         Sub::Keygen { file } => return setup::run_keygen(out, file),
         Sub::Init(init) => return setup::run_init(&global, out, init),
         Sub::Completions { shell } => return raw(&setup::run_completions(*shell)),
-        Sub::Man => return raw(&setup::run_man()?),
+        Sub::Man => return raw(&setup::run_man(&(wiring.keys)())?),
         _ => {}
     }
     let mut app = App::open(global, out.clone(), cancel.clone())?;

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 
-use super::message::{Notice, Order, Tone, Wish};
+use super::message::{Notice, Order, Reread, Tone, Wish};
 use super::model::{JobId, RunList};
 use crate::engine::board::Board;
 use crate::engine::desk::{Desk, LOOKS, Store};
@@ -38,8 +38,13 @@ pub struct Crew {
     shared: Arc<Shared>,
 }
 
+/// Opens the desk anew, from the inventory as it is now.
+pub type Reopen = Box<dyn Fn() -> Result<Desk> + Send + Sync>;
+
 struct Shared {
-    desk: Arc<Desk>,
+    /// The desk in use; work that has begun keeps the one it began with.
+    desk: Mutex<Arc<Desk>>,
+    reopen: Reopen,
     store: Mutex<Option<Arc<Store>>>,
     notices: Sender<Notice>,
     boards: Mutex<BTreeMap<JobId, (Arc<Board>, Cancel)>>,
@@ -81,10 +86,11 @@ impl Crew {
     ///
     /// # Errors
     /// [`Exit::Failed`] when the system gives no threads.
-    pub fn new(desk: Arc<Desk>, notices: Sender<Notice>) -> Result<Self> {
+    pub fn new(desk: Desk, notices: Sender<Notice>, reopen: Reopen) -> Result<Self> {
         let crew = Self {
             shared: Arc::new(Shared {
-                desk,
+                desk: Mutex::new(Arc::new(desk)),
+                reopen,
                 store: Mutex::new(None),
                 notices,
                 boards: Mutex::new(BTreeMap::new()),
@@ -132,7 +138,8 @@ impl Crew {
                     cancel.cancel();
                 }
             }
-            Order::LookInside(..) | Order::Diff(..) | Order::Reload => {
+            Order::Reload => self.later(|crew| crew.tell(Notice::Reloaded(crew.reload().map(Box::new)))),
+            Order::LookInside(..) | Order::Diff(..) => {
                 self.tell(Notice::Noted(Tone::Warn, "Not there yet.".to_owned()));
             }
         }
@@ -143,7 +150,7 @@ impl Crew {
         for (_, cancel) in self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cancel.cancel();
         }
-        self.shared.desk.cancel.cancel();
+        self.desk().cancel.cancel();
         self.shared.jobs.close();
         self.shared.others.close();
         let hands = std::mem::take(&mut *self.shared.hands.lock().unwrap_or_else(PoisonError::into_inner));
@@ -151,6 +158,31 @@ impl Crew {
             // A hand that panicked has been reported by `attempt` already.
             let _ = hand.join();
         }
+    }
+
+    /// Has a worker fail, to see that it takes nothing else down.
+    #[cfg(debug_assertions)]
+    #[expect(clippy::panic, reason = "this is what is tried")]
+    pub fn fail_inside(&self) {
+        self.later(|_| panic!("a worker was told to fail"));
+    }
+
+    /// The desk in use.
+    pub fn desk(&self) -> Arc<Desk> {
+        self.shared.desk.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Swaps the desk for one of the inventory as it is now; jobs that run keep theirs.
+    fn reload(&self) -> Result<Reread> {
+        let desk = Arc::new((self.shared.reopen)()?);
+        let reread = Reread {
+            fleet: crate::engine::fleet::Fleet::of_inventory(&desk.inventory),
+            vault: desk.inventory.vault.path.clone(),
+            warnings: desk.warnings.clone(),
+        };
+        *self.shared.desk.lock().unwrap_or_else(PoisonError::into_inner) = desk;
+        *self.shared.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(reread)
     }
 
     fn later(&self, task: impl FnOnce(&Self) + Send + 'static) {
@@ -201,7 +233,7 @@ impl Crew {
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        let opened = Arc::new(self.shared.desk.store()?);
+        let opened = Arc::new(self.desk().store()?);
         for warning in &opened.warnings {
             self.tell(Notice::Noted(Tone::Warn, warning.clone()));
         }
@@ -215,7 +247,7 @@ impl Crew {
     }
 
     fn look(&self, owners: &[OwnerId]) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let links = desk.links();
         let prober = desk.prober(&links);
         let wanted = wanted_of(&desk.inventory);
@@ -233,13 +265,13 @@ impl Crew {
     }
 
     fn read_runs(&self) -> Result<RunList> {
-        let (store, desk) = (self.store()?, &self.shared.desk);
+        let (store, desk) = (self.store()?, self.desk());
         let links = desk.links();
         desk.runs(&store, &links, Arc::default(), desk.cancel.clone()).list()
     }
 
     fn read_runs_on(&self, host: &HostId) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let result = self.store().and_then(|store| {
             let links = desk.links();
             let names = desk.prober(&links).on(host, crate::engine::node_run::list_runs)?;
@@ -250,7 +282,7 @@ impl Crew {
     }
 
     fn plan(&self, wish: &Wish) -> Result<Planned> {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let links = desk.links();
         let prober = desk.prober(&links);
         match wish {
@@ -275,7 +307,7 @@ impl Crew {
         board: Arc<Board>,
         cancel: Cancel,
     ) -> Result<Report> {
-        let (store, desk) = (self.store()?, &self.shared.desk);
+        let (store, desk) = (self.store()?, self.desk());
         let links = desk.links();
         let snapshot = match wish {
             Wish::Restore { item, snapshot, .. } => Some(Self::snapshot(&store, item, snapshot)?),
@@ -285,7 +317,7 @@ impl Crew {
     }
 
     fn run_wish(&self, job: JobId, wish: &Wish, board: Arc<Board>, cancel: Cancel) -> Result<Option<Report>> {
-        let (store, desk) = (self.store()?, &self.shared.desk);
+        let (store, desk) = (self.store()?, self.desk());
         match wish {
             Wish::Verify(copies) => self.verify(job, &store, copies, &cancel).map(|()| None),
             Wish::RollBack(run) => {
@@ -315,7 +347,7 @@ impl Crew {
     }
 
     fn verify(&self, job: JobId, store: &Store, copies: &[(ItemRef, SnapshotId)], cancel: &Cancel) -> Result<()> {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let mut worst = None;
         for (item, id) in copies {
             let mut snapshot = Self::snapshot(store, item, id)?;

@@ -35,7 +35,7 @@ impl Screen for FleetPage {
 
     fn offers(&self, _model: &Model) -> Vec<Offer> {
         let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
-        [Action::Refresh, Action::Filter].into_iter().chain(moves).map(Offer::on).collect()
+        [Action::Refresh, Action::Filter, Action::Shell, Action::Copy].into_iter().chain(moves).map(Offer::on).collect()
     }
 
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
@@ -48,6 +48,15 @@ impl Screen for FleetPage {
             Action::Refresh => {
                 let selected = self.hosts.row(shown.len()).and_then(|row| shown.get(row));
                 selected.map(|owner| Effect::Order(Order::Look(vec![owner.id.clone()]))).into_iter().collect()
+            }
+            Action::Shell => {
+                let selected = self.hosts.row(shown.len()).and_then(|row| shown.get(row));
+                let host = selected.and_then(|owner| crate::model::ids::HostId::new(owner.id.as_str()).ok());
+                host.map(Effect::Shell).into_iter().collect()
+            }
+            Action::Copy => {
+                let selected = self.hosts.row(shown.len()).and_then(|row| shown.get(row));
+                selected.map(|owner| Effect::Copy(owner.id.to_string())).into_iter().collect()
             }
             _ => Vec::new(),
         }

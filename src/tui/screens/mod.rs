@@ -2,7 +2,9 @@
 
 use super::screen::Screen;
 
+pub mod first;
 pub mod fleet;
+pub mod guide;
 pub mod help;
 pub mod notes;
 

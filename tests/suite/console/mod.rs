@@ -2,6 +2,11 @@
 
 mod fleet;
 mod gallery;
+mod keys;
+mod life;
+mod palette;
 mod picture;
+mod plain;
+mod properties;
 mod stage;
 mod themes;

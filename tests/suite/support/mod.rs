@@ -12,3 +12,4 @@
 pub mod console;
 pub mod fault_proxy;
 mod fault_proxy_tests;
+pub mod pty;
