@@ -21,7 +21,7 @@ fn main() {
     let code = lifeboat::cli::run(
         std::env::args_os(),
         &cancel,
-        &Wiring { console: lifeboat::tui::run, rehearsal: rehearsal() },
+        &Wiring { console: lifeboat::tui::run, rehearsal: rehearsal(), keys: console_keys },
     );
     // Nobody is left to tell when the streams are gone.
     let _ = std::io::stdout().flush();
@@ -41,4 +41,9 @@ fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
 #[cfg(not(feature = "rehearsal"))]
 fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
     None
+}
+
+fn console_keys() -> Vec<[String; 4]> {
+    let rows = lifeboat::tui::describe_keys();
+    rows.into_iter().map(|row| [row.group.to_owned(), row.keys, row.name, row.about.to_owned()]).collect()
 }

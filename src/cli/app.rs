@@ -59,6 +59,8 @@ pub fn opening(global: &Global, cancel: &Cancel, paths: Paths) -> Opening {
         inventory: global.inventory.clone(),
         vault: global.vault.clone(),
         read_only: global.read_only,
+        plain: global.plain,
+        ascii: global.ascii,
         cancel: cancel.clone(),
         practice: None,
     }

@@ -53,6 +53,12 @@ pub struct Global {
     /// Refuse everything that changes a node or the vault
     #[arg(long, global = true)]
     pub read_only: bool,
+    /// The console as numbered menus, for screen readers and simple terminals
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// The console in ASCII alone; without it the locale decides
+    #[arg(long, global = true)]
+    pub ascii: bool,
 }
 
 /// The commands.

@@ -35,6 +35,8 @@ pub struct Wiring {
     pub console: fn(&Opening) -> Result<Exit>,
     /// Starts the practice fleet, in builds that have one.
     pub rehearsal: Option<&'static dyn Rehearsal>,
+    /// The console's keys for the manual page: group, keys, name, what it does.
+    pub keys: fn() -> Vec<[String; 4]>,
 }
 
 /// Runs one call of the program and gives its exit code.
@@ -90,7 +92,7 @@ fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring, paths: Paths)
         Sub::Keygen { file } => return setup::run_keygen(out, file),
         Sub::Init(init) => return setup::run_init(&global, out, init, paths),
         Sub::Completions { shell } => return raw(&setup::run_completions(*shell)),
-        Sub::Man => return raw(&setup::run_man()?),
+        Sub::Man => return raw(&setup::run_man(&(wiring.keys)())?),
         _ => {}
     }
     let mut app = App::open(global, out.clone(), cancel.clone(), paths)?;

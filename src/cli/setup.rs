@@ -7,9 +7,10 @@ use clap::CommandFactory;
 use super::app::{App, may_change};
 use super::args::{Cli, Global, Init};
 use super::output::Out;
-use crate::config::paths::{Paths, create_private_dir};
-use crate::config::{inventory_from_ssh_config, load_checked, set_vault_id};
+use crate::config::paths::Paths;
+use crate::config::{load_checked, set_vault_id};
 use crate::engine::capture::vault_failure;
+use crate::engine::first::{Source, make_inventory};
 use crate::engine::scan::check_service;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::vault::{Vault, make_key};
@@ -37,19 +38,8 @@ pub fn run_init(global: &Global, out: &Out, init: &Init, paths: Paths) -> Result
     may_change(global)?;
     let named = paths.inventory(global.inventory.as_deref())?;
     if !named.path.exists() {
-        let text = if init.from_ssh_config {
-            let config = paths.home.join(".ssh/config");
-            let text = std::fs::read_to_string(&config)
-                .map_err(|e| Failure::new(Exit::Usage, format!("{} cannot be read: {e}.", config.display())))?;
-            inventory_from_ssh_config(&text)
-        } else {
-            include_str!("../../inventory.example.toml").to_owned()
-        };
-        if let Some(dir) = named.path.parent() {
-            create_private_dir(dir)?;
-        }
-        std::fs::write(&named.path, text)
-            .map_err(|e| Failure::new(Exit::Failed, format!("{} cannot be written: {e}.", named.path.display())))?;
+        let source = if init.from_ssh_config { Source::SshConfig } else { Source::Example };
+        make_inventory(&paths, &named.path, source)?;
         out.line(format!("inventory {} made; edit it, then run this again to make the vault", named.path.display()));
         return Ok(Exit::Done);
     }
@@ -85,11 +75,30 @@ pub fn run_completions(shell: clap_complete::Shell) -> Vec<u8> {
     script
 }
 
-/// Prints the manual page.
-pub fn run_man() -> Result<Vec<u8>> {
+/// Prints the manual page, the console's keys at its end.
+pub fn run_man(keys: &[[String; 4]]) -> Result<Vec<u8>> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command())
         .render(&mut page)
         .map_err(|e| Failure::new(Exit::Failed, format!("The manual page cannot be made: {e}.")))?;
+    page.extend(key_section(keys).into_bytes());
     Ok(page)
+}
+
+/// The keys as a section of the manual page.
+fn key_section(keys: &[[String; 4]]) -> String {
+    // A leading dot or quote would be a request, a backslash an escape, and a hyphen is not a minus.
+    let plain = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    let mut text =
+        String::from(".SH KEYS\nIn the console an action works where the page offers it; ? lists what works.\n");
+    let mut known = "";
+    for [group, keys, name, about] in keys {
+        if group != known {
+            known = group;
+            text.push_str(&format!(".SS {}\n", plain(group)));
+        }
+        let keys = if keys.is_empty() { String::new() } else { format!(" \\fB{}\\fR", plain(keys)) };
+        text.push_str(&format!(".TP\n\\&{}{keys}\n\\&{}\n", plain(name), plain(about)));
+    }
+    text
 }

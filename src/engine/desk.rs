@@ -41,6 +41,10 @@ pub struct Opening {
     pub vault: Option<PathBuf>,
     /// Whether nothing may be changed.
     pub read_only: bool,
+    /// Whether the console speaks in numbered menus instead of pages.
+    pub plain: bool,
+    /// Whether the console draws with ASCII alone, whatever the locale says.
+    pub ascii: bool,
     /// The operator's wish to stop.
     pub cancel: Cancel,
     /// The practice fleet it is opened on.

@@ -537,15 +537,13 @@ impl<'e> Executor<'e> {
             return Ok(step.effect == Effect::Read || step.op == "command.run/1");
         };
         let undo = |this: &Self| {
-            this.with_cx(&step.host, &cancel, |cx| {
-                match step.op.as_str() {
-                    DELIVER => services::common::run_change(cx, &script, "Removing what was delivered").map(|_| ()),
-                    CAPTURE => {
-                        let (doing, limit) = ("Bringing back what the copy stopped", REVERT_LIMIT);
-                        services::common::run_change_with(cx, &script, &[], doing, limit).map(|_| ())
-                    }
-                    name => services::op(name)?.revert(cx, &step.args, before),
+            this.with_cx(&step.host, &cancel, |cx| match step.op.as_str() {
+                DELIVER => services::common::run_change(cx, &script, "Removing what was delivered").map(|_| ()),
+                CAPTURE => {
+                    let (doing, limit) = ("Bringing back what the copy stopped", REVERT_LIMIT);
+                    services::common::run_change_with(cx, &script, &[], doing, limit).map(|_| ())
                 }
+                name => services::op(name)?.revert(cx, &step.args, before),
             })
         };
         if let Err(first) = undo(self) {

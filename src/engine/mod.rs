@@ -10,6 +10,7 @@ pub mod desk;
 pub mod dialer;
 pub mod doctor;
 pub mod executor;
+pub mod first;
 pub mod fleet;
 mod heartbeat;
 pub mod holdings;

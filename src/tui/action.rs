@@ -109,6 +109,34 @@ pub enum Action {
     Exercise,
 }
 
+/// What an action is for, as help and docs group them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Work on hosts, items, copies and runs.
+    Work,
+    /// Rows, panes, marks.
+    Moving,
+    /// Pages.
+    Pages,
+    /// The console itself.
+    Console,
+}
+
+impl Group {
+    /// Every group, in the order of help.
+    pub const ALL: [Self; 4] = [Self::Work, Self::Moving, Self::Pages, Self::Console];
+
+    /// Its heading.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Work => "Work",
+            Self::Moving => "Moving about",
+            Self::Pages => "Pages",
+            Self::Console => "The console",
+        }
+    }
+}
+
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct ActionInfo {
@@ -209,6 +237,48 @@ pub static ACTIONS: &[ActionInfo] = &[
 ];
 
 impl Action {
+    /// What it is for.
+    pub fn group(self) -> Group {
+        match self {
+            Self::BackUp | Self::Verify | Self::Restore | Self::RollBack | Self::Resume | Self::Adopt | Self::Leave => {
+                Group::Work
+            }
+            Self::Cancel | Self::Retry | Self::Background | Self::Refresh | Self::Enroll | Self::Diff => Group::Work,
+            Self::Copy | Self::Shell | Self::Practice | Self::Exercise => Group::Work,
+            Self::Fleet
+            | Self::Vault
+            | Self::Runs
+            | Self::Jobs
+            | Self::Log
+            | Self::Open
+            | Self::Back
+            | Self::Forward => Group::Pages,
+            Self::Quit | Self::Help | Self::Palette | Self::Theme | Self::Suspend | Self::Reload | Self::Mouse => {
+                Group::Console
+            }
+            _ => Group::Moving,
+        }
+    }
+
+    /// Whether it only moves about, of which nobody needs to be reminded.
+    pub fn is_motion(self) -> bool {
+        matches!(
+            self,
+            Self::Up
+                | Self::Down
+                | Self::Left
+                | Self::Right
+                | Self::PageUp
+                | Self::PageDown
+                | Self::First
+                | Self::Last
+                | Self::Pane(_)
+                | Self::NextPane
+                | Self::PreviousPane
+                | Self::Fold
+        )
+    }
+
     /// Its row in the table.
     pub fn info(self) -> &'static ActionInfo {
         static LOST: ActionInfo = row(Action::Help, "help", &[], "help", "Show what works here.");

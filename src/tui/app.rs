@@ -16,7 +16,7 @@ use super::model::{JobId, Model, Stage};
 use super::palette;
 use super::screen::{Canvas, Screen};
 use super::screens;
-use super::theme::Theme;
+use super::theme::{Depth, Glyphs, Shelf, Theme};
 use crate::model::exit::Failure;
 
 /// The smallest terminal the console draws pages on.
@@ -48,7 +48,19 @@ pub struct App {
     /// Commands typed in the palette, oldest first.
     pub history: Vec<String>,
     mouse: bool,
+    /// Every theme there is.
+    shelf: Shelf,
+    /// How many colours the terminal has.
+    depth: Depth,
+    /// Whether only ASCII is drawn.
+    is_ascii: bool,
 }
+
+/// Commands that are remembered.
+const HISTORY: usize = 100;
+
+/// Rows a turn of the wheel moves.
+const WHEEL: usize = 3;
 
 impl App {
     /// The console on its first page.
@@ -64,7 +76,42 @@ impl App {
             said: None,
             history: Vec::new(),
             mouse: false,
+            shelf: Shelf::built_in(),
+            depth: Depth::True,
+            is_ascii: false,
         }
+    }
+
+    /// Gives the console its themes, within what the terminal can show.
+    pub fn dress(&mut self, shelf: Shelf, depth: Depth, is_ascii: bool) {
+        (self.shelf, self.depth, self.is_ascii) = (shelf, depth, is_ascii);
+        let name = self.theme.name.clone();
+        self.wear(&name);
+    }
+
+    /// Wears a theme; `false` when there is none of that name.
+    pub fn wear(&mut self, name: &str) -> bool {
+        let Some(mut theme) = self.shelf.theme(name, self.depth) else { return false };
+        if self.is_ascii {
+            theme.glyphs = Glyphs::ASCII;
+        }
+        self.theme = theme;
+        true
+    }
+
+    /// Says something in the footer until the next key.
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.said = Some((tone, text.into()));
+    }
+
+    /// What the footer says.
+    pub fn said(&self) -> Option<&(Tone, String)> {
+        self.said.as_ref()
+    }
+
+    /// Whether what is typed next must not be shown anywhere.
+    pub fn hides_typing(&self) -> bool {
+        self.modals.last().is_some_and(|modal| modal.hides_typing())
     }
 
     /// Takes a message in; what it asks for is the runtime's to do.
@@ -73,6 +120,8 @@ impl App {
             Msg::Key(key) if key.kind != KeyEventKind::Release => self.take_key(key),
             Msg::Key(_) | Msg::Resize(..) => Vec::new(),
             Msg::Paste(text) => self.take_paste(&text),
+            Msg::Wheel(up) => self.take_wheel(up),
+            Msg::Asked(action) => self.act(action),
             Msg::Tick(now) => self.take_time(now),
             Msg::Notice(notice) => self.take_notice(notice),
         };
@@ -117,10 +166,11 @@ impl App {
         let no_page = |missing: bool, why: &'static str| missing.then_some(why);
         add(Offer::unless(Action::Back, no_page(self.pages.len() < 2, "this is the first page")));
         add(Offer::unless(Action::Forward, no_page(self.ahead.is_empty(), "there is no page ahead")));
-        for action in [Action::Palette, Action::Help, Action::Fleet, Action::Vault, Action::Runs, Action::Jobs] {
-            add(Offer::on(action));
-        }
-        for action in [Action::Log, Action::Theme, Action::Mouse, Action::Reload, Action::Suspend, Action::Quit] {
+        let is_alone = self.page().is_some_and(Screen::is_alone);
+        let of_desk = [Action::Fleet, Action::Vault, Action::Runs, Action::Jobs, Action::Reload];
+        let always =
+            [Action::Palette, Action::Help, Action::Log, Action::Theme, Action::Mouse, Action::Suspend, Action::Quit];
+        for action in of_desk.into_iter().filter(|_| !is_alone).chain(always) {
             add(Offer::on(action));
         }
         offers
@@ -133,6 +183,9 @@ impl App {
         canvas.clear();
         if area.width < LEAST.0 || area.height < LEAST.1 {
             frame::render_too_small(&mut canvas);
+            if self.is_ascii {
+                frame::fold_to_ascii(canvas.buffer);
+            }
             return;
         }
         let offers = self.offers();
@@ -146,6 +199,9 @@ impl App {
         frame::render_footer(&offers, &self.keymap, self.said.as_ref(), &self.pressed, &mut canvas.within(footer));
         for modal in &self.modals {
             modal.view(&self.model, &mut canvas.within(area));
+        }
+        if self.is_ascii {
+            frame::fold_to_ascii(canvas.buffer);
         }
     }
 
@@ -209,6 +265,14 @@ impl App {
         Vec::new()
     }
 
+    fn take_wheel(&mut self, up: bool) -> Vec<Effect> {
+        if self.has_modal() {
+            return Vec::new();
+        }
+        let action = if up { Action::Up } else { Action::Down };
+        (0..WHEEL).flat_map(|_| self.act(action)).collect()
+    }
+
     fn take_time(&mut self, now: jiff::Timestamp) -> Vec<Effect> {
         self.model.now = now;
         for job in self.model.jobs.iter_mut().filter(|job| job.is_live()) {
@@ -269,7 +333,7 @@ impl App {
             }
             Action::Help => vec![Effect::Open(Box::new(screens::help::Help::of(self.offers(), &self.keymap)))],
             Action::Palette => vec![Effect::Ask(palette::commands(self.offers(), &self.keymap, &self.history))],
-            Action::Theme => vec![Effect::Ask(palette::themes(&self.theme.name))],
+            Action::Theme => vec![Effect::Ask(self.choose_theme())],
             Action::Fleet => {
                 // The first page is the fleet; everything above it is closed.
                 self.pages.truncate(1);
@@ -281,13 +345,25 @@ impl App {
             Action::Jobs => vec![Effect::Open(screens::jobs())],
             Action::Log => vec![Effect::Open(screens::log())],
             Action::Reload => vec![Effect::Order(Order::Reload)],
-            Action::Suspend => vec![Effect::Suspend],
+            Action::Suspend => self.suspend(),
             Action::Mouse => {
                 self.mouse = !self.mouse;
                 vec![Effect::Mouse(self.mouse)]
             }
             _ => Vec::new(),
         }
+    }
+
+    fn choose_theme(&self) -> Box<dyn Modal> {
+        let themes = self.shelf.themes().iter().map(|theme| (theme.name.clone(), theme.about().to_owned()));
+        palette::themes(themes.collect(), &self.theme.name, self.depth != Depth::None)
+    }
+
+    /// Stops at once, or says which nodes count on being heard and asks.
+    fn suspend(&self) -> Vec<Effect> {
+        let is_guarded = |job: &&super::model::Job| job.is_guarded();
+        let guarded: Vec<String> = self.model.live_jobs().filter(is_guarded).map(|job| job.wish.title()).collect();
+        if guarded.is_empty() { vec![Effect::Suspend] } else { vec![Effect::Ask(palette::suspend(guarded))] }
     }
 
     /// Leaves at once, or says what still works and asks.
@@ -315,6 +391,21 @@ impl App {
             Effect::Say(tone, text) => {
                 self.model.note(tone, text.clone());
                 self.said = Some((tone, text));
+            }
+            Effect::Theme(name) => {
+                if !self.wear(&name) {
+                    inside.push(Effect::Say(
+                        Tone::Warn,
+                        format!("There is no theme '{name}'. Press T for those there are."),
+                    ));
+                }
+            }
+            Effect::Typed(text) => {
+                self.history.retain(|known| *known != text);
+                self.history.push(text);
+                let surplus = self.history.len().saturating_sub(HISTORY);
+                self.history.drain(..surplus);
+                return Settled::Outside(Effect::Remember);
             }
             Effect::Order(order) => return self.settle_order(order),
             outside => return Settled::Outside(outside),
@@ -424,10 +515,16 @@ impl Model {
                 }
             }
             Notice::Ended(job, result) => return self.take_end(*job, result),
-            Notice::InventoryChanged => self.inventory_changed = true,
+            Notice::InventoryChanged => {
+                self.inventory_changed = true;
+                let text =
+                    "The inventory was edited; ctrl-l reads it again. Running jobs keep the one they began with.";
+                self.note(Tone::Warn, text);
+                return vec![Effect::Say(Tone::Warn, text.to_owned())];
+            }
             Notice::Noted(tone, text) => self.note(*tone, text.clone()),
-            Notice::Reloaded(Err(failure)) => self.note_failure(failure),
-            Notice::Reloaded(Ok(())) => self.inventory_changed = false,
+            Notice::Reloaded(Err(failure)) => return self.take_refusal(failure),
+            Notice::Reloaded(Ok(reread)) => return self.take_reread(reread),
             Notice::RunsOn(..)
             | Notice::Discovered(..)
             | Notice::Snapshot(..)
@@ -468,6 +565,36 @@ impl Model {
             return Vec::new();
         }
         vec![Effect::Order(Order::Remember(Box::new(self.fleet.clone())))]
+    }
+
+    /// The inventory was read again: hosts and items begin anew and are looked at.
+    fn take_reread(&mut self, reread: &super::message::Reread) -> Vec<Effect> {
+        self.inventory_changed = false;
+        self.fleet = reread.fleet.clone();
+        self.place.vault.clone_from(&reread.vault);
+        self.looking.clear();
+        if let Some(holdings) = self.holdings.clone() {
+            self.fleet.take_holdings(&holdings, self.now);
+        }
+        self.judge();
+        for warning in &reread.warnings {
+            self.note(Tone::Warn, warning.replace("\n    ", " "));
+        }
+        let owners = self.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
+        vec![
+            Effect::Say(Tone::Plain, "The inventory was read again.".to_owned()),
+            Effect::Order(Order::ReadVault),
+            Effect::Order(Order::Look(owners)),
+        ]
+    }
+
+    /// The inventory cannot be used as it is now; the one in use stays.
+    fn take_refusal(&mut self, failure: &Failure) -> Vec<Effect> {
+        let text = format!("{} The one in use stays; the log has the lines (O).", failure.message);
+        for hint in &failure.hints {
+            self.note(Tone::Bad, hint.replace("\n    ", " "));
+        }
+        vec![Effect::Say(Tone::Bad, text)]
     }
 
     fn take_end(&mut self, id: JobId, result: &Result<Option<crate::engine::runs::Report>, Failure>) -> Vec<Effect> {

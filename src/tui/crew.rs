@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 
-use super::message::{Notice, Order, Tone, Wish};
+use super::message::{Notice, Order, Reread, Tone, Wish};
 use super::model::{JobId, RunList};
 use crate::engine::board::Board;
 use crate::engine::desk::{Desk, LOOKS, Store};
@@ -41,8 +41,13 @@ pub struct Crew {
     shared: Arc<Shared>,
 }
 
+/// Opens the desk anew, from the inventory as it is now.
+pub type Reopen = Box<dyn Fn() -> Result<Desk> + Send + Sync>;
+
 struct Shared {
-    desk: Arc<Desk>,
+    /// The desk in use; work that has begun keeps the one it began with.
+    desk: Mutex<Arc<Desk>>,
+    reopen: Reopen,
     store: Mutex<Option<Arc<Store>>>,
     notices: Sender<Notice>,
     boards: Mutex<BTreeMap<JobId, (Arc<Board>, Cancel)>>,
@@ -84,10 +89,11 @@ impl Crew {
     ///
     /// # Errors
     /// [`Exit::Failed`] when the system gives no threads.
-    pub fn new(desk: Arc<Desk>, notices: Sender<Notice>) -> Result<Self> {
+    pub fn new(desk: Desk, notices: Sender<Notice>, reopen: Reopen) -> Result<Self> {
         let crew = Self {
             shared: Arc::new(Shared {
-                desk,
+                desk: Mutex::new(Arc::new(desk)),
+                reopen,
                 store: Mutex::new(None),
                 notices,
                 boards: Mutex::new(BTreeMap::new()),
@@ -144,7 +150,7 @@ impl Crew {
             Order::ReadSnapshot(item, id) => self.later(move |crew| crew.read_snapshot(item, id)),
             Order::LookInside(item, id, file, from) => self.later(move |crew| crew.look_inside(item, id, file, from)),
             Order::Diff(old, new) => self.later(move |crew| crew.compare(old, new)),
-            Order::Reload => self.tell(Notice::Noted(Tone::Warn, "Not there yet.".to_owned())),
+            Order::Reload => self.later(|crew| crew.tell(Notice::Reloaded(crew.reload().map(Box::new)))),
         }
     }
 
@@ -153,7 +159,7 @@ impl Crew {
         for (_, cancel) in self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cancel.cancel();
         }
-        self.shared.desk.cancel.cancel();
+        self.desk().cancel.cancel();
         self.shared.jobs.close();
         self.shared.others.close();
         let hands = std::mem::take(&mut *self.shared.hands.lock().unwrap_or_else(PoisonError::into_inner));
@@ -161,6 +167,31 @@ impl Crew {
             // A hand that panicked has been reported by `attempt` already.
             let _ = hand.join();
         }
+    }
+
+    /// Has a worker fail, to see that it takes nothing else down.
+    #[cfg(debug_assertions)]
+    #[expect(clippy::panic, reason = "this is what is tried")]
+    pub fn fail_inside(&self) {
+        self.later(|_| panic!("a worker was told to fail"));
+    }
+
+    /// The desk in use.
+    pub fn desk(&self) -> Arc<Desk> {
+        self.shared.desk.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Swaps the desk for one of the inventory as it is now; jobs that run keep theirs.
+    fn reload(&self) -> Result<Reread> {
+        let desk = Arc::new((self.shared.reopen)()?);
+        let reread = Reread {
+            fleet: crate::engine::fleet::Fleet::of_inventory(&desk.inventory),
+            vault: desk.inventory.vault.path.clone(),
+            warnings: desk.warnings.clone(),
+        };
+        *self.shared.desk.lock().unwrap_or_else(PoisonError::into_inner) = desk;
+        *self.shared.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(reread)
     }
 
     fn later(&self, task: impl FnOnce(&Self) + Send + 'static) {
@@ -211,7 +242,7 @@ impl Crew {
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        let opened = Arc::new(self.shared.desk.store()?);
+        let opened = Arc::new(self.desk().store()?);
         for warning in &opened.warnings {
             self.tell(Notice::Noted(Tone::Warn, warning.clone()));
         }
@@ -225,7 +256,7 @@ impl Crew {
     }
 
     fn look(&self, owners: &[OwnerId]) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let links = desk.links();
         let prober = desk.prober(&links);
         let wanted = wanted_of(&desk.inventory);
@@ -243,7 +274,7 @@ impl Crew {
     }
 
     fn read_runs(&self) -> Result<RunList> {
-        let (store, desk) = (self.store()?, &self.shared.desk);
+        let (store, desk) = (self.store()?, self.desk());
         let links = desk.links();
         desk.runs(&store, &links, Arc::default(), desk.cancel.clone()).list()
     }
@@ -256,13 +287,13 @@ impl Crew {
     }
 
     fn read_kept(&self, host: &HostId) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let links = desk.links();
         self.tell(Notice::Kept(host.clone(), desk.prober(&links).on(host, crate::engine::node_run::list_kept)));
     }
 
     fn read_runs_on(&self, host: &HostId) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let result = self.store().and_then(|store| {
             let links = desk.links();
             let names = desk.prober(&links).on(host, crate::engine::node_run::list_runs)?;
@@ -273,7 +304,7 @@ impl Crew {
     }
 
     fn plan(&self, wish: &Wish) -> Result<Planned> {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let links = desk.links();
         let prober = desk.prober(&links);
         match wish {
@@ -298,7 +329,7 @@ impl Crew {
         board: Arc<Board>,
         cancel: Cancel,
     ) -> Result<Report> {
-        let (store, desk) = (self.store()?, &self.shared.desk);
+        let (store, desk) = (self.store()?, self.desk());
         let links = desk.links();
         let snapshot = match wish {
             Wish::Restore { item, snapshot, .. } => Some(Self::snapshot(&store, item, snapshot)?),
@@ -311,7 +342,7 @@ impl Crew {
     }
 
     fn run_wish(&self, job: JobId, wish: &Wish, board: Arc<Board>, cancel: Cancel) -> Result<Option<Report>> {
-        let (store, desk) = (self.store()?, &self.shared.desk);
+        let (store, desk) = (self.store()?, self.desk());
         match wish {
             Wish::Verify(copies) => self.verify(job, &store, copies, &cancel).map(|()| None),
             Wish::RollBack(run) => {
@@ -348,7 +379,7 @@ impl Crew {
     }
 
     fn verify(&self, job: JobId, store: &Store, copies: &[(ItemRef, SnapshotId)], cancel: &Cancel) -> Result<()> {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let mut worst = None;
         for (item, id) in copies {
             let mut snapshot = Self::snapshot(store, item, id)?;

@@ -1,9 +1,16 @@
 //! Filters: which rows of a list are shown.
 
+use std::cell::RefCell;
+
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
-/// A filter as it was typed: words that must match fuzzily, `!word` that must not, or `/a pattern/`.
+thread_local! {
+    /// One matcher for all rows: it takes 100 KiB to make.
+    static MATCHER: RefCell<Matcher> = RefCell::new(Matcher::new(Config::DEFAULT));
+}
+
+/// A filter as it was typed: words that must match fuzzily, `!word` that must not, `/a pattern/`, or `!/a pattern/`.
 #[derive(Debug, Clone)]
 pub struct Filter {
     text: String,
@@ -13,8 +20,12 @@ pub struct Filter {
 #[derive(Debug, Clone)]
 enum Kind {
     Everything,
-    Words { with: Option<Pattern>, without: Vec<String> },
-    Regex(regex::Regex),
+    Words {
+        with: Option<Pattern>,
+        without: Vec<String>,
+    },
+    /// A pattern, and whether rows that match it are shown.
+    Regex(regex::Regex, bool),
     Wrong(String),
 }
 
@@ -24,11 +35,16 @@ impl Filter {
         let trimmed = text.trim();
         let kind = if trimmed.is_empty() {
             Kind::Everything
-        } else if let Some(pattern) = trimmed.strip_prefix('/').filter(|p| !p.is_empty()) {
+        } else if let Some(pattern) = trimmed.trim_start_matches('!').strip_prefix('/').filter(|p| !p.is_empty()) {
             let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+            let shows = !trimmed.starts_with('!');
             match regex::RegexBuilder::new(pattern).case_insensitive(true).size_limit(1 << 20).build() {
-                Ok(regex) => Kind::Regex(regex),
-                Err(error) => Kind::Wrong(error.to_string().lines().last().unwrap_or_default().trim().to_owned()),
+                Ok(regex) => Kind::Regex(regex, shows),
+                Err(error) => {
+                    let text = error.to_string();
+                    let last = text.lines().last().unwrap_or_default().trim();
+                    Kind::Wrong(last.trim_start_matches("error: ").to_owned())
+                }
             }
         } else {
             let (without, with): (Vec<&str>, Vec<&str>) =
@@ -64,16 +80,16 @@ impl Filter {
     pub fn shows(&self, row: &str) -> bool {
         match &self.kind {
             Kind::Everything | Kind::Wrong(_) => true,
-            Kind::Regex(regex) => regex.is_match(row),
+            Kind::Regex(regex, shows) => regex.is_match(row) == *shows,
             Kind::Words { with, without } => {
                 let lower = row.to_lowercase();
                 if without.iter().any(|word| lower.contains(word)) {
                     return false;
                 }
                 let Some(pattern) = with else { return true };
-                let mut matcher = Matcher::new(Config::DEFAULT);
                 let mut letters = Vec::new();
-                pattern.score(Utf32Str::new(row, &mut letters), &mut matcher).is_some()
+                let row = Utf32Str::new(row, &mut letters);
+                MATCHER.with_borrow_mut(|matcher| pattern.score(row, matcher).is_some())
             }
         }
     }
@@ -94,9 +110,11 @@ mod tests {
     #[test]
     fn a_pattern_matches_and_a_wrong_one_says_so() {
         assert!(Filter::new("/^val-[12]/").shows("val-2"));
+        assert!(!Filter::new("!/^val-[12]/").shows("val-2"));
+        assert!(Filter::new("!/^val-[12]/").shows("nats-1"));
         assert!(!Filter::new("/^val-[12]$/").shows("val-3"));
         let wrong = Filter::new("/val-[/");
-        assert!(wrong.mistake().is_some());
+        assert_eq!(wrong.mistake(), Some("unclosed character class"));
         assert!(wrong.shows("anything"));
     }
 }

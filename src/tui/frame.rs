@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ratatui::buffer::Buffer;
 use unicode_width::UnicodeWidthStr;
 
-use super::action::Offer;
+use super::action::{Action, Offer};
 use super::app::LEAST;
 use super::keymap::{Key, Keymap};
 use super::message::Tone;
@@ -39,6 +40,9 @@ pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
     }
     if model.place.is_practice {
         pieces.push((" practice ".to_owned(), Role::Badge));
+    }
+    if model.inventory_changed {
+        pieces.push((" inventory edited ".to_owned(), Role::BadgeWarn));
     }
     if model.place.read_only {
         pieces.push((" read-only ".to_owned(), Role::BadgeWarn));
@@ -117,27 +121,42 @@ pub fn render_footer(
 
 const ALWAYS: [&str; 3] = ["command", "help", "quit"];
 
-/// Moving about needs no reminder.
-fn is_motion(action: super::action::Action) -> bool {
-    use super::action::Action as A;
-    matches!(
-        action,
-        A::Up
-            | A::Down
-            | A::Left
-            | A::Right
-            | A::PageUp
-            | A::PageDown
-            | A::First
-            | A::Last
-            | A::Pane(_)
-            | A::PreviousPane
-            | A::Fold
-            | A::Forward
-            | A::Fleet
-            | A::Mouse
-            | A::Suspend
-    )
+/// Moving about needs no reminder, nor does what is always there.
+fn is_motion(action: Action) -> bool {
+    action.is_motion() || matches!(action, Action::Forward | Action::Fleet | Action::Mouse | Action::Suspend)
+}
+
+/// Every sign past ASCII as the nearest there is: the last step before a terminal that shows no other.
+pub fn fold_to_ascii(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        let symbol = cell.symbol();
+        if symbol.is_ascii() {
+            continue;
+        }
+        let sign = match symbol {
+            "─" | "━" | "╌" | "┄" => "-",
+            "│" | "┃" => "|",
+            "┌" | "┐" | "└" | "┘" | "├" | "┤" | "┬" | "┴" | "┼" | "╭" | "╮" | "╰" | "╯" => {
+                "+"
+            }
+            "…" => "~",
+            "×" => "x",
+            "·" | "•" => ".",
+            "›" | "→" | "▸" | "▶" => ">",
+            "‹" | "←" | "◂" => "<",
+            "↑" | "▴" => "^",
+            "↓" | "▾" => "v",
+            "–" | "—" => "-",
+            "‘" | "’" => "'",
+            "“" | "”" => "\"",
+            "█" | "▓" | "▇" | "▆" => "#",
+            "▅" | "▄" | "▒" => "=",
+            "▃" | "▂" => "-",
+            "▁" | "░" => ".",
+            _ => "?",
+        };
+        cell.set_symbol(sign);
+    }
 }
 
 /// One sentence in the middle.

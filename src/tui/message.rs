@@ -1,6 +1,7 @@
 //! What reaches the console, and what it asks for. `update` takes a [`Msg`] and gives [`Effect`]s; it does no I/O.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -35,6 +36,10 @@ pub enum Msg {
     Paste(String),
     /// The terminal has another size.
     Resize(u16, u16),
+    /// The wheel of the mouse was turned, up or down.
+    Wheel(bool),
+    /// Something other than a key asks for an action: a signal, a menu number.
+    Asked(Action),
     /// Time passed while something moves.
     Tick(Timestamp),
     /// A worker has something.
@@ -63,6 +68,12 @@ pub enum Effect {
     Shell(HostId),
     /// Take a theme by name.
     Theme(String),
+    /// A command was typed in the palette: for its history.
+    Typed(String),
+    /// Keep theme and history for the next sitting.
+    Remember,
+    /// Make what a first sitting needs.
+    Begin(Beginning),
     /// Ring the bell: a long job ended while nobody looked.
     Bell(String),
     /// Stop like ctrl-z.
@@ -71,6 +82,28 @@ pub enum Effect {
     Mouse(bool),
     /// Leave.
     Quit,
+}
+
+/// How a first sitting begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// With an inventory made from the hosts of `~/.ssh/config`.
+    SshConfig,
+    /// With a copy of the example, to be edited.
+    Example,
+    /// With the practice fleet.
+    Practice,
+}
+
+/// The inventory, read again.
+#[derive(Debug, Clone)]
+pub struct Reread {
+    /// Its hosts and items, nothing looked at yet.
+    pub fleet: Fleet,
+    /// Its vault.
+    pub vault: PathBuf,
+    /// What reading it warned of.
+    pub warnings: Vec<String>,
 }
 
 /// How something is said.
@@ -211,7 +244,7 @@ pub enum Notice {
     /// A secret is needed: a worker waits for the answer.
     Secret(String, SyncSender<Option<SecretString>>),
     /// The inventory was read again, or its mistakes.
-    Reloaded(Result<(), Failure>),
+    Reloaded(Result<Box<Reread>, Failure>),
     /// The inventory's file changed on disk.
     InventoryChanged,
     /// Something for the log.

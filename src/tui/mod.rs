@@ -6,14 +6,17 @@
 
 pub mod action;
 pub mod app;
+pub mod clipboard;
 pub mod crew;
 pub mod filter;
 pub mod frame;
+pub mod input;
 pub mod keymap;
 pub mod message;
 pub mod modal;
 pub mod model;
 pub mod palette;
+mod plain;
 mod runtime;
 pub mod screen;
 pub mod screens;
@@ -23,4 +26,5 @@ pub mod when;
 pub mod widgets;
 pub mod wizard;
 
+pub use keymap::{KeyRow, describe_keys, document_keys};
 pub use runtime::run;

@@ -12,6 +12,10 @@ pub trait Modal: Send {
     fn key(&mut self, key: KeyEvent, model: &Model) -> Answer;
     /// Takes pasted text.
     fn pasted(&mut self, _text: &str) {}
+    /// Whether what is typed must not be shown anywhere, also not by the terminal itself.
+    fn hides_typing(&self) -> bool {
+        false
+    }
     /// Draws itself over the page's whole area, choosing its own place in it.
     fn view(&self, model: &Model, canvas: &mut Canvas);
 }

@@ -14,7 +14,7 @@ use crate::engine::planner::Planned;
 use crate::engine::progress::Meter;
 use crate::engine::runs::{Report, Told};
 use crate::engine::verify::Checked;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventKind};
 use crate::model::exit::Failure;
 use crate::model::ids::{ConsoleId, ItemRef, OwnerId, SnapshotId};
 use crate::vault::Chain;
@@ -53,6 +53,8 @@ pub struct Model {
     pub jobs: Vec<Job>,
     /// What was noted, oldest first.
     pub log: VecDeque<LogLine>,
+    /// How many lines were ever noted.
+    pub noted: u64,
     /// Hosts and clusters being looked at.
     pub looking: Vec<OwnerId>,
     /// Whether the inventory's file is newer than what is shown.
@@ -153,6 +155,19 @@ impl Job {
         matches!(self.stage, Stage::Waiting | Stage::Running | Stage::Stopping)
     }
 
+    /// Whether a guard of its run is armed at this moment: the node acts by itself when this console is not heard.
+    pub fn is_guarded(&self) -> bool {
+        let mut armed = std::collections::BTreeSet::new();
+        for event in &self.events {
+            match &event.kind {
+                EventKind::GuardArmed { guard } => _ = armed.insert(guard),
+                EventKind::GuardFired { guard } | EventKind::GuardDisarmed { guard } => _ = armed.remove(guard),
+                _ => {}
+            }
+        }
+        !armed.is_empty()
+    }
+
     /// Pulls what is new from the board.
     pub fn pull(&mut self, now: Timestamp) {
         let next = self.events.last().map_or(0, |event| event.seq + 1);
@@ -177,6 +192,7 @@ impl Model {
             console: None,
             jobs: Vec::new(),
             log: VecDeque::new(),
+            noted: 0,
             looking: Vec::new(),
             inventory_changed: false,
         }
@@ -205,6 +221,7 @@ impl Model {
     /// Notes a line.
     pub fn note(&mut self, tone: Tone, text: impl Into<String>) {
         self.log.push_back(LogLine { at: self.now, tone, text: text.into() });
+        self.noted += 1;
         while self.log.len() > LOG_LINES {
             self.log.pop_front();
         }

@@ -49,6 +49,10 @@ pub trait Screen: Send {
     fn is_moving(&self, _model: &Model) -> bool {
         false
     }
+    /// Whether there is no desk behind the page yet, so that the console's other pages have nothing to show.
+    fn is_alone(&self) -> bool {
+        false
+    }
     /// Draws the page.
     fn view(&self, model: &Model, canvas: &mut Canvas);
 }

@@ -52,4 +52,3 @@ impl Answers {
         Self(pairs.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect())
     }
 }
-

@@ -97,7 +97,8 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
 /// knows where, and no declaration overrides what is heard.
 fn refuse_unexplained(ask: &Ask) -> Result<()> {
     let runs_here = |identity| {
-        ask.facts.units.iter().any(crate::model::facts::UnitFacts::is_running) && ask.facts.identities.contains(identity)
+        ask.facts.units.iter().any(crate::model::facts::UnitFacts::is_running)
+            && ask.facts.identities.contains(identity)
     };
     let runs_there = |identity| {
         ask.sightings.iter().any(|seen| matches!(&seen.state, Whereabouts::Alive(alive) if alive.contains(identity)))

@@ -43,7 +43,10 @@ impl Op for Accept {
         let and = if samples > 0 { format!(" and answers with {samples} samples of before") } else { String::new() };
         let port = args.api.port;
         Ok(Told {
-            what: format!("Asks the agent on port {port} until it tells {who}{and}, for at most {} seconds.", args.within),
+            what: format!(
+                "Asks the agent on port {port} until it tells {who}{and}, for at most {} seconds.",
+                args.within
+            ),
             undo: "Nothing to undo.".to_owned(),
             by_hand: vec![super::recipe::ask_command(port)],
         })
@@ -63,7 +66,11 @@ impl Op for Accept {
         loop {
             let compared = figures::compare(cx, &args.api, figures)?;
             match compared.differs {
-                None => return Ok(json!({"guid": info.guid, "version": info.version, "same_samples_by_tier": compared.same})),
+                None => {
+                    return Ok(
+                        json!({"guid": info.guid, "version": info.version, "same_samples_by_tier": compared.same}),
+                    );
+                }
                 Some(what) if cx.clock.elapsed() >= deadline => {
                     return Err(not_accepted(cx, &args.unit, &format!("it does not answer as before: {what}")));
                 }

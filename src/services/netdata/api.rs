@@ -20,8 +20,7 @@ fn get(cx: &Cx, api: &Api, target: &str, doing: &str) -> Result<Response> {
         Some(path) => Dial::Unix(path.clone()),
         None => Dial::Tcp(api.host.clone(), api.port),
     };
-    let question =
-        Request::get(target).to_host(format!("127.0.0.1:{}", api.port)).within(Duration::from_secs(15));
+    let question = Request::get(target).to_host(format!("127.0.0.1:{}", api.port)).within(Duration::from_secs(15));
     let reply = ask(cx, &dial, question, LIMIT, doing)?;
     if reply.is_success() {
         return Ok(reply);
@@ -61,9 +60,8 @@ pub struct Info {
 /// Asks the agent who it is.
 pub fn info(cx: &Cx, api: &Api) -> Result<Info> {
     let answer = json(cx, api, "/api/v1/info")?;
-    info_of(&answer).ok_or_else(|| {
-        Failure::new(Exit::Failed, format!("Netdata on {} answered without telling its GUID.", cx.host))
-    })
+    info_of(&answer)
+        .ok_or_else(|| Failure::new(Exit::Failed, format!("Netdata on {} answered without telling its GUID.", cx.host)))
 }
 
 fn info_of(answer: &Value) -> Option<Info> {

@@ -38,7 +38,8 @@ pub struct SourceArgs {
 /// What an agent writes once and then only reads or deletes, all but the newest of a tier.
 const SETTLED: [&str; 3] = ["datafile-*.ndf", "journalfile-*.njf", "journalfile-*.njfv2"];
 /// What makes an agent throw a database away at its next start, and what says that it crashed.
-pub const LEFT_OUT: [&str; 4] = [".netdata-meta.db.recover", ".netdata-meta.db.delete", ".ml.db.delete", ".agent_crash"];
+pub const LEFT_OUT: [&str; 4] =
+    [".netdata-meta.db.recover", ".netdata-meta.db.delete", ".ml.db.delete", ".agent_crash"];
 
 /// What the agent's own stop takes at the least: it waits for its threads.
 const STOP_ESTIMATE: Duration = Duration::from_millis(2500);
@@ -71,7 +72,8 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
         return Ok(draft);
     };
     let answers = own.api.silent.is_empty();
-    args.figures = answers.then(|| (Api { silent: String::new(), version: None, ..own.api.clone() }, own.db.limits.len()));
+    args.figures =
+        answers.then(|| (Api { silent: String::new(), version: None, ..own.api.clone() }, own.db.limits.len()));
     let down = Downtime::of(ask.host, "service", &unit)?;
     draft.guards.extend(down.guard());
     let size = own.seen(name).map_or(0, |seen| seen.size);
@@ -236,7 +238,12 @@ impl Files<'_> {
         };
         let info = super::accept::wait_for(self.cx, api, &still.unit, Duration::from_secs(WAKES_WITHIN))?;
         if api.guid.as_ref().is_some_and(|guid| *guid != info.guid) {
-            let message = format!("Netdata on {} runs as {} after its start, and was {}.", self.cx.host, info.guid, api.guid.as_deref().unwrap_or("another"));
+            let message = format!(
+                "Netdata on {} runs as {} after its start, and was {}.",
+                self.cx.host,
+                info.guid,
+                api.guid.as_deref().unwrap_or("another")
+            );
             return Err(Failure::new(Exit::Failed, message));
         }
         let Some(figures) = &self.figures else { return Ok(()) };

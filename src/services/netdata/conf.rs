@@ -174,14 +174,21 @@ mod tests {
         let (running, file) = (Conf::read(PRINTED, true), Conf::read(PRINTED, false));
         assert_eq!((running.directory("cache"), file.directory("cache")), (Some("/var/cache/netdata"), None));
         assert_eq!((running.directory("lib"), running.db_mode()), (Some("/srv/lib"), Some("dbengine")));
-        assert_eq!((running.tiers(), running.tier_limit(0), running.tier_limit(1)), (Some(2), Some(256 << 20), Some(128 << 20)));
+        assert_eq!(
+            (running.tiers(), running.tier_limit(0), running.tier_limit(1)),
+            (Some(2), Some(256 << 20), Some(128 << 20))
+        );
     }
 
     #[test]
     fn limits_of_both_generations_are_read() {
-        let conf = Conf::read("[db]\ndbengine tier 0 retention size = 1.5GiB\ndbengine tier 1 retention size = off\n", false);
+        let conf =
+            Conf::read("[db]\ndbengine tier 0 retention size = 1.5GiB\ndbengine tier 1 retention size = off\n", false);
         assert_eq!((conf.tier_limit(0), conf.tier_limit(1), conf.tier_limit(2)), (Some(3 << 29), Some(0), None));
-        assert_eq!(Conf::read("[global]\nmemory mode = ram\ncache directory = /c\n", false).directory("cache"), Some("/c"));
+        assert_eq!(
+            Conf::read("[global]\nmemory mode = ram\ncache directory = /c\n", false).directory("cache"),
+            Some("/c")
+        );
     }
 
     #[test]

@@ -103,14 +103,7 @@ fn times(first: u64, last: u64, every: u64) -> Vec<(u64, u64)> {
 }
 
 /// One point of a tier; empty when the agent has none there.
-fn ask(
-    cx: &Cx,
-    api: &Api,
-    chart: &str,
-    tier: usize,
-    after: u64,
-    before: u64,
-) -> Result<BTreeMap<String, Value>> {
+fn ask(cx: &Cx, api: &Api, chart: &str, tier: usize, after: u64, before: u64) -> Result<BTreeMap<String, Value>> {
     let target = format!(
         "/api/v1/data?chart={chart}&after={after}&before={before}&points=1&group=average&tier={tier}\
          &format=json&options=jsonwrap%2Cselected-tier"
@@ -177,7 +170,10 @@ mod tests {
         assert!(times(0, 1000, 1).is_empty() && times(900, 1000, 60).is_empty());
         let minutes = times(6000, 60_000, 60);
         assert_eq!(minutes.len(), 4);
-        assert!(minutes.iter().all(|(after, before)| before % 60 == 0 && before - after == 60 && *after >= 6000 && *before <= 60_000 - 120));
+        assert!(minutes.iter().all(|(after, before)| before % 60 == 0
+            && before - after == 60
+            && *after >= 6000
+            && *before <= 60_000 - 120));
     }
 
     #[test]

@@ -81,7 +81,10 @@ fn standing(own: &Own, id: &str, dir: &str) -> Standing {
         return Standing::Absent(format!("there is no directory at {}.", own.dir(dir)).into());
     }
     if id == METRICS && own.db.mode != "dbengine" {
-        return impossible(format!("the agent keeps its samples in mode '{}', of which no copy can be verified.", own.db.mode));
+        return impossible(format!(
+            "the agent keeps its samples in mode '{}', of which no copy can be verified.",
+            own.db.mode
+        ));
     }
     if let Some(why) = own.wrong.get(dir) {
         return impossible(format!("{} is not what it should be: {why}.", own.dir(dir)));
@@ -129,7 +132,8 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
         let claim = verified.get("claimed_id").and_then(Value::as_str).map(str::to_ascii_lowercase);
         let claim = claim.or_else(|| item.facts["claimed_id"].as_str().map(str::to_owned));
         let found = [(GUID, guid.or_else(|| saw.map(str::to_owned))), (CLAIM, claim)];
-        let found = found.into_iter().filter_map(|(kind, value)| Some(Identity { kind: kind.to_owned(), value: value? }));
+        let found =
+            found.into_iter().filter_map(|(kind, value)| Some(Identity { kind: kind.to_owned(), value: value? }));
         conclusion.identities.extend(found);
     }
     conclusion
@@ -137,13 +141,16 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::facts::{Place, Seen};
+    use super::*;
 
     fn own() -> Own {
         let dirs = [("config", "/etc/netdata"), ("lib", "/var/lib/netdata"), ("cache", "/var/cache/netdata")];
-        let place = |(name, path): (&str, &str)| (name.to_owned(), Place { path: path.to_owned(), from: "default".to_owned() });
-        let seen = |(name, _): (&str, &str)| (name.to_owned(), Seen { mounted: false, owner: "netdata".to_owned(), size: 5, free: 9 });
+        let place =
+            |(name, path): (&str, &str)| (name.to_owned(), Place { path: path.to_owned(), from: "default".to_owned() });
+        let seen = |(name, _): (&str, &str)| {
+            (name.to_owned(), Seen { mounted: false, owner: "netdata".to_owned(), size: 5, free: 9 })
+        };
         Own {
             unit: Some(crate::model::ids::UnitName::new("netdata.service").unwrap()),
             installed: true,

@@ -128,7 +128,10 @@ fn old_choice() -> Choice {
     choice(
         OLD_CHOICE,
         "What becomes of what is there now?",
-        [("keep", "it is kept aside and can be brought back"), ("discard", "it is deleted first, to make room; nothing brings it back")],
+        [
+            ("keep", "it is kept aside and can be brought back"),
+            ("discard", "it is deleted first, to make room; nothing brings it back"),
+        ],
     )
 }
 

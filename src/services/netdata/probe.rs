@@ -37,14 +37,17 @@ pub fn probe(cx: &Cx, settings: &super::Value) -> Result<Facts> {
             Err(failure) => own.api.silent = format!("not answering: {}", failure.message),
         }
         if own.api.guid.is_some() && running_conf.is_none() {
-            let text = "The running agent does not print its configuration, so its file and the defaults are taken for it.";
+            let text =
+                "The running agent does not print its configuration, so its file and the defaults are taken for it.";
             notes.push(text.to_owned());
         }
     } else {
         "not running".clone_into(&mut own.api.silent);
     }
     directories(&mut own, &settings, running_conf.as_ref(), &file, &answers);
-    let either = |key: &str| running_conf.as_ref().and_then(|conf| conf.get("registry", key)).or_else(|| file.get("registry", key));
+    let either = |key: &str| {
+        running_conf.as_ref().and_then(|conf| conf.get("registry", key)).or_else(|| file.get("registry", key))
+    };
     let guid_file = either("netdata unique id file").filter(|path| is_absolute(path)).unwrap_or_default().to_owned();
     if !own.container {
         let there = look::second(cx, own.dir("config"), own.dir("lib"), own.dir("cache"), &guid_file)?;
@@ -87,7 +90,10 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
         notes.push(if own.running {
             format!("A second Netdata runs as pid {pid} beside {}.", settings.unit)
         } else {
-            format!("Netdata runs as pid {pid} outside {}, so it cannot be stopped and started by Lifeboat.", settings.unit)
+            format!(
+                "Netdata runs as pid {pid} outside {}, so it cannot be stopped and started by Lifeboat.",
+                settings.unit
+            )
         });
     }
     if own.container {
@@ -182,7 +188,11 @@ pub(super) fn add_files(own: &mut Own, there: &Answers) {
     wrong("lib", "it holds no machine GUID that can be read", own.guid.is_none());
     let engine = there.bytes("has-engine").is_some();
     wrong("cache", "it holds no dbengine directory", !engine);
-    wrong("cache", "it holds no netdata-meta.db, without which no sample can be told from another", engine && there.bytes("has-meta").is_none());
+    wrong(
+        "cache",
+        "it holds no netdata-meta.db, without which no sample can be told from another",
+        engine && there.bytes("has-meta").is_none(),
+    );
 }
 
 fn database(own: &mut Own, running: Option<&Conf>, file: &Conf) {
@@ -214,7 +224,9 @@ fn remarks(own: &Own) -> Vec<String> {
     if let (Some(api), Some(disk)) = (&own.api.guid, &own.guid)
         && api != disk
     {
-        notes.push(format!("The agent runs as {api}, but {disk} lies on its disk: the files were changed after its start."));
+        notes.push(format!(
+            "The agent runs as {api}, but {disk} lies on its disk: the files were changed after its start."
+        ));
     }
     if own.installed && !own.container {
         for (name, why) in &own.wrong {
@@ -228,7 +240,10 @@ fn remarks(own: &Own) -> Vec<String> {
         notes.push(format!("It streams to {to}."));
     }
     if own.children > 0 {
-        notes.push(format!("{} children stream to it; they lose samples while it is stopped, unless they keep some.", own.children));
+        notes.push(format!(
+            "{} children stream to it; they lose samples while it is stopped, unless they keep some.",
+            own.children
+        ));
     }
     if let Some(limit) = own.unit_stop_within.filter(|limit| own.running && *limit < 30) {
         notes.push(format!(

@@ -115,16 +115,26 @@ fn verdict(host: &str, args: &ReadyArgs, findings: &str) -> Option<Failure> {
         let (exit, hint) = match word {
             "unit" if about == "masked" => (Exit::Failed, format!("{unit} is masked: systemctl unmask {unit}.")),
             "unit" => (Exit::Failed, format!("{unit} is {about}: install Netdata first, without starting it.")),
-            "user" => (Exit::Failed, format!("The account {about} does not exist: useradd --system --user-group {about}.")),
+            "user" => {
+                (Exit::Failed, format!("The account {about} does not exist: useradd --system --user-group {about}."))
+            }
             "group" => (Exit::Failed, format!("The group {about} does not exist: groupadd --system {about}.")),
             "tool" => (Exit::Failed, format!("The program {about} is missing.")),
-            "second" => (Exit::Failed, format!("Netdata runs as process {about} too, outside {unit}: stop that one first.")),
-            "link" => {
-                (Exit::Failed, format!("{about} is a symbolic link; name the real place in the inventory (config_dir, lib_dir, cache_dir)."))
+            "second" => {
+                (Exit::Failed, format!("Netdata runs as process {about} too, outside {unit}: stop that one first."))
             }
-            "mount" => {
-                (Exit::Failed, format!("{about} is a mount point and cannot be renamed; mount it one level higher, or unpack by hand: see RESTORE.md."))
-            }
+            "link" => (
+                Exit::Failed,
+                format!(
+                    "{about} is a symbolic link; name the real place in the inventory (config_dir, lib_dir, cache_dir)."
+                ),
+            ),
+            "mount" => (
+                Exit::Failed,
+                format!(
+                    "{about} is a mount point and cannot be renamed; mount it one level higher, or unpack by hand: see RESTORE.md."
+                ),
+            ),
             "room" => {
                 let (free, place) = about.split_once(' ').unwrap_or(("0", about));
                 let free = ByteSize(free.parse::<u64>().unwrap_or(0).saturating_mul(1024));
@@ -155,7 +165,8 @@ mod tests {
             discards: false,
             alone: true,
         };
-        let failure = verdict("mon-2", &args, "user netdata\nmount /var/cache/netdata\nroom 3 /var\nsecond 7\n").unwrap();
+        let failure =
+            verdict("mon-2", &args, "user netdata\nmount /var/cache/netdata\nroom 3 /var\nsecond 7\n").unwrap();
         assert_eq!((failure.exit, failure.hints.len()), (Exit::Failed, 4));
         assert_eq!(verdict("mon-2", &args, ""), None);
         assert_eq!(verdict("mon-2", &args, "room 3 /var\n").unwrap().exit, Exit::NoSpace);

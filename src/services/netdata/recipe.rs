@@ -23,7 +23,8 @@ pub fn recipe(manifest: &Manifest) -> Recipe {
     let unit = or(text_of(&manifest.facts, "unit"), "netdata.service");
     let id = manifest.item.item.as_str();
     let guid = verified_guid(manifest).unwrap_or_default();
-    let port = manifest.facts.pointer("/api/port").and_then(serde_json::Value::as_u64).and_then(|port| port.try_into().ok());
+    let port =
+        manifest.facts.pointer("/api/port").and_then(serde_json::Value::as_u64).and_then(|port| port.try_into().ok());
     let port = port.unwrap_or(super::conf::DEFAULT_PORT);
     let archive = manifest.files.first().map_or_else(|| format!("{id}.tar"), |file| file.name.clone());
     let first = match id {

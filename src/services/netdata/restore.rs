@@ -31,7 +31,12 @@ const ACCEPT_WITHIN: u64 = 300;
 pub const INSTALL_FILES: [&str; 2] = [".environment", ".install-type"];
 /// What makes an agent the one it is; as data under another identity these stay as they are on the target.
 const IDENTITY_FILES: [&str; 7] = [
-    "registry", "cloud.d", "netdata.api.key", "status-netdata.json", "bearer_tokens", "mcp_dev_preview_api_key",
+    "registry",
+    "cloud.d",
+    "netdata.api.key",
+    "status-netdata.json",
+    "bearer_tokens",
+    "mcp_dev_preview_api_key",
     "netdata_random_session_id",
 ];
 
@@ -92,17 +97,26 @@ fn must_be_installed(ask: &Ask, own: &Own) -> Result<UnitName> {
             .hint("If it is installed under another unit, say so in the inventory: unit = \"NAME.service\"."));
     };
     if own.container {
-        return Err(Failure::new(Exit::Failed, format!("Netdata on {} runs in a container; containers are not served yet.", ask.host))
-            .hint("Restore by hand into its volumes: see RESTORE.md."));
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("Netdata on {} runs in a container; containers are not served yet.", ask.host),
+        )
+        .hint("Restore by hand into its volumes: see RESTORE.md."));
     }
     if own.masked {
-        return Err(Failure::new(Exit::Failed, format!("{unit} on {} is masked, so it could not be started.", ask.host))
-            .hint(format!("Let it start again first: systemctl unmask {unit}")));
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("{unit} on {} is masked, so it could not be started.", ask.host),
+        )
+        .hint(format!("Let it start again first: systemctl unmask {unit}")));
     }
     if let Some(pid) = own.strays.first() {
         return Err(Failure::new(
             Exit::Failed,
-            format!("Netdata runs on {} as pid {pid} outside {unit}, so it cannot be stopped for the restore.", ask.host),
+            format!(
+                "Netdata runs on {} as pid {pid} outside {unit}, so it cannot be stopped for the restore.",
+                ask.host
+            ),
         )
         .hint("Stop that process, or name its unit in the inventory: unit = \"NAME.service\"."));
     }
@@ -123,18 +137,26 @@ impl Restore<'_> {
             let said = |version: (u32, u32, u32)| format!("{}.{}.{}", version.0, version.1, version.2);
             return refuse(format!(
                 "Netdata on {} is {}, older than the {} that wrote this; it could not read all of it, and it deletes what it cannot read.",
-                ask.host, said(is), said(was)
+                ask.host,
+                said(is),
+                said(was)
             ));
         }
         if self.id == IDENTITY && self.guid.is_none() {
-            return Err(Failure::new(Exit::Integrity, "The snapshot does not say which GUID it holds, so the restore could not be checked.")
-                .hint("Verify it first: lifeboat verify."));
+            return Err(Failure::new(
+                Exit::Integrity,
+                "The snapshot does not say which GUID it holds, so the restore could not be checked.",
+            )
+            .hint("Verify it first: lifeboat verify."));
         }
         if self.id != METRICS {
             return Ok(());
         }
         if own.db.mode != "dbengine" {
-            return refuse(format!("Netdata on {} keeps its samples in mode '{}', so it would not read what is restored.", ask.host, own.db.mode));
+            return refuse(format!(
+                "Netdata on {} keeps its samples in mode '{}', so it would not read what is restored.",
+                ask.host, own.db.mode
+            ));
         }
         let here = own.known_guid();
         if !self.as_data && self.guid.as_deref() != here {
@@ -197,10 +219,15 @@ impl Restore<'_> {
             draft.leaves.push(format!("What was there is kept in {}.", kept_path(&self.target)).into());
         }
         if !self.own.running {
-            draft.leaves.push(format!("{} does not run now; it will run afterwards, and a rollback stops it again.", self.unit).into());
+            draft.leaves.push(
+                format!("{} does not run now; it will run afterwards, and a rollback stops it again.", self.unit)
+                    .into(),
+            );
         }
         match self.id {
-            IDENTITY if !self.as_data => draft.leaves.push("An agent without its samples shows no history; restore 'config' and 'metrics' next.".into()),
+            IDENTITY if !self.as_data => draft
+                .leaves
+                .push("An agent without its samples shows no history; restore 'config' and 'metrics' next.".into()),
             METRICS => draft.leaves.push("What the agent collected between the backup and now is not in it.".into()),
             _ => {}
         }
@@ -248,31 +275,52 @@ impl Restore<'_> {
             Ok(())
         };
         if self.discard {
-            ask("discard-old", format!(
-                "Everything in {} on {host} is deleted before the snapshot is brought there, and nothing brings it back: not if the link breaks, not if the restore fails.",
-                self.target
-            ))?;
+            ask(
+                "discard-old",
+                format!(
+                    "Everything in {} on {host} is deleted before the snapshot is brought there, and nothing brings it back: not if the link breaks, not if the restore fails.",
+                    self.target
+                ),
+            )?;
         } else if self.id == METRICS && self.replaces() {
-            ask("overwrite", format!("The samples on {host} are replaced whole by those of the snapshot; what is there now is kept beside."))?;
+            ask(
+                "overwrite",
+                format!(
+                    "The samples on {host} are replaced whole by those of the snapshot; what is there now is kept beside."
+                ),
+            )?;
         } else if self.id == IDENTITY && !self.as_data && here.is_some() && here != self.guid.as_deref() {
-            ask("overwrite", format!(
-                "The agent on {host} is {} now and becomes {}; what is there now is kept beside, and its history shows only under its own GUID.",
-                here.unwrap_or("nobody"), self.guid.as_deref().unwrap_or("another")
-            ))?;
+            ask(
+                "overwrite",
+                format!(
+                    "The agent on {host} is {} now and becomes {}; what is there now is kept beside, and its history shows only under its own GUID.",
+                    here.unwrap_or("nobody"),
+                    self.guid.as_deref().unwrap_or("another")
+                ),
+            )?;
         }
         let small = self.smaller_limits();
         if !small.is_empty() {
-            ask("smaller-limits", format!(
-                "Netdata on {host} keeps less than the snapshot holds ({}) and deletes the oldest of it soon after its start. Raise its limits first (dbengine multihost disk space in 1.x, retention size in 2.x), or restore 'config' first.",
-                small.join(", ")
-            ))?;
+            ask(
+                "smaller-limits",
+                format!(
+                    "Netdata on {host} keeps less than the snapshot holds ({}) and deletes the oldest of it soon after its start. Raise its limits first (dbengine multihost disk space in 1.x, retention size in 2.x), or restore 'config' first.",
+                    small.join(", ")
+                ),
+            )?;
         }
         if self.as_data && self.id == METRICS {
-            ask("unproved", format!(
-                "{host} keeps its own GUID, so nothing proves what is restored: agents up to 1.37 do not show samples of another GUID at all, newer ones show them under the old host's name."
-            ))?;
+            ask(
+                "unproved",
+                format!(
+                    "{host} keeps its own GUID, so nothing proves what is restored: agents up to 1.37 do not show samples of another GUID at all, newer ones show them under the old host's name."
+                ),
+            )?;
         } else if self.id == METRICS && self.figures().is_none_or(|figures| figures.samples.is_empty()) {
-            ask("unproved", "No samples were noted at backup, so nothing proves that the restored ones are those.".to_owned())?;
+            ask(
+                "unproved",
+                "No samples were noted at backup, so nothing proves that the restored ones are those.".to_owned(),
+            )?;
         }
         Ok(gates)
     }
@@ -283,7 +331,9 @@ impl Restore<'_> {
             return Vec::new();
         }
         let stored = self.manifest.facts.pointer("/verified/tiers");
-        let of = |tier: usize| tier_bytes(stored, tier).or_else(|| self.manifest.facts.pointer(&format!("/stored/{tier}"))?.as_u64());
+        let of = |tier: usize| {
+            tier_bytes(stored, tier).or_else(|| self.manifest.facts.pointer(&format!("/stored/{tier}"))?.as_u64())
+        };
         let mut small = Vec::new();
         for tier in 0..5 {
             let Some(bytes) = of(tier).filter(|bytes| *bytes > 0) else { continue };
@@ -371,7 +421,8 @@ impl Restore<'_> {
             _ if self.as_data => here,
             _ => self.guid.clone(),
         };
-        let figures = self.figures().filter(|figures| self.id == METRICS && !self.as_data && !figures.samples.is_empty());
+        let figures =
+            self.figures().filter(|figures| self.id == METRICS && !self.as_data && !figures.samples.is_empty());
         let title = match (&guid, &figures) {
             (Some(guid), Some(figures)) => {
                 format!("Ask the agent until it tells {guid} and {} samples of before", figures.samples.len())

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let table = "unit = \"a b\"\ncache_dir = \"/a/../b\"\nport = 0\nstop_within = \"1\"\nfoo = 1\n".parse().unwrap();
+        let table =
+            "unit = \"a b\"\ncache_dir = \"/a/../b\"\nport = 0\nstop_within = \"1\"\nfoo = 1\n".parse().unwrap();
         let keys: Vec<_> = check(&table).unwrap_err().into_iter().map(|mistake| mistake.key).collect();
         assert_eq!(keys.len(), 5, "{keys:?}");
         let table = "unit = \"nd\"\ncache_dir = \"/srv/cache/\"\nstop_within = 5\n".parse().unwrap();

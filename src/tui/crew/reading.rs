@@ -14,14 +14,14 @@ const PAGE_ROWS: usize = 500;
 impl Crew {
     /// Writes the last look; that it could not be written is said in the log and nowhere else.
     pub(super) fn remember(&self, fleet: &Fleet) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         if let Err(why) = last_look::write(&desk.paths.state_dir, &desk.inventory, fleet, desk.clock.now()) {
             self.tell(Notice::Noted(Tone::Warn, why));
         }
     }
 
     pub(super) fn discover(&self, host: HostId) {
-        let desk = &self.shared.desk;
+        let desk = self.desk();
         let links = desk.links();
         let found = match desk.inventory.hosts.get(&host) {
             Some(entry) => desk.prober(&links).discover(entry),
@@ -46,7 +46,7 @@ impl Crew {
     pub(super) fn compare(&self, old: (ItemRef, SnapshotId), new: (ItemRef, SnapshotId)) {
         let compared = self.store().and_then(|store| {
             let (before, after) = (self.whole(&store, &old.0, &old.1)?, self.whole(&store, &new.0, &new.1)?);
-            compare(&store.vault, &store.keys, &before, &after, &self.shared.desk.cancel)
+            compare(&store.vault, &store.keys, &before, &after, &self.desk().cancel)
         });
         self.tell(Notice::Compared(old, new, compared));
     }

@@ -4,7 +4,9 @@ use super::model::Model;
 use super::screen::Screen;
 
 pub mod compare;
+pub mod first;
 pub mod fleet;
+pub mod guide;
 pub mod help;
 pub mod host;
 pub mod inside;

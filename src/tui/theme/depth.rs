@@ -26,6 +26,8 @@ pub struct Surroundings {
     pub is_ascii: bool,
     /// Whether the cursor cannot be moved: `TERM` is `dumb` or not set.
     pub is_dumb: bool,
+    /// Whether the terminal knows colours and cursor but no sequences of a system, such as the clipboard's.
+    pub is_bare: bool,
     /// Whether tmux stands between: what is for the terminal itself must be passed through.
     pub in_tmux: bool,
 }
@@ -52,6 +54,7 @@ impl Surroundings {
             depth,
             is_ascii: !(locale.contains("utf-8") || locale.contains("utf8")),
             is_dumb: term.is_empty() || term == "dumb",
+            is_bare: term == "linux" || term.starts_with("vt"),
             in_tmux: set("TMUX").is_some(),
         }
     }

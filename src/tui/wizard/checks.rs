@@ -137,6 +137,7 @@ fn sighting(seen: &Sighting) -> Row {
             "identity",
             format!("It lies on {host} and does not run; the plan keeps it from starting."),
         ),
+        Whereabouts::Heard(_) => check(Sign::Bad, "identity", format!("{host} hears it from somewhere now: it runs.")),
         Whereabouts::Elsewhere => check(Sign::Ok, "identity", format!("{host} was looked at and does not have it.")),
         Whereabouts::Unreachable(why) => {
             let why = why.one_line();

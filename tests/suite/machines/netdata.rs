@@ -174,7 +174,10 @@ fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
     assert_eq!(spare.exec(&format!("ls -A {LIB} {CACHE}")).ok(), format!("{CACHE}:\n\n{LIB}:\n"), "it is blank");
     console.run(&["restore", METRICS, "--to", "spare-1"]).expect(1).says("Restore the item 'identity' first");
     let declared = ["--confirm", "fenced-val-1=val-1"];
-    console.run(&["restore", "val-1/netdata/identity", "--to", "spare-1", "--no-input"]).expect(15).says("fenced-val-1");
+    console
+        .run(&["restore", "val-1/netdata/identity", "--to", "spare-1", "--no-input"])
+        .expect(15)
+        .says("fenced-val-1");
     // A node that did not run ends running, and a rollback leaves it as it was.
     let restore = [&["restore", "val-1/netdata/identity", "--to", "spare-1", "--json"][..], &declared].concat();
     let run = run_of(&console.run(&restore).expect(0));
@@ -207,7 +210,11 @@ fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
 }
 
 fn sample_or_none(machine: &Machine, at: u64) -> Vec<Value> {
-    let url = format!("http://127.0.0.1:19999/api/v1/data?chart=system.uptime&after={}&before={}&points=1&format=json", at - 20, at - 19);
+    let url = format!(
+        "http://127.0.0.1:19999/api/v1/data?chart=system.uptime&after={}&before={}&points=1&format=json",
+        at - 20,
+        at - 19
+    );
     let output = machine.exec(&format!("curl -s '{url}'"));
     let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
     let row = answer["data"][0].as_array().cloned().unwrap_or_default();

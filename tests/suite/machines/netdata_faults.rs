@@ -54,7 +54,9 @@ fn runs_again(machine: &Machine, within: Duration) {
     let began = std::time::Instant::now();
     let up = wait_for(within, || is_running(machine).then_some(()));
     println!("{} runs again after {:.1?}", machine.name(), began.elapsed());
-    let told = || machine.exec("systemctl status netdata; ls /var/lib/lifeboat/hold /var/lib/lifeboat/runs/*; cat /var/lib/lifeboat/runs/*/fired.log; ps ax -o pid,ppid,pgid,stat,args | tail -n 40").stdout;
+    let told = || {
+        machine.exec("systemctl status netdata; ls /var/lib/lifeboat/hold /var/lib/lifeboat/runs/*; cat /var/lib/lifeboat/runs/*/fired.log; ps ax -o pid,ppid,pgid,stat,args | tail -n 40").stdout
+    };
     assert!(up.is_some(), "the agent does not run again after {within:?}\n{}", told());
     assert!(!guid(machine).is_empty());
 }
@@ -215,7 +217,8 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
     assert_eq!(find(&manifest, "facts").unwrap()["path"], "/mnt/small/netdata", "a link is resolved");
 
     // A file of somebody else comes back as his, or the restore says who is missing.
-    old.exec(&format!("useradd --system other && echo x >{LIB}/registry/extra && chown other: {LIB}/registry/extra")).ok();
+    old.exec(&format!("useradd --system other && echo x >{LIB}/registry/extra && chown other: {LIB}/registry/extra"))
+        .ok();
     console.run(&["backup", "val-1/netdata/identity"]).expect(0);
     old.destroy();
     let restore = ["restore", "val-1/netdata/identity", "--to", "spare-1", "--confirm", "fenced-val-1=val-1"];
@@ -235,8 +238,19 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
     let asked = asked.says("smaller-limits=spare-1").says("tier 2").says("overwrite=spare-1").says("unproved=spare-1");
     drop(asked);
     let run = console.run(&[
-        "restore", METRICS, "--to", "spare-1", "--json", "--set", "old=discard", "--confirm", "smaller-limits=spare-1",
-        "--confirm", "unproved=spare-1", "--confirm", "discard-old=spare-1",
+        "restore",
+        METRICS,
+        "--to",
+        "spare-1",
+        "--json",
+        "--set",
+        "old=discard",
+        "--confirm",
+        "smaller-limits=spare-1",
+        "--confirm",
+        "unproved=spare-1",
+        "--confirm",
+        "discard-old=spare-1",
     ]);
     let run = run_of(&run.expect(0));
     assert_eq!(guid(&spare), agent);
@@ -265,7 +279,9 @@ fn an_identity_that_a_parent_hears_is_alive_whatever_is_declared() {
         status.as_array().unwrap().iter().any(|host| host["guid"] == agent.as_str() && host["reachable"] == true)
     };
     let heard = wait_for(Duration::from_secs(60), || hears().then_some(()));
-    let told = || old.exec("grep STREAM /var/log/netdata/error.log | tail -n 20; journalctl --no-pager -u netdata | grep STREAM | tail").stdout;
+    let told = || {
+        old.exec("grep STREAM /var/log/netdata/error.log | tail -n 20; journalctl --no-pager -u netdata | grep STREAM | tail").stdout
+    };
     assert!(heard.is_some(), "the parent hears its child:\n{}", told());
     let backup = console.run(&["backup", "val-1/netdata/identity", "val-1/netdata/config"]).expect(0);
     assert!(!format!("{}{}", backup.out, backup.err).contains(key), "the stream key is shown nowhere");

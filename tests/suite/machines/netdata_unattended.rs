@@ -23,15 +23,19 @@ fn the_timer_s_service_backs_an_agent_up() {
     for name in ["lifeboat-backup@.service", "lifeboat-backup@.timer"] {
         console.copy_in(&contrib.join(name), &format!("/etc/systemd/system/{name}"), 0o644);
     }
-    console.exec(&format!("install -d -m 0700 -o lifeboat -g lifeboat {home}/.config {home}/.config/lifeboat {home}/.ssh")).ok();
+    console
+        .exec(&format!("install -d -m 0700 -o lifeboat -g lifeboat {home}/.config {home}/.config/lifeboat {home}/.ssh"))
+        .ok();
     let key = std::fs::read_to_string(fleet.key_path()).unwrap();
     console.write_as("lifeboat", &format!("{home}/.ssh/id"), &key, 0o600);
-    let lifeboat = |words: &str| console.exec(&format!("runuser -u lifeboat -- env HOME={home} lifeboat --no-input {words}"));
+    let lifeboat =
+        |words: &str| console.exec(&format!("runuser -u lifeboat -- env HOME={home} lifeboat --no-input {words}"));
     let printed = lifeboat(&format!("keygen {home}/key.txt")).ok();
     let recipient = printed.split_whitespace().find(|word| word.starts_with("age1")).unwrap().to_owned();
     // Only the public key stays with the console that nobody watches.
     console.exec(&format!("rm {home}/key.txt")).ok();
-    let host = host_table(fleet, &node, "ops", &table(&node)).replace(&fleet.key_path().display().to_string(), &format!("{home}/.ssh/id"));
+    let host = host_table(fleet, &node, "ops", &table(&node))
+        .replace(&fleet.key_path().display().to_string(), &format!("{home}/.ssh/id"));
     let inventory = format!("version = 1\n[vault]\npath = \"{home}/vault\"\nrecipients = [\"{recipient}\"]\n{host}");
     console.write_as("lifeboat", &format!("{home}/.config/lifeboat/inventory.toml"), &inventory, 0o600);
     lifeboat("init").ok();
@@ -41,7 +45,10 @@ fn the_timer_s_service_backs_an_agent_up() {
     console.exec(&format!("systemctl daemon-reload && systemctl enable --now {}", escape("timer"))).ok();
     let timers = console.exec("systemctl list-timers --all --no-legend").ok();
     assert!(timers.contains("lifeboat-backup@"), "{timers}");
-    let started = console.exec(&format!("systemctl start {}; journalctl --no-pager -u 'lifeboat-backup@*' | tail -n 60", escape("service")));
+    let started = console.exec(&format!(
+        "systemctl start {}; journalctl --no-pager -u 'lifeboat-backup@*' | tail -n 60",
+        escape("service")
+    ));
     let listed = lifeboat("list").ok();
     for item in ["config", "identity", "metrics"] {
         assert!(listed.contains(&format!("mon-1/netdata/{item}")), "{listed}\n{started}");

@@ -25,7 +25,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("color_eyre::", &[]),
     ("age::", &["vault"]),
     ("blst::", &["formats"]),
-    ("rustix::termios", &["config"]),
+    ("rustix::termios", &["config", "tui"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -12,4 +12,5 @@
 pub mod console;
 pub mod fault_proxy;
 mod fault_proxy_tests;
+pub mod pty;
 pub mod terminal;

@@ -1,8 +1,8 @@
 //! Where the files are, for every way a node can be told.
 
-use crate::services::common::Answers;
 use super::super::probe::start;
 use super::super::settings::{Settings, check};
+use crate::services::common::Answers;
 
 const SHOW: &str = "LoadState=loaded\nActiveState=active\nMainPID=7\nUser=avax\nFragmentPath=/etc/systemd/system/avalanchego.service\nDropInPaths=/a/x.conf /a/90-lifeboat-hold.conf\n";
 

@@ -240,7 +240,7 @@ impl Tree {
                 self.filter = filter;
             }
             Notice::Looked(..) if model.looking.is_empty() => self.held = None,
-            Notice::Reloaded(Ok(())) => self.held = None,
+            Notice::Reloaded(Ok(_)) => self.held = None,
             _ => {}
         }
     }

@@ -1,11 +1,16 @@
 //! Keys to actions: the table's own keys, with what a keymap file says laid over them.
 
+mod document;
+mod file;
+
 use std::fmt;
 use std::str::FromStr;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::action::{ACTIONS, Action, Offer};
+
+pub use document::{KeyRow, describe_keys, document_keys};
 
 /// A pressed key, without what terminals report differently: shift on a letter is the capital alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -167,9 +172,42 @@ impl Keymap {
         if begun { Meaning::Begun } else { Meaning::Nothing }
     }
 
+    /// Every key of an action, as help shows them.
+    pub fn labels(&self, action: Action) -> String {
+        let bindings = self.bindings.iter().filter(|binding| binding.action == action);
+        bindings.map(Binding::label).collect::<Vec<_>>().join(", ")
+    }
+
     /// The first key of an action, as the footer shows it.
     pub fn label(&self, action: Action) -> Option<String> {
         let binding = self.bindings.iter().find(|binding| binding.action == action)?;
-        Some(binding.on.iter().map(Key::to_string).collect::<Vec<_>>().join(" "))
+        Some(binding.label())
+    }
+}
+
+impl Binding {
+    fn label(&self) -> String {
+        self.on.iter().map(Key::to_string).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_table_can_be_read_and_none_means_two_things() {
+        let keymap = Keymap::default();
+        let count: usize = ACTIONS.iter().map(|info| info.keys.len()).sum();
+        assert_eq!(keymap.bindings().len(), count);
+        for (at, one) in keymap.bindings().iter().enumerate() {
+            for other in &keymap.bindings()[at + 1..] {
+                assert!(!one.on.starts_with(&other.on) && !other.on.starts_with(&one.on), "{one:?} and {other:?}");
+            }
+        }
+        for info in ACTIONS {
+            assert_eq!(Action::named(info.name), Some(info.action));
+            assert_eq!(info.action.info().name, info.name);
+        }
     }
 }

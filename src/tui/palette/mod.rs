@@ -1,0 +1,52 @@
+//! The modals every page shares: commands, filter, themes, a secret, leaving and stopping while jobs run.
+
+mod commands;
+mod filter_line;
+mod secret;
+mod themes;
+mod warn;
+
+use std::sync::mpsc::SyncSender;
+
+use ratatui::layout::Rect;
+
+use super::action::Offer;
+use super::keymap::Keymap;
+use super::modal::Modal;
+use crate::model::secret::SecretString;
+
+/// The command palette over these offers.
+pub fn commands(offers: Vec<Offer>, keymap: &Keymap, history: &[String]) -> Box<dyn Modal> {
+    Box::new(commands::Commands::over(offers, keymap, history))
+}
+
+/// The chooser of themes: names with a sentence each, and the one that is worn.
+pub fn themes(themes: Vec<(String, String)>, worn: &str, has_colours: bool) -> Box<dyn Modal> {
+    Box::new(themes::Themes::of(themes, worn, has_colours))
+}
+
+/// Asks for a secret; nothing of it is shown.
+pub fn secret(purpose: &str, reply: SyncSender<Option<SecretString>>) -> Box<dyn Modal> {
+    Box::new(secret::Secret::asking(purpose, reply))
+}
+
+/// Asks whether to leave while jobs run.
+pub fn quit(live: Vec<String>) -> Box<dyn Modal> {
+    Box::new(warn::Warn::before_leaving(live))
+}
+
+/// Asks whether to stop while guards are armed.
+pub fn suspend(guarded: Vec<String>) -> Box<dyn Modal> {
+    Box::new(warn::Warn::before_stopping(guarded))
+}
+
+/// The filter line of a page.
+pub fn filter(text: &str) -> Box<dyn Modal> {
+    Box::new(filter_line::FilterLine::of(text))
+}
+
+/// A place of at most this size in the middle of an area.
+pub fn middle(area: Rect, width: u16, height: u16) -> Rect {
+    let (width, height) = (width.min(area.width), height.min(area.height));
+    Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}

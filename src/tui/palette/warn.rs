@@ -1,0 +1,95 @@
+//! Questions before something that has consequences; staying is the answer of enter and esc.
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use super::middle;
+use crate::tui::message::Effect;
+use crate::tui::modal::{Answer, Modal};
+use crate::tui::model::Model;
+use crate::tui::screen::{Canvas, wrap};
+use crate::tui::theme::Role;
+use crate::tui::widgets::panel::render_panel;
+
+/// Titles that are listed; more are counted.
+const MOST: usize = 6;
+
+/// The question.
+pub struct Warn {
+    title: &'static str,
+    jobs: Vec<String>,
+    text: &'static str,
+    /// The key that goes on.
+    key: char,
+    hint: &'static str,
+}
+
+impl Warn {
+    /// Before leaving while jobs run.
+    pub fn before_leaving(jobs: Vec<String>) -> Self {
+        Self {
+            title: "Still at work",
+            jobs,
+            text: "They run in this console and end with it. Leaving cancels them; what they changed is undone first.",
+            key: 'c',
+            hint: "esc stay   c cancel them and leave",
+        }
+    }
+
+    /// Before stopping while guards are armed.
+    pub fn before_stopping(jobs: Vec<String>) -> Self {
+        Self {
+            title: "A node counts on this console",
+            jobs,
+            text: "Guards are armed. A stopped console is not heard, so the nodes will bring themselves back to a sound \
+                   state and these jobs will fail.",
+            key: 's',
+            hint: "esc stay   s stop all the same",
+        }
+    }
+}
+
+impl Modal for Warn {
+    fn key(&mut self, key: KeyEvent, _model: &Model) -> Answer {
+        match key.code {
+            KeyCode::Char(letter) if letter == self.key => {
+                Answer::Close(vec![if self.key == 's' { Effect::Suspend } else { Effect::Quit }])
+            }
+            KeyCode::Esc | KeyCode::Enter => Answer::Close(Vec::new()),
+            _ => Answer::Stay(Vec::new()),
+        }
+    }
+
+    /// ```text
+    /// ┌ Still at work ──────────────────────────────────────────────┐
+    /// │  ◐ Back up val-1/files/tree                                 │
+    /// │                                                             │
+    /// │  They run in this console and end with it. …                │
+    /// │                                                             │
+    /// │  esc stay   c cancel them and leave                         │
+    /// └─────────────────────────────────────────────────────────────┘
+    /// ```
+    fn view(&self, _model: &Model, canvas: &mut Canvas) {
+        let lines = wrap(self.text, 60);
+        let more = self.jobs.len().saturating_sub(MOST);
+        let listed = self.jobs.len().min(MOST) + usize::from(more > 0);
+        let height = u16::try_from(listed + lines.len() + 6).unwrap_or(u16::MAX);
+        let area = middle(canvas.area, 68, height);
+        let mut inner = render_panel(self.title, true, area, canvas);
+        let mut y = 1;
+        let running = inner.theme.glyphs.running;
+        for title in self.jobs.iter().take(MOST) {
+            inner.text(2, y, running, Role::StatusRunning);
+            inner.text_within(4, y, 60, title, Role::Text);
+            y += 1;
+        }
+        if more > 0 {
+            inner.text(4, y, &format!("and {more} more"), Role::Muted);
+            y += 1;
+        }
+        for line in &lines {
+            y += 1;
+            inner.text(2, y, line, Role::Text);
+        }
+        inner.text(2, y + 2, self.hint, Role::KeyHint);
+    }
+}

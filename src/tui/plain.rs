@@ -1,0 +1,383 @@
+//! The console without a screen: pages as lines, actions as numbered menus, for screen readers and `TERM=dumb`.
+//!
+//! It is the same [`App`] with the same pages, actions and wizards. Nothing moves the cursor and nothing has a colour.
+//! One line is read at a time; notes that came in meanwhile are said before the next question, never while one types.
+
+use std::io::{self, Write};
+
+use crossterm::event::KeyCode;
+use jiff::Timestamp;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Color;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::action::{Action, Offer};
+use super::app::App;
+use super::crew::Crew;
+use super::keymap::Key;
+use super::message::{Effect, Msg, Notice, Order};
+use super::runtime::{End, Setup};
+use super::theme::{Role, Theme};
+use crate::model::exit::{Exit, Failure, Result};
+
+/// The page lines are taken from. Higher than any terminal, so that little needs to be scrolled.
+const PAGE: (u16, u16) = (78, 60);
+
+/// Sits until the operator leaves.
+///
+/// # Errors
+/// [`Exit::Failed`] when nothing can be read or written any more.
+pub fn sit(app: App, crew: Option<&Crew>, notices: Receiver<Notice>, first: Vec<Effect>, setup: &Setup) -> Result<End> {
+    let wrong = |error: io::Error| Failure::new(Exit::Failed, format!("The terminal failed: {error}."));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
+    let sitting = Talk { app, crew, notices, setup, told: 0, menu: Vec::new() };
+    runtime.block_on(sitting.talk(first)).map_err(wrong)
+}
+
+struct Talk<'s> {
+    app: App,
+    crew: Option<&'s Crew>,
+    notices: Receiver<Notice>,
+    setup: &'s Setup,
+    /// How many notes were said.
+    told: u64,
+    /// The actions by the numbers they were last listed under.
+    menu: Vec<Action>,
+}
+
+/// Lines of standard input, read one at a time and only when asked for.
+struct Lines {
+    ask: std::sync::mpsc::Sender<()>,
+    lines: Receiver<Option<String>>,
+}
+
+impl Lines {
+    fn open() -> io::Result<Self> {
+        let (ask, asked) = std::sync::mpsc::channel();
+        let (send, lines) = channel(1);
+        std::thread::Builder::new().name("lines".to_owned()).spawn(move || {
+            while asked.recv().is_ok() {
+                let mut line = String::new();
+                let read = io::stdin().read_line(&mut line).ok().filter(|count| *count > 0);
+                if send.blocking_send(read.map(|_| line)).is_err() || read.is_none() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { ask, lines })
+    }
+}
+
+impl Talk<'_> {
+    async fn talk(mut self, first: Vec<Effect>) -> io::Result<End> {
+        let mut lines = Lines::open()?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut asked = first;
+        let mut is_new = true;
+        loop {
+            if let Some(end) = self.carry_out(asked)? {
+                return Ok(end);
+            }
+            if is_new {
+                self.show_page()?;
+            }
+            self.say_notes()?;
+            let hidden = self.prompt()?;
+            let _ = lines.ask.send(());
+            let line = loop {
+                tokio::select! {
+                    biased;
+                    _ = terminate.recv() => return Ok(End::Exit(Exit::Cancelled)),
+                    _ = hang_up.recv() => return Ok(End::Exit(Exit::Cancelled)),
+                    _ = interrupt.recv() => return Ok(End::Exit(Exit::Cancelled)),
+                    line = lines.lines.recv() => break line.flatten(),
+                    Some(notice) = self.notices.recv(), if !self.notices.is_closed() => {
+                        let is_secret = matches!(notice, Notice::Secret(..));
+                        let effects = self.update(Msg::Notice(notice));
+                        self.carry_out(effects)?;
+                        if is_secret {
+                            say("\nA secret is needed.")?;
+                            self.show_modal()?;
+                            self.prompt()?;
+                        }
+                    }
+                }
+            };
+            drop(hidden);
+            show_typing(true);
+            let Some(line) = line else { return Ok(End::Exit(Exit::Done)) };
+            let line = line.trim_end_matches(['\r', '\n']);
+            if line == "wait" {
+                self.wait().await?;
+                (asked, is_new) = (Vec::new(), true);
+                continue;
+            }
+            (asked, is_new) = self.take(line)?;
+        }
+    }
+
+    /// Takes reports in until nothing moves any more, saying notes as they come.
+    async fn wait(&mut self) -> io::Result<()> {
+        while self.app.is_moving() {
+            match tokio::time::timeout(std::time::Duration::from_millis(500), self.notices.recv()).await {
+                Ok(Some(notice)) => {
+                    let effects = self.update(Msg::Notice(notice));
+                    self.carry_out(effects)?;
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    let effects = self.update(Msg::Tick(Timestamp::now()));
+                    self.carry_out(effects)?;
+                }
+            }
+            self.say_notes()?;
+            if self.app.has_modal() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        self.app.model.now = Timestamp::now();
+        self.app.update(msg)
+    }
+
+    /// Understands a line; gives what it asks for, and whether the page is to be read out again.
+    fn take(&mut self, line: &str) -> io::Result<(Vec<Effect>, bool)> {
+        if self.app.has_modal() {
+            return Ok((self.answer(line), true));
+        }
+        let line = line.trim();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if word.is_empty() {
+            return Ok((Vec::new(), true));
+        }
+        if word == "?" || word == "menu" {
+            self.show_menu()?;
+            return Ok((Vec::new(), false));
+        }
+        if word == "type" {
+            let effects = rest.chars().flat_map(|letter| self.update(Msg::Key(KeyCode::Char(letter).into()))).collect();
+            return Ok((effects, true));
+        }
+        if let Some(pattern) = line.strip_prefix('/') {
+            let mut effects = self.update(Msg::Asked(Action::Filter));
+            if self.app.has_modal() {
+                effects.extend(self.press("ctrl-u"));
+                effects.extend(self.answer(pattern));
+            }
+            return Ok((effects, true));
+        }
+        let numbered = word.parse::<usize>().ok().and_then(|number| self.menu.get(number.checked_sub(1)?)).copied();
+        if let Some(action) = numbered.or_else(|| Action::named(word)) {
+            if action == Action::Palette {
+                self.show_menu()?;
+                return Ok((Vec::new(), false));
+            }
+            let times = if action.is_motion() { rest.trim().parse().unwrap_or(1).clamp(1, 10_000) } else { 1 };
+            let effects = (0..times).flat_map(|_| self.update(Msg::Asked(action))).collect();
+            return Ok((effects, true));
+        }
+        if word.parse::<Key>().is_ok() {
+            return Ok((self.press(word), true));
+        }
+        say(&format!("'{word}' is neither a number of the menu, nor an action, nor a key. Enter ? for the menu."))?;
+        Ok((Vec::new(), false))
+    }
+
+    /// Answers what is laid over the page: nothing at all is escape.
+    fn answer(&mut self, line: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if line.is_empty() {
+            return self.press("esc");
+        }
+        if !self.app.hides_typing()
+            && let Ok(key) = line.parse::<Key>()
+            && key.event().code != KeyCode::Char(' ')
+        {
+            return self.update(Msg::Key(key.event()));
+        }
+        for letter in line.chars() {
+            effects.extend(self.update(Msg::Key(KeyCode::Char(letter).into())));
+        }
+        effects.extend(self.press("enter"));
+        effects
+    }
+
+    fn press(&mut self, name: &str) -> Vec<Effect> {
+        match name.parse::<Key>() {
+            Ok(key) => self.update(Msg::Key(key.event())),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> io::Result<Option<End>> {
+        for effect in effects {
+            match effect {
+                Effect::Quit => return Ok(Some(End::Exit(Exit::Done))),
+                Effect::Begin(beginning) => return Ok(Some(End::Begin(beginning))),
+                Effect::Order(order) => {
+                    let job = match &order {
+                        Order::Run(job, ..) | Order::Do(job, _) => Some(*job),
+                        _ => None,
+                    };
+                    let board = job.and_then(|job| self.app.model.job(job)).map(|job| job.board.clone());
+                    if let Some(crew) = self.crew {
+                        crew.take(order, board);
+                    }
+                }
+                Effect::Bell(text) => say(&format!("\x07{text}"))?,
+                Effect::Copy(text) => say(&text)?,
+                Effect::Shell(host) => say(&format!("Open a shell yourself: ssh {host}"))?,
+                Effect::Suspend | Effect::Mouse(_) => say("This has no meaning in menus.")?,
+                Effect::Remember => {
+                    if let Err(error) = self.setup.keep(&self.app) {
+                        say(&format!("The choice cannot be remembered: {error}."))?;
+                    }
+                }
+                // The rest is settled inside the console.
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn show_page(&mut self) -> io::Result<()> {
+        let mut text = String::from("\n");
+        for line in read_out(&mut self.app) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        if let Some((_, said)) = self.app.said() {
+            text.push_str(&format!("Note: {said}\n"));
+        }
+        say(text.trim_end())
+    }
+
+    fn show_modal(&mut self) -> io::Result<()> {
+        self.show_page()
+    }
+
+    fn show_menu(&mut self) -> io::Result<()> {
+        let offers = self.app.offers();
+        let listed: Vec<&Offer> = offers.iter().filter(|offer| !offer.action.is_motion()).collect();
+        let mut text = String::from("Enter a number or a name:\n");
+        self.menu = listed.iter().filter(|offer| offer.off.is_none()).map(|offer| offer.action).collect();
+        for (number, action) in (1..).zip(&self.menu) {
+            let info = action.info();
+            text.push_str(&format!("{number:>3}. {}: {}\n", info.name, info.about));
+        }
+        for offer in listed.iter().filter(|offer| offer.off.is_some()) {
+            let why = offer.off.as_deref().unwrap_or_default();
+            text.push_str(&format!("     {}: not now, {why}.\n", offer.action.info().name));
+        }
+        let moves: Vec<&str> =
+            offers.iter().filter(|offer| offer.action.is_motion()).map(|offer| offer.action.info().name).collect();
+        text.push_str(&format!("To move: {}; with a number, so many times.\n", moves.join(", ")));
+        text.push_str("Also: /words narrows the list, type TEXT fills a field, wait stays until nothing moves,\n");
+        text.push_str("a key by its name presses it, and an empty line reads the page again.");
+        say(&text)
+    }
+
+    fn say_notes(&mut self) -> io::Result<()> {
+        let new = usize::try_from(self.app.model.noted - self.told).unwrap_or(usize::MAX);
+        self.told = self.app.model.noted;
+        let old = self.app.model.log.len().saturating_sub(new);
+        for line in self.app.model.log.range(old..) {
+            say(&format!("Note: {}", line.text))?;
+        }
+        Ok(())
+    }
+
+    /// Asks; while a secret is typed the terminal shows nothing of it.
+    fn prompt(&self) -> io::Result<Option<Hidden>> {
+        let hidden = self.app.hides_typing().then(Hidden::begin);
+        let text = match (self.app.has_modal(), self.app.hides_typing()) {
+            (_, true) => "secret (nothing is shown, empty declines)> ",
+            (true, _) => "answer (empty is escape)> ",
+            _ => "lifeboat (? for the menu)> ",
+        };
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(hidden)
+    }
+}
+
+/// While it lives the terminal shows nothing of what is typed.
+struct Hidden;
+
+impl Hidden {
+    fn begin() -> Self {
+        show_typing(false);
+        Self
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        show_typing(true);
+    }
+}
+
+/// Has the terminal show what is typed, or not. Input that is no terminal shows nothing anyway.
+fn show_typing(shown: bool) {
+    let input = rustix::stdio::stdin();
+    let Ok(mut modes) = tcgetattr(input) else { return };
+    if modes.local_modes.contains(LocalModes::ECHO) != shown {
+        modes.local_modes.set(LocalModes::ECHO, shown);
+        modes.local_modes.set(LocalModes::ECHONL, !shown);
+        let _ = tcsetattr(input, OptionalActions::Now, &modes);
+    }
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// The page as lines: frames and blanks left out, the selected row marked.
+fn read_out(app: &mut App) -> Vec<String> {
+    let glyphs = app.theme.glyphs;
+    let mut roles = Theme::role_grid();
+    roles.glyphs = glyphs;
+    let worn = std::mem::replace(&mut app.theme, roles);
+    let area = Rect::new(0, 0, PAGE.0, PAGE.1);
+    let mut buffer = Buffer::empty(area);
+    app.view(area, &mut buffer);
+    app.theme = worn;
+    let selected = Role::ALL.iter().position(|role| *role == Role::Selection).and_then(|at| u8::try_from(at).ok());
+    let mut lines = Vec::new();
+    // The last row is the footer, which the menu stands for.
+    for y in 0..PAGE.1 - 1 {
+        let mut line = String::new();
+        let mut is_selected = false;
+        for x in 0..PAGE.0 {
+            let Some(cell) = buffer.cell((x, y)) else { continue };
+            let is_frame = matches!(cell.symbol(), "─" | "│" | "┌" | "┐" | "└" | "┘" | "├" | "┤" | "┬" | "┴" | "┼");
+            line.push_str(if is_frame { " " } else { cell.symbol() });
+            is_selected |= cell.symbol() != " " && selected.is_some_and(|at| cell.fg == Color::Indexed(at));
+        }
+        let line = squeeze(&line);
+        // In ASCII a frame is made of letters.
+        if line.chars().any(|c| !matches!(c, '+' | '-' | '|' | ' ')) {
+            lines.push(if is_selected { format!("selected: {line}") } else { line });
+        }
+    }
+    lines
+}
+
+/// Runs of blanks as two.
+fn squeeze(line: &str) -> String {
+    let words: Vec<&str> =
+        line.trim().trim_matches('|').trim().split("  ").map(str::trim).filter(|w| !w.is_empty()).collect();
+    words.join("  ")
+}

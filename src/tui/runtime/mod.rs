@@ -1,0 +1,231 @@
+//! The runtime: the only place of the console with a clock, a terminal and signals.
+
+mod log;
+mod lookout;
+mod setup;
+mod shell;
+mod sitting;
+mod state;
+
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use self::lookout::Lookout;
+pub use self::setup::Setup;
+pub use self::sitting::End;
+use self::sitting::Sitting;
+use super::app::App;
+use super::crew::Crew;
+use super::message::{Beginning, Effect, Notice, Order};
+use super::model::{Model, Place};
+use super::plain;
+use super::screens::first::FirstPage;
+use super::screens::fleet::FleetPage;
+use super::terminal::give_back;
+use super::theme::Depth;
+use crate::config::paths::InventoryPath;
+use crate::config::prompt::Prompter;
+use crate::engine::desk::{Desk, Opening};
+use crate::engine::first::{Source, make_inventory};
+use crate::engine::fleet::{Fleet, last_look};
+use crate::model::exit::{Exit, Failure, Result};
+use crate::model::secret::SecretString;
+use crate::transport::Cancel;
+
+/// Reports that may wait unseen; then the crew waits.
+const QUEUE: usize = 1024;
+
+/// Opens the console and stays until the operator leaves.
+///
+/// # Errors
+/// [`Exit::Usage`] without a terminal; what opening the desk says.
+pub fn run(opening: &Opening) -> Result<Exit> {
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if !is_terminal && !opening.plain {
+        return Err(Failure::new(Exit::Usage, "The console needs a terminal.")
+            .hint("Everything it can do, a command can: lifeboat --help")
+            .hint("Or read it line by line: lifeboat --plain"));
+    }
+    // Signals reach the loop, which ends in order; the wish of the command line is not this sitting's, whose own end
+    // cancels what still runs and is no cancellation by itself.
+    let opening = &Opening { cancel: Cancel::new(), ..opening.clone() };
+    let setup = Setup::read(opening)?;
+    let is_plain = opening.plain || setup.surroundings.is_dumb;
+    loop {
+        let named = setup.paths.inventory(opening.inventory.as_deref())?;
+        let ended = if named.path.exists() {
+            at_desk(opening, &setup, is_plain)?
+        } else {
+            at_first(opening, &setup, &named, is_plain)?
+        };
+        match ended {
+            End::Exit(exit) => return Ok(exit),
+            End::Begin(Beginning::SshConfig) => make_inventory(&setup.paths, &named.path, Source::SshConfig)?,
+            End::Begin(Beginning::Example) => make_inventory(&setup.paths, &named.path, Source::Example)?,
+            End::Begin(Beginning::Practice) => return Err(practise(opening)),
+        }
+    }
+}
+
+/// Becomes `lifeboat demo`; gives back why it could not.
+fn practise(opening: &Opening) -> Failure {
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Failed, format!("The practice fleet cannot start: {error}."));
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return failed(error),
+    };
+    let mut command = std::process::Command::new(program);
+    command.arg("demo");
+    for (flag, is_on) in [("--plain", opening.plain), ("--ascii", opening.ascii)] {
+        if is_on {
+            command.arg(flag);
+        }
+    }
+    failed(command.exec())
+}
+
+/// A sitting over the operator's own inventory.
+fn at_desk(opening: &Opening, setup: &Setup, is_plain: bool) -> Result<End> {
+    let (send, receive) = channel(QUEUE);
+    let desk = Desk::open(opening, Some(prompter(&send, is_plain)))?;
+    let lookout = Lookout::on(&desk.named.path, desk.digest);
+    let mut app = app_over(opening, &desk);
+    for warning in &desk.warnings {
+        app.model.note(super::message::Tone::Warn, warning.replace("\n    ", " "));
+    }
+    let reopen = {
+        let (opening, send) = (opening.clone(), send.clone());
+        Box::new(move || Desk::open(&opening, Some(prompter(&send, is_plain))))
+    };
+    let owners = app.model.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
+    let crew = Crew::new(desk, send, reopen)?;
+    let first = vec![Effect::Order(Order::ReadVault), Effect::Order(Order::Look(owners))];
+    let ended = sit(app, setup, Some(&crew), receive, Some(lookout), first, is_plain);
+    crew.dismiss();
+    ended
+}
+
+fn prompter(send: &Sender<Notice>, is_plain: bool) -> Box<dyn Prompter> {
+    if is_plain { Box::new(crate::config::prompt::TtyPrompter::default()) } else { Box::new(AskConsole(send.clone())) }
+}
+
+/// A sitting where there is no inventory yet.
+fn at_first(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bool) -> Result<End> {
+    let (_send, receive) = channel(1);
+    let place = Place { inventory: named.path.clone(), read_only: opening.read_only, ..Place::default() };
+    let model = Model::new(place, Fleet::default(), Timestamp::now());
+    let has_ssh_config = setup.paths.home.join(".ssh/config").is_file();
+    let app = App::new(model, Box::new(FirstPage::new(has_ssh_config, cfg!(feature = "rehearsal"))));
+    sit(app, setup, None, receive, None, Vec::new(), is_plain)
+}
+
+fn app_over(opening: &Opening, desk: &Desk) -> App {
+    let place = Place {
+        inventory: desk.named.path.clone(),
+        vault: desk.inventory.vault.path.clone(),
+        read_only: opening.read_only,
+        is_practice: opening.practice.is_some(),
+        flags: flags_of(opening),
+    };
+    let now = Timestamp::now();
+    let (fleet, left_aside) = last_look::read(&desk.paths.state_dir, &desk.inventory, now);
+    let mut model = Model::new(place, fleet, now);
+    if let Some(why) = left_aside {
+        model.note(super::message::Tone::Warn, why);
+    }
+    App::new(model, Box::new(FleetPage::default()))
+}
+
+/// The flags an equal command line needs to mean the same inventory and vault.
+fn flags_of(opening: &Opening) -> Vec<String> {
+    let flag = |name: &str, path: &Option<PathBuf>| {
+        let path = path.as_ref()?.to_string_lossy().into_owned();
+        let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-~+:@".contains(&b));
+        let word = if is_plain { path } else { crate::transport::quote::quote(path.as_bytes()) };
+        Some(format!("{name} {word}"))
+    };
+    [flag("--inventory", &opening.inventory), flag("--vault", &opening.vault)].into_iter().flatten().collect()
+}
+
+/// Sits until the operator leaves, on pages or in menus. The terminal is given back on every way out, a panic included.
+fn sit(
+    mut app: App,
+    setup: &Setup,
+    crew: Option<&Crew>,
+    notices: Receiver<Notice>,
+    lookout: Option<Lookout>,
+    first: Vec<Effect>,
+    is_plain: bool,
+) -> Result<End> {
+    setup.furnish(&mut app, if is_plain { Depth::None } else { setup.surroundings.depth });
+    if is_plain {
+        return plain::sit(app, crew, notices, first, setup);
+    }
+    let wrong = |error: std::io::Error| Failure::new(Exit::Failed, format!("The terminal failed: {error}."));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
+    let hook = PanicHook::set();
+    let sat = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            Sitting::new(app, setup, crew, notices, lookout).map_err(wrong)?.sit(first).await.map_err(wrong)
+        })
+    }));
+    give_back();
+    drop(hook);
+    sat.unwrap_or_else(|_| {
+        Err(Failure::new(
+            Exit::Failed,
+            "The console failed inside; this is a mistake in Lifeboat. Its jobs are stopped and undone.",
+        )
+        .hint("See what is true: lifeboat runs")
+        .hint(format!("What it wrote before: {}", setup.paths.log_file().display())))
+    })
+}
+
+/// While it lives, a panic of the console's own thread gives the terminal back before it is reported; one of another
+/// thread is reported into the log and takes nothing down.
+struct PanicHook {
+    before: std::sync::Arc<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync>,
+}
+
+impl PanicHook {
+    fn set() -> Self {
+        let before: std::sync::Arc<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> =
+            std::sync::Arc::from(std::panic::take_hook());
+        let own = std::thread::current().id();
+        let report = before.clone();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().id() == own {
+                give_back();
+            }
+            report(info);
+        }));
+        Self { before }
+    }
+}
+
+impl Drop for PanicHook {
+    fn drop(&mut self) {
+        let before = self.before.clone();
+        std::panic::set_hook(Box::new(move |info| before(info)));
+    }
+}
+
+/// Asks for secrets in the console itself.
+struct AskConsole(Sender<Notice>);
+
+impl Prompter for AskConsole {
+    fn ask(&self, purpose: &str) -> std::result::Result<SecretString, String> {
+        let (reply, answer) = sync_channel(1);
+        let gone = |_| "The console is closing.".to_owned();
+        self.0.blocking_send(Notice::Secret(purpose.to_owned(), reply)).map_err(gone)?;
+        let declined = || "The question was declined.".to_owned();
+        answer.recv().map_err(|_| declined())?.ok_or_else(declined)
+    }
+}

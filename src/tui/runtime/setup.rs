@@ -1,0 +1,91 @@
+//! What a sitting is furnished with: the terminal's abilities, themes, keys, and what the last sitting left.
+
+use std::fs::File;
+
+use super::log::open_log;
+use super::state::{Remembered, file_in};
+use crate::config::paths::Paths;
+use crate::config::small::read_small_file;
+use crate::engine::desk::Opening;
+use crate::model::exit::Result;
+use crate::tui::app::App;
+use crate::tui::keymap::Keymap;
+use crate::tui::message::Tone;
+use crate::tui::theme::{Depth, Shelf, Surroundings};
+
+/// What a sitting is furnished with.
+pub struct Setup {
+    /// This console's directories.
+    pub paths: Paths,
+    /// What the terminal can do.
+    pub surroundings: Surroundings,
+    /// Whether only ASCII is drawn.
+    pub is_ascii: bool,
+    /// The log, when it can be written.
+    pub log: Option<File>,
+    shelf: Shelf,
+    keymap: Keymap,
+    remembered: Remembered,
+    /// What is wrong in the operator's themes and keys.
+    mistakes: Vec<String>,
+}
+
+impl Setup {
+    /// Reads everything; a mistake in a theme or keymap is kept to be said.
+    pub fn read(opening: &Opening) -> Result<Self> {
+        let paths = Paths::from_environment()?;
+        let surroundings = Surroundings::read(&|name| std::env::var(name).ok());
+        let (shelf, mut mistakes) = Shelf::with_own(&paths.config_dir.join("themes"));
+        let keys = paths.config_dir.join("keys.toml");
+        let keymap = match read_small_file(&keys) {
+            None => Keymap::default(),
+            Some(Ok(text)) => {
+                let (keymap, wrong) = Keymap::parse(&text, &keys);
+                mistakes.extend(wrong);
+                keymap
+            }
+            Some(Err(mistake)) => {
+                mistakes.push(mistake);
+                Keymap::default()
+            }
+        };
+        Ok(Self {
+            log: open_log(&paths.log_file()),
+            is_ascii: opening.ascii || surroundings.is_ascii,
+            remembered: Remembered::read(&file_in(&paths.state_dir)),
+            mistakes: mistakes.iter().map(|mistake| mistake.to_string().replace("\n    ", " ")).collect(),
+            paths,
+            surroundings,
+            shelf,
+            keymap,
+        })
+    }
+
+    /// Gives a console its looks and keys, and says what was wrong with them.
+    pub fn furnish(&self, app: &mut App, depth: Depth) {
+        app.keymap = self.keymap.clone();
+        app.history = self.remembered.history.clone();
+        app.dress(self.shelf.clone(), depth, self.is_ascii);
+        if let Some(name) = &self.remembered.theme
+            && !app.wear(name)
+        {
+            app.model.note(Tone::Warn, format!("The theme '{name}' of the last sitting is not there any more."));
+        }
+        for mistake in &self.mistakes {
+            app.model.note(Tone::Warn, mistake.clone());
+        }
+        if let Some(first) = self.mistakes.first() {
+            let text = match self.mistakes.len() {
+                1 => first.clone(),
+                count => format!("{count} mistakes in themes or keys; the log shows them (O)."),
+            };
+            app.say(Tone::Warn, text);
+        }
+    }
+
+    /// Keeps what is to be remembered.
+    pub fn keep(&self, app: &App) -> std::io::Result<()> {
+        let remembered = Remembered { theme: Some(app.theme.name.clone()), history: app.history.clone() };
+        remembered.write(&file_in(&self.paths.state_dir))
+    }
+}

@@ -1,0 +1,363 @@
+//! The loop of a sitting on pages: signals, keys, reports, time, frames, in this order.
+
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event, MouseEventKind};
+use jiff::Timestamp;
+use rustix::process::{Signal as Sign, getpid, getsid, kill_current_process_group};
+use signal_hook::consts::{SIGCONT, SIGTSTP};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::lookout::Lookout;
+use super::setup::Setup;
+use super::shell::NodeShell;
+use crate::model::exit::Exit;
+use crate::model::ids::HostId;
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::clipboard::{Clip, clip};
+use crate::tui::crew::Crew;
+use crate::tui::input::{Input, Keyboard};
+use crate::tui::message::{Beginning, Effect, Msg, Notice, Order, Tone};
+use crate::tui::terminal::Screenful;
+
+/// Reports and keys taken in between two frames.
+const TURN: usize = 64;
+
+/// The shortest time between two frames that no key asked for.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// When a terminal that takes nothing is asked again.
+const HELD: Duration = Duration::from_millis(100);
+
+/// How often time is told while something moves.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How a sitting ends.
+pub enum End {
+    /// For good.
+    Exit(Exit),
+    /// With something a first sitting needs.
+    Begin(Beginning),
+}
+
+/// One sitting on pages.
+pub struct Sitting<'s> {
+    app: App,
+    setup: &'s Setup,
+    crew: Option<&'s Crew>,
+    notices: Receiver<Notice>,
+    lookout: Option<Lookout>,
+    screen: Screenful,
+    keyboard: Keyboard,
+    signals: Signals,
+    /// When the last frame was drawn.
+    drawn: Instant,
+    /// Whether something is to be drawn.
+    is_dirty: bool,
+    /// Whether a key waits for its frame.
+    is_urgent: bool,
+    /// The next SIGCONT is the answer to our own stop.
+    expects_continue: bool,
+    #[cfg(debug_assertions)]
+    was_tried: bool,
+}
+
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+    stop: Signal,
+    go_on: Signal,
+    resize: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            stop: signal(SignalKind::from_raw(SIGTSTP))?,
+            go_on: signal(SignalKind::from_raw(SIGCONT))?,
+            resize: signal(SignalKind::window_change())?,
+        })
+    }
+}
+
+/// What woke the loop.
+enum Woke {
+    End,
+    Stop,
+    GoOn,
+    Resize,
+    Event(Event),
+    Gone,
+    Notice(Notice),
+    Touched,
+    Frame,
+    Tick,
+}
+
+impl<'s> Sitting<'s> {
+    /// Takes the terminal.
+    pub fn new(
+        app: App,
+        setup: &'s Setup,
+        crew: Option<&'s Crew>,
+        notices: Receiver<Notice>,
+        lookout: Option<Lookout>,
+    ) -> io::Result<Self> {
+        let watch = lookout.as_ref().and_then(Lookout::watch);
+        let log = setup.log.as_ref().map(std::fs::File::try_clone).transpose()?;
+        Ok(Self {
+            app,
+            setup,
+            crew,
+            notices,
+            lookout,
+            signals: Signals::listen()?,
+            screen: Screenful::enter(log)?,
+            keyboard: Keyboard::open(watch)?,
+            drawn: Instant::now(),
+            is_dirty: true,
+            is_urgent: true,
+            expects_continue: false,
+            #[cfg(debug_assertions)]
+            was_tried: false,
+        })
+    }
+
+    /// Sits until the operator leaves or the terminal is gone.
+    pub async fn sit(mut self, first: Vec<Effect>) -> io::Result<End> {
+        let mut asked = first;
+        loop {
+            self.draw()?;
+            #[cfg(debug_assertions)]
+            self.fail_inside();
+            for effect in std::mem::take(&mut asked) {
+                if let Some(end) = self.carry_out(effect).await? {
+                    return Ok(end);
+                }
+            }
+            let woke = self.wait().await;
+            self.app.model.now = Timestamp::now();
+            match woke {
+                Woke::End | Woke::Gone => return Ok(End::Exit(Exit::Cancelled)),
+                Woke::Stop => asked = self.update(Msg::Asked(Action::Suspend)),
+                Woke::GoOn if std::mem::take(&mut self.expects_continue) => {}
+                // Somebody stopped the process without asking; the terminal may be in any state.
+                Woke::GoOn => {
+                    self.screen.lend(|| ())?;
+                    self.is_dirty = true;
+                }
+                Woke::Resize => self.is_dirty = true,
+                Woke::Event(event) => {
+                    asked = self.take_event(event);
+                    self.is_urgent = true;
+                }
+                Woke::Notice(notice) => {
+                    asked = self.update(Msg::Notice(notice));
+                    for _ in 1..TURN {
+                        let Ok(notice) = self.notices.try_recv() else { break };
+                        asked.extend(self.update(Msg::Notice(notice)));
+                    }
+                }
+                Woke::Touched => asked = self.look_at_inventory(),
+                Woke::Frame => {}
+                Woke::Tick => {
+                    asked = self.update(Msg::Tick(Timestamp::now()));
+                }
+            }
+        }
+    }
+
+    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, or a worker of it, fail: tests see what is left of the terminal.
+    #[cfg(debug_assertions)]
+    #[expect(clippy::panic, reason = "this is what is tried")]
+    fn fail_inside(&mut self) {
+        if std::mem::replace(&mut self.was_tried, true) {
+            return;
+        }
+        match (std::env::var("LIFEBOAT_FAIL_INSIDE").as_deref(), self.crew) {
+            (Ok("console"), _) => panic!("the console was told to fail"),
+            (Ok("worker"), Some(crew)) => crew.fail_inside(),
+            _ => {}
+        }
+    }
+
+    /// Waits for whatever comes first. Nothing wakes it while nothing happens and nothing moves.
+    async fn wait(&mut self) -> Woke {
+        let is_moving = self.app.is_moving();
+        let next_frame = self.drawn + if self.is_urgent { HELD } else { FRAME };
+        let signals = &mut self.signals;
+        let is_open = !self.notices.is_closed();
+        tokio::select! {
+            biased;
+            _ = signals.terminate.recv() => Woke::End,
+            _ = signals.hang_up.recv() => Woke::End,
+            _ = signals.interrupt.recv() => Woke::End,
+            _ = signals.stop.recv() => Woke::Stop,
+            _ = signals.go_on.recv() => Woke::GoOn,
+            _ = signals.resize.recv() => Woke::Resize,
+            input = self.keyboard.next() => match input {
+                Some(Input::Event(event)) => Woke::Event(event),
+                Some(Input::Touched) => Woke::Touched,
+                None => Woke::Gone,
+            },
+            Some(notice) = self.notices.recv(), if is_open => Woke::Notice(notice),
+            () = sleep_until(next_frame), if self.is_dirty => Woke::Frame,
+            () = sleep(TICK), if is_moving => Woke::Tick,
+        }
+    }
+
+    /// Draws when there is something new, at once after a key and else at most once a [`FRAME`].
+    fn draw(&mut self) -> io::Result<()> {
+        if !self.is_dirty || !(self.is_urgent || self.drawn.elapsed() >= FRAME) {
+            return Ok(());
+        }
+        let app = &self.app;
+        let is_drawn = self.screen.draw(|area, buffer| app.view(area, buffer))?;
+        self.drawn = Instant::now();
+        self.is_dirty = !is_drawn;
+        self.is_urgent = !is_drawn;
+        Ok(())
+    }
+
+    fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        self.is_dirty = true;
+        let known = self.app.model.noted;
+        let asked = self.app.update(msg);
+        let new = usize::try_from(self.app.model.noted - known).unwrap_or(usize::MAX);
+        let old = self.app.model.log.len().saturating_sub(new);
+        for line in self.app.model.log.range(old..) {
+            match line.tone {
+                Tone::Plain => tracing::info!("{}", line.text),
+                Tone::Warn => tracing::warn!("{}", line.text),
+                Tone::Bad => tracing::error!("{}", line.text),
+            }
+        }
+        asked
+    }
+
+    fn take_event(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Key(key) => self.update(Msg::Key(key)),
+            Event::Paste(text) => self.update(Msg::Paste(text)),
+            Event::Resize(width, height) => self.update(Msg::Resize(width, height)),
+            Event::Mouse(mouse) if mouse.kind == MouseEventKind::ScrollUp => self.update(Msg::Wheel(true)),
+            Event::Mouse(mouse) if mouse.kind == MouseEventKind::ScrollDown => self.update(Msg::Wheel(false)),
+            // Where files cannot be watched, coming back to the console is when their change is seen.
+            Event::FocusGained => self.look_at_inventory(),
+            Event::FocusLost | Event::Mouse(_) => Vec::new(),
+        }
+    }
+
+    fn look_at_inventory(&mut self) -> Vec<Effect> {
+        let is_other = self.lookout.as_mut().is_some_and(Lookout::is_other);
+        if is_other { self.update(Msg::Notice(Notice::InventoryChanged)) } else { Vec::new() }
+    }
+
+    /// Does what only the runtime can.
+    async fn carry_out(&mut self, effect: Effect) -> io::Result<Option<End>> {
+        match effect {
+            Effect::Quit => return Ok(Some(End::Exit(Exit::Done))),
+            Effect::Begin(beginning) => return Ok(Some(End::Begin(beginning))),
+            Effect::Order(order) => self.give_order(order),
+            Effect::Shell(host) => self.open_shell(&host).await?,
+            Effect::Suspend => self.suspend().await?,
+            Effect::Mouse(on) => self.screen.set_mouse(on)?,
+            Effect::Bell(_) => Screenful::tell(b"\x07")?,
+            Effect::Copy(text) => match clip(&text, self.setup.surroundings) {
+                Clip::Write(bytes) => {
+                    Screenful::tell(&bytes)?;
+                    self.say(Tone::Plain, "Copied, if your terminal lets programs copy.");
+                }
+                Clip::Refuse(why) => self.say(Tone::Warn, why),
+            },
+            Effect::Remember => {
+                if let Err(error) = self.setup.keep(&self.app) {
+                    self.say(Tone::Warn, &format!("The choice cannot be remembered: {error}."));
+                }
+            }
+            // The rest is settled inside the console.
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn give_order(&self, order: Order) {
+        let Some(crew) = self.crew else { return };
+        let job = match &order {
+            Order::Run(job, ..) | Order::Do(job, _) => Some(*job),
+            _ => None,
+        };
+        let board = job.and_then(|job| self.app.model.job(job)).map(|job| job.board.clone());
+        crew.take(order, board);
+    }
+
+    fn say(&mut self, tone: Tone, text: &str) {
+        self.app.say(tone, text);
+        self.is_dirty = true;
+    }
+
+    /// Stops like any program does at ctrl-z; comes back with `fg`.
+    async fn suspend(&mut self) -> io::Result<()> {
+        // The first process of a session has no shell to come back from.
+        if getsid(None).is_ok_and(|session| session == getpid()) {
+            self.say(Tone::Warn, "There is no shell below to come back from; leave with q.");
+            return Ok(());
+        }
+        if !self.keyboard.pause().await {
+            return Ok(());
+        }
+        self.expects_continue = true;
+        let stopped = self.screen.lend(|| kill_current_process_group(Sign::STOP))?;
+        self.keyboard.go_on();
+        self.is_dirty = true;
+        self.is_urgent = true;
+        if let Err(error) = stopped {
+            self.expects_continue = false;
+            self.say(Tone::Warn, &format!("The console cannot be stopped: {error}."));
+        }
+        Ok(())
+    }
+
+    /// Lends the terminal to a shell on a node.
+    async fn open_shell(&mut self, host: &HostId) -> io::Result<()> {
+        let Some(crew) = self.crew else { return Ok(()) };
+        let shell = match NodeShell::on(&crew.desk(), host) {
+            Ok(shell) => shell,
+            Err(failure) => {
+                self.say(Tone::Bad, &failure.message);
+                return Ok(());
+            }
+        };
+        if !self.keyboard.pause().await {
+            return Ok(());
+        }
+        let greeting = format!("{}\r\n", shell.greeting);
+        let ended = self.screen.lend(|| {
+            Screenful::tell(greeting.as_bytes())?;
+            shell.run()
+        })?;
+        self.keyboard.go_on();
+        self.is_dirty = true;
+        self.is_urgent = true;
+        match ended {
+            // The shell's own last status says nothing about the connection; 255 is ssh's.
+            Ok(status) if status.code() == Some(255) => {
+                self.say(
+                    Tone::Bad,
+                    &format!("ssh could not connect to {host}, or lost it. Check the node: lifeboat doctor {host}"),
+                );
+            }
+            Ok(_) => self.say(Tone::Plain, &format!("Back from {host}. Press f5 to look at it again.")),
+            Err(error) => self.say(Tone::Bad, &format!("No shell could be started: {error}.")),
+        }
+        Ok(())
+    }
+}
