@@ -8,7 +8,7 @@
 //! | `netdata-metrics/1` | the cache directory | `netdata-meta.db`, `dbengine` | none |
 //!
 //! Members are known by their last parts, so that a static install below `/opt/netdata` reads the same. They may come
-//! in any order: what one file of a pair names is kept in a list of 21 bytes an extent, which lies in an unlinked file
+//! in any order: what one file of a pair names is kept in a list of 17 bytes an extent, which lies in an unlinked file
 //! once it is large. Memory stays below 40 MiB whatever the size: mostly the ids of up to 900,000 metrics.
 //!
 //! Only the databases of `netdata-metrics/1` are spilled and opened. A database inside the other two, which no agent up

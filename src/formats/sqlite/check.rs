@@ -3,6 +3,7 @@
 use super::wal::{Wal, WalError};
 use super::{Spill, read_wal};
 use crate::formats::text::{EntryName, shown};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
@@ -75,6 +76,9 @@ pub fn open_database(spill: &Spill, name: &'static str, log: &'static str) -> Re
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)?;
+    // The copy is thrown away: applying its log to it at the end would be work for nothing.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     // Alone with the file, SQLite needs no shared memory beside it. What the schema of a stranger's file may do is
     // kept to tables and indexes.
     connection.execute_batch(&format!(
