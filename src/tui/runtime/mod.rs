@@ -143,15 +143,12 @@ fn app_over(opening: &Opening, desk: &Desk) -> App {
     App::new(model, Box::new(FleetPage::default()))
 }
 
-/// The flags an equal command line needs to mean the same inventory and vault.
+/// The words an equal command line needs to mean the same inventory and vault; who prints them quotes them.
 fn flags_of(opening: &Opening) -> Vec<String> {
-    let flag = |name: &str, path: &Option<PathBuf>| {
-        let path = path.as_ref()?.to_string_lossy().into_owned();
-        let is_plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-~+:@".contains(&b));
-        let word = if is_plain { path } else { crate::transport::quote::quote(path.as_bytes()) };
-        Some(format!("{name} {word}"))
+    let words = |name: &str, path: &Option<PathBuf>| {
+        path.iter().flat_map(|path| [name.to_owned(), path.to_string_lossy().into_owned()]).collect::<Vec<_>>()
     };
-    [flag("--inventory", &opening.inventory), flag("--vault", &opening.vault)].into_iter().flatten().collect()
+    [words("--inventory", &opening.inventory), words("--vault", &opening.vault)].concat()
 }
 
 /// Sits until the operator leaves, on pages or in menus. The terminal is given back on every way out, a panic included.
