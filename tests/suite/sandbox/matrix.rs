@@ -17,7 +17,7 @@ use lifeboat::model::event::{Event, EventKind};
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::{HostId, ItemId, ItemRef, RunId};
 use lifeboat::model::item::Standing;
-use lifeboat::model::plan::{Effect, Step};
+use lifeboat::model::plan::{Effect, Plan, Step};
 use lifeboat::services::{REGISTRY, common};
 use lifeboat::vault::{Snapshot, Vault};
 
@@ -147,12 +147,12 @@ impl Case {
             Kind::Backup => assert_eq!(before, after, "{}: it changed the node", self.name()),
             _ => assert_ne!(before, after, "{}: it changed nothing", self.name()),
         }
-        Ready { trips: self.trips(&wire), world, planned, snapshot, before, after }
+        Ready { trips: self.trips(&wire, &planned.plan), world, planned, snapshot, before, after }
     }
 
-    /// Where each step acts, and what is tried there. A step's last act is the one that settles it; the first one too is
-    /// tried in the thorough cases, because an upload that was begun must vanish as a whole one does.
-    fn trips(&self, wire: &Wire) -> Vec<(usize, Trip, Sequel)> {
+    /// Where each step acts, and what is tried there. A step's last act is the one that settles it; of an upload the first
+    /// one too is tried in the thorough cases, because one that was begun must vanish as a whole one does.
+    fn trips(&self, wire: &Wire, plan: &Plan) -> Vec<(usize, Trip, Sequel)> {
         let seen = wire.seen.lock().unwrap();
         let mut acts: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         let mut steps: Vec<&str> = Vec::new();
@@ -178,7 +178,8 @@ impl Case {
             add(last, &[(Trip::CutAfter, LIVES), (Trip::CrashBefore, back), (Trip::CrashBefore, on)]);
             let (kept, lapsed) = (Sequel { lapses: false, ..back }, Sequel { lapses: true, ..on });
             add(last, &[(Trip::CrashAfter, kept), (Trip::CrashAfter, lapsed)]);
-            if first != last {
+            let is_upload = |step: &&Step| step.id.as_str() == steps[number] && step.op == common::DELIVER;
+            if first != last && plan.steps.iter().any(|step| is_upload(&step)) {
                 add(first, &[(Trip::CutAfter, LIVES), (Trip::CrashAfter, back)]);
             }
         }
