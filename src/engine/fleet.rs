@@ -379,12 +379,11 @@ impl Fleet {
                 }
                 for item in &found.items {
                     let place = found.place(&item.id);
-                    match service.items.iter_mut().find(|view| view.place == place) {
-                        Some(view) => view.item = Some(item.into()),
-                        None => {
-                            let shelf = holdings.and_then(|held| held.items.get(&place)).cloned().unwrap_or_default();
-                            service.items.push(ItemView { item: Some(item.into()), shelf, ..blank_item(place) });
-                        }
+                    if let Some(view) = service.items.iter_mut().find(|view| view.place == place) {
+                        view.item = Some(item.into());
+                    } else {
+                        let kept = holdings.and_then(|held| held.items.get(&place)).cloned().unwrap_or_default();
+                        service.items.push(ItemView { item: Some(item.into()), shelf: kept, ..blank_item(place) });
                     }
                 }
                 service.found = Some(FoundView::new(found, now));

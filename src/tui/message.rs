@@ -147,7 +147,7 @@ pub enum Order {
     /// Look inside a file of a snapshot: rows from a row on.
     LookInside(ItemRef, SnapshotId, String, u64),
     /// Compare two snapshots.
-    Diff((ItemRef, SnapshotId), (ItemRef, SnapshotId)),
+    Diff(Named, Named),
     /// Read the inventory again.
     Reload,
 }
@@ -203,6 +203,22 @@ impl Wish {
     }
 }
 
+/// Services of a host that no entry names, by kind, each as it was found or why its driver could not look.
+pub type Discoveries = Vec<(String, Result<Found, Failure>)>;
+
+/// A snapshot by its item and id.
+pub type Named = (ItemRef, SnapshotId);
+
+/// Two snapshots, compared.
+pub struct Compared {
+    /// The older one.
+    pub old: Named,
+    /// The newer one.
+    pub new: Named,
+    /// How they differ, or why nobody can say.
+    pub found: Result<Comparison, Failure>,
+}
+
 /// What the crew reports.
 pub enum Notice {
     /// The vault was read.
@@ -234,13 +250,13 @@ pub enum Notice {
     /// A job ended.
     Ended(JobId, Result<Option<Report>, Failure>),
     /// Services of a host that no entry names, by kind, or why nobody could look.
-    Discovered(HostId, Result<Vec<(String, Result<Found, Failure>)>, Failure>),
+    Discovered(HostId, Result<Discoveries, Failure>),
     /// A snapshot, read whole.
     Snapshot(ItemRef, SnapshotId, Result<Box<Snapshot>, Failure>),
     /// Rows of a file of a snapshot.
     Inside(ItemRef, SnapshotId, String, Result<Page, Failure>),
     /// How two snapshots differ.
-    Compared((ItemRef, SnapshotId), (ItemRef, SnapshotId), Result<Comparison, Failure>),
+    Compared(Box<Compared>),
     /// A secret is needed: a worker waits for the answer.
     Secret(String, SyncSender<Option<SecretString>>),
     /// The inventory was read again, or its mistakes.

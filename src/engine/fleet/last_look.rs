@@ -66,8 +66,9 @@ struct Remembered {
 /// Where the last look over an inventory is remembered.
 pub fn path(state_dir: &Path, inventory: &Path) -> PathBuf {
     let digest = Sha256::digest(inventory.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    state_dir.join(format!("last-look-{name}.json"))
+    // Eight bytes tell the inventories of one operator apart; what the file says of itself is checked anyway.
+    let number = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    state_dir.join(format!("last-look-{number:016x}.json"))
 }
 
 /// Remembers a fleet. The file is whole or the old one.

@@ -6,7 +6,7 @@ use crate::engine::fleet::{Fleet, last_look};
 use crate::engine::inside::look_inside;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, SnapshotId};
-use crate::tui::message::{Notice, Tone};
+use crate::tui::message::{Compared, Named, Notice, Tone};
 
 /// Rows read at once of what is inside an artefact.
 const PAGE_ROWS: usize = 500;
@@ -43,12 +43,12 @@ impl Crew {
         self.tell(Notice::Inside(item, id, file, page));
     }
 
-    pub(super) fn compare(&self, old: (ItemRef, SnapshotId), new: (ItemRef, SnapshotId)) {
-        let compared = self.store().and_then(|store| {
+    pub(super) fn compare(&self, old: Named, new: Named) {
+        let found = self.store().and_then(|store| {
             let (before, after) = (self.whole(&store, &old.0, &old.1)?, self.whole(&store, &new.0, &new.1)?);
             compare(&store.vault, &store.keys, &before, &after, &self.desk().cancel)
         });
-        self.tell(Notice::Compared(old, new, compared));
+        self.tell(Notice::Compared(Box::new(Compared { old, new, found })));
     }
 
     /// A snapshot by its id, read from its own directory and not by walking the vault.

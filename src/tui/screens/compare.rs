@@ -2,11 +2,10 @@
 
 use crate::engine::compare::{Change, Comparison, Difference};
 use crate::model::exit::Failure;
-use crate::model::ids::{ItemRef, SnapshotId};
 use crate::model::text::CleanText;
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
-use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::message::{Effect, Named, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::palette;
 use crate::tui::screen::{Canvas, Screen};
@@ -17,9 +16,6 @@ use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
 
 const PAGE: usize = 15;
-
-/// A snapshot by its item and id.
-type Named = (ItemRef, SnapshotId);
 
 /// The page.
 pub struct ComparePage {
@@ -120,10 +116,10 @@ impl Screen for ComparePage {
     }
 
     fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
-        if let Notice::Compared(old, new, found) = notice
-            && (old, new) == (&self.old, &self.new)
+        if let Notice::Compared(compared) = notice
+            && (&compared.old, &compared.new) == (&self.old, &self.new)
         {
-            self.found = Some(found.clone());
+            self.found = Some(compared.found.clone());
         }
         Vec::new()
     }

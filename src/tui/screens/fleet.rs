@@ -236,7 +236,7 @@ impl FleetPage {
         vec![look, Effect::Order(Order::ReadVault), Effect::Say(Tone::Plain, said)]
     }
 
-    fn places(&self, model: &Model, area: Rect) -> Places {
+    fn places(model: &Model, area: Rect) -> Places {
         let notice_height = u16::from(detail::notice(model).is_some());
         let whole = Rect { height: area.height.saturating_sub(notice_height), ..area };
         let notice = Rect { y: whole.bottom(), height: notice_height, ..area };
@@ -360,7 +360,7 @@ impl Screen for FleetPage {
     /// └───────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, model: &Model, canvas: &mut Canvas) {
-        let mut places = self.places(model, canvas.area);
+        let mut places = Self::places(model, canvas.area);
         let focus = self.focus(model);
         if self.panes.is_zoomed() {
             let whole = Rect { height: canvas.area.height - places.notice.height, ..canvas.area };

@@ -266,10 +266,6 @@ impl Screen for InsidePage {
         }
     }
 
-    fn is_moving(&self, _model: &Model) -> bool {
-        false
-    }
-
     /// ```text
     /// ┌ val-1/avalanchego/staking-identity@20261120T… ──────────┐
     /// │ FILE              SIZE  ON THE NODE                     │

@@ -229,16 +229,16 @@ impl Columns {
         canvas.text(self.state, 0, "STATE", Role::Heading);
     }
 
-    fn render_row(&self, place: &ItemRef, shelf: &Shelf, model: &Model, y: u16, canvas: &mut Canvas) {
+    fn render_row(&self, place: &ItemRef, kept: &Shelf, model: &Model, y: u16, canvas: &mut Canvas) {
         let glyphs = canvas.theme.glyphs;
         canvas.text_within(1, y, self.copies.saturating_sub(3), &place.to_string(), Role::Text);
-        canvas.right(self.copies, y, 4, &shelf.copies.len().to_string(), Role::Text);
-        let stored: u64 = shelf.copies.iter().map(|copy| copy.stored.0).sum();
+        canvas.right(self.copies, y, 4, &kept.copies.len().to_string(), Role::Text);
+        let stored: u64 = kept.copies.iter().map(|copy| copy.stored.0).sum();
         canvas.right(self.size, y, 9, &ByteSize(stored).to_string(), Role::Text);
-        if let Some(newest) = shelf.copies.first() {
+        if let Some(newest) = kept.copies.first() {
             canvas.text(self.newest, y, &age(newest.created, model.now), Role::Text);
         }
-        let highest = shelf.copies.iter().filter_map(CopyView::highest).max();
+        let highest = kept.copies.iter().filter_map(CopyView::highest).max();
         let told = highest.map_or("-".to_owned(), |(rung, at)| {
             let word = if rung == Rung::Intact { "intact" } else { rung_word(Some(rung)) };
             format!("{word} {}", age(at, model.now))

@@ -7,7 +7,7 @@ use lifeboat::engine::holdings::{CopyView, Holdings, ProofView};
 use lifeboat::engine::inside::Page;
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::manifest::Rung;
-use lifeboat::tui::message::{Effect, Notice, Order};
+use lifeboat::tui::message::{Compared, Effect, Notice, Order};
 
 use super::cast::{self, DAY, HOUR, copy, place, seen, shelf};
 use super::stage::Stage;
@@ -147,15 +147,15 @@ fn two_copies_are_compared() {
         alike: 40,
         notes: vec!["'config.tar' was compared as a whole.".into()],
     };
-    stage.notice(Notice::Compared(old.clone(), new.clone(), Ok(found)));
+    stage.notice(Notice::Compared(Box::new(Compared { old: old.clone(), new: new.clone(), found: Ok(found) })));
     assert_page!("compare_differs", stage);
     stage.keys("/").text("added").keys("enter");
     assert!(!stage.grid((80, 24)).contains("etc/node.json"));
     let alike = Comparison { alike: 7, ..Comparison::default() };
-    stage.notice(Notice::Compared(old.clone(), new.clone(), Ok(alike)));
+    stage.notice(Notice::Compared(Box::new(Compared { old: old.clone(), new: new.clone(), found: Ok(alike) })));
     assert_page!("compare_alike", stage);
     let failed = Failure::new(Exit::Integrity, "staker.crt: its stored bytes do not hash as written.");
-    stage.notice(Notice::Compared(old, new, Err(failed)));
+    stage.notice(Notice::Compared(Box::new(Compared { old: old, new: new, found: Err(failed) })));
     assert_page!("compare_failed", stage);
 }
 

@@ -41,7 +41,7 @@ pub fn lines(
         None => lines.push(Line::muted("Its manifest is being read.")),
         Some(Err(failure)) => lines.push(Line::Text(failure.message.clone(), Role::StatusBad)),
         Some(Ok(snapshot)) => {
-            lines.extend(drift_lines(item, snapshot, model));
+            lines.extend(drift_lines(item, snapshot));
             lines.extend(manifest_lines(snapshot));
         }
     }
@@ -49,7 +49,7 @@ pub fn lines(
 }
 
 /// How the node differs from the copy, as far as the facts of both say.
-fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot, model: &Model) -> Vec<Line> {
+fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot) -> Vec<Line> {
     let mut lines = vec![Line::Blank, Line::Heading("The node against this copy".to_owned())];
     let Some(found) = item.and_then(|item| item.item.as_ref()) else {
         lines.push(Line::muted("The node was not looked at; nothing can be compared."));
@@ -77,7 +77,6 @@ fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot, model: &Model) -> V
         let same = now.len();
         lines.push(Line::text(format!("All {same} facts are the same.")));
     }
-    let _ = model;
     lines
 }
 
