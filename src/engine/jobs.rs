@@ -134,7 +134,8 @@ mod tests {
             leaves: vec![],
             proves: false,
         };
-        let planned = Planned { plan, hash: String::new(), found, item, choices: vec![], sightings: vec![] };
+        let planned =
+            Planned { plan, hash: String::new(), found, item, choices: vec![], sightings: vec![], expects: vec![] };
         Job::new(place, planned)
     }
 
