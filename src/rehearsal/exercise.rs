@@ -57,7 +57,7 @@ fn before(val: &HostId) -> Vec<Line> {
             title: "See what could be brought back",
             why: "Before anything is lost: which copies of val-1 are in the vault, and are they sound? No node is needed. Every byte \
                   is hashed, the seal is opened with the key at hand, and the three files are shown to be one identity.",
-            key: "v",
+            key: "v on val-1",
             deed: command(&["verify", "val-1"]),
             shows: Shows::All,
             check: Check::Reached(IDENTITY.to_owned(), Rung::Openable),
@@ -66,7 +66,7 @@ fn before(val: &HostId) -> Vec<Line> {
         Line {
             title: "Lose val-1",
             why: "The machine is gone with everything on it. This is the incident.",
-            key: ": lose-node val-1",
+            key: "P on val-1",
             deed: Deed::Break(val.clone(), Fault::LoseNode),
             shows: Shows::All,
             check: Check::InForce(val.clone(), Fault::LoseNode),
@@ -75,7 +75,7 @@ fn before(val: &HostId) -> Vec<Line> {
         Line {
             title: "Look at it",
             why: "Is it really gone, or is it the network? Lifeboat says how far it came and what it saw.",
-            key: "d",
+            key: "enter on val-1",
             deed: command(&["doctor", "val-1"]),
             shows: Shows::All,
             check: Check::Ended,
@@ -100,7 +100,7 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "Read the plan",
             why: "The plan is what will run, step by step, with the way back of each. Making it changes nothing.",
-            key: "r",
+            key: "r on the identity",
             deed: command(&[restore.as_slice(), &["--plan"]].concat()),
             shows: Shows::All,
             check: Check::Ended,
@@ -137,7 +137,7 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "Read the receipt",
             why: "What was done, what was confirmed and by whom, signed and linked to the receipt before.",
-            key: "u",
+            key: "R",
             deed: command(&["runs", "{run}"]),
             shows: Shows::All,
             check: Check::Receipt(spare.clone()),
