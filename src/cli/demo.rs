@@ -11,7 +11,7 @@ use super::Wiring;
 use super::app::opening;
 use super::args::{Cli, Demo, Global};
 use super::output::Out;
-use super::page::{Page, WIDTH, wrap};
+use super::page::{Page, WIDTH, Window, wrap};
 use crate::config::paths::Paths;
 use crate::engine::desk::Opening;
 use crate::engine::practice::{Deed, ExerciseStep, Fault, Practice, Running};
@@ -219,7 +219,7 @@ impl Player<'_> {
                 self.out.line(format!("   {}", self.running.practice.break_it(node, *fault)?));
                 Exit::Done
             }
-            Deed::Command(words) => self.run(words)?,
+            Deed::Command(words) => self.run(words, step)?,
         };
         self.out.document("step", &json!({"number": number, "step": step, "exit": exit}));
         let wanted = step.ends.0;
@@ -245,8 +245,13 @@ impl Player<'_> {
     }
 
     /// Runs a command line as if it was typed, on the fleet's own console.
-    fn run(&self, words: &[String]) -> Result<Exit> {
-        self.out.line(format!("   $ lifeboat {}", words.join(" ")));
+    fn run(&self, words: &[String], step: &ExerciseStep) -> Result<Exit> {
+        let newest = self.running.practice.newest_run()?.unwrap_or_default();
+        let words: Vec<String> = words.iter().map(|word| word.replace("{run}", &newest)).collect();
+        let rows = wrap(&format!("$ lifeboat {}", words.join(" ")), WIDTH - 5);
+        for (at, row) in rows.iter().enumerate() {
+            self.out.line(format!("   {row}{}", if at + 1 < rows.len() { " \\" } else { "" }));
+        }
         self.out.line("");
         let line = std::iter::once("lifeboat".to_owned()).chain(words.iter().cloned());
         let cli = Cli::try_parse_from(line).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
@@ -254,7 +259,8 @@ impl Player<'_> {
         let out = if self.global.json {
             self.out.clone()
         } else {
-            let page = || Box::new(Page::new(std::io::stdout(), "   "));
+            let window = Window::new(step.shows.clone());
+            let page = || Box::new(Page::new(std::io::stdout(), "   ", window.clone()));
             Out::new(false, false, page(), page())
         };
         let paths = paths_of(self.running);

@@ -1,11 +1,38 @@
 //! A stream for reading: lines as wide as a page, set in a little, broken where words end.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::engine::practice::Shows;
+
 /// The widest line.
 pub const WIDTH: usize = 80;
+
+/// What is shown of the lines that pass; several pages may share one.
+#[derive(Debug, Clone)]
+pub struct Window(Arc<Mutex<(Shows, bool)>>);
+
+impl Window {
+    /// Shows what `shows` says.
+    pub fn new(shows: Shows) -> Self {
+        let is_open = !matches!(shows, Shows::From(_));
+        Self(Arc::new(Mutex::new((shows, is_open))))
+    }
+
+    fn shows(&self, line: &str) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_mark = match &state.0 {
+            Shows::All => false,
+            Shows::From(mark) | Shows::Until(mark) => line.trim_start().starts_with(mark.as_str()),
+        };
+        if is_mark {
+            state.1 = matches!(state.0, Shows::From(_));
+        }
+        state.1
+    }
+}
 
 /// Writes lines through to another stream, each at most [`WIDTH`] columns with `margin` before it.
 ///
@@ -13,18 +40,23 @@ pub const WIDTH: usize = 80;
 pub struct Page<W> {
     inner: W,
     margin: &'static str,
+    window: Window,
     begun: Vec<u8>,
 }
 
 impl<W: Write> Page<W> {
     /// A page on `inner`.
-    pub fn new(inner: W, margin: &'static str) -> Self {
-        Self { inner, margin, begun: Vec::new() }
+    pub fn new(inner: W, margin: &'static str, window: Window) -> Self {
+        Self { inner, margin, window, begun: Vec::new() }
     }
 
     fn line(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.begun);
-        for row in wrap(&String::from_utf8_lossy(&line), WIDTH.saturating_sub(self.margin.width())) {
+        let line = String::from_utf8_lossy(&line);
+        if !self.window.shows(&line) {
+            return Ok(());
+        }
+        for row in wrap(&line, WIDTH.saturating_sub(self.margin.width())) {
             writeln!(self.inner, "{}", format!("{}{row}", self.margin).trim_end())?;
         }
         Ok(())
@@ -93,10 +125,25 @@ mod tests {
     #[test]
     fn no_row_is_wider_than_the_page() {
         let mut out = Vec::new();
-        let mut page = Page::new(&mut out, "    ");
+        let mut page = Page::new(&mut out, "    ", Window::new(Shows::All));
         write!(page, "{}\n{}\nend without a line\n", "word ".repeat(60), "x".repeat(200)).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.lines().all(|line| line.width() <= WIDTH && line.starts_with("    ")), "{text}");
         assert_eq!(text.matches("word").count(), 60);
+    }
+
+    #[test]
+    fn a_window_opens_or_closes_for_all_pages_that_share_it() {
+        for (shows, left) in [(Shows::From("b".into()), "b2\nc\n"), (Shows::Until("b".into()), "a\n  a2\n")] {
+            let window = Window::new(shows);
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            writeln!(Page::new(&mut out, "", window.clone()), "a\n  a2").unwrap();
+            writeln!(Page::new(&mut err, "", window.clone()), "b2").unwrap();
+            writeln!(Page::new(&mut out, "", window), "c").unwrap();
+            let mut all = String::from_utf8(out).unwrap();
+            let err = String::from_utf8(err).unwrap();
+            all = all.replace("c\n", &format!("{err}c\n"));
+            assert_eq!(all, left);
+        }
     }
 }

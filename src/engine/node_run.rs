@@ -364,7 +364,7 @@ if ! flock -w 5 9; then
   p=$(cat "$d/holder" 2>/dev/null)
   if [ -n "$p" ] && read -r stat <"/proc/$p/stat"; then
     set -- ${{stat##*) }}
-    kill -TERM -- "-$3" 2>/dev/null; sleep 2; kill -KILL -- "-$3" 2>/dev/null
+    kill -s TERM -- "-$3" 2>/dev/null; sleep 2; kill -s KILL -- "-$3" 2>/dev/null
   fi
   flock -w 30 9 || :
 fi

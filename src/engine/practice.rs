@@ -127,6 +127,9 @@ pub trait Practice: Send + Sync {
     /// The guided exercise.
     fn exercise(&self) -> &Exercise;
 
+    /// The newest run of the vault, if there is one.
+    fn newest_run(&self) -> Result<Option<String>>;
+
     /// Whether a step of the exercise is done, measured now in the fleet and the vault.
     fn is_done(&self, check: &Check) -> Result<bool>;
 }
@@ -155,6 +158,8 @@ pub struct ExerciseStep {
     pub key: String,
     /// What does it.
     pub deed: Deed,
+    /// What of the command's output is worth showing again.
+    pub shows: Shows,
     /// How it is seen to be done.
     pub check: Check,
     /// What the exit code of the command must be, and what it means here.
@@ -165,10 +170,22 @@ pub struct ExerciseStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
-    /// A command line without the program's name.
+    /// A command line without the program's name; the word `{run}` stands for the newest run of the vault.
     Command(Vec<String>),
     /// Something that happens to the fleet.
     Break(HostId, Fault),
+}
+
+/// What of a command's output is shown: a plan that was read need not be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shows {
+    /// All of it.
+    All,
+    /// From the first line on that begins so, blanks aside.
+    From(String),
+    /// Up to the first line that begins so, blanks aside, and nothing after.
+    Until(String),
 }
 
 /// How a step of an exercise is seen to be done.

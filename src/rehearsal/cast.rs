@@ -76,7 +76,7 @@ pub const PAST: [Moment; 4] = [
     },
     Moment {
         hours: 26,
-        changes: &[("web-2", "rm /srv/site/pages/[1-4]*\n")],
+        changes: &[("web-2", "rm /srv/site/pages/[1-4]* /srv/site/pages/0[5-9]*\n")],
         backups: &["web-1/files/tree", "web-2/files/tree"],
     },
     Moment {
@@ -110,7 +110,7 @@ pub fn inventory(ports: &[(&str, u16)], vault: &str, recipient: &str, key: &str,
             "consul" => {}
             "files" => {
                 text += &format!(
-                    "[hosts.{name}.services.files]\npaths = [\"/etc/site\", \"/srv/site\"]\nunit = \"site.service\"\n"
+                    "[hosts.{name}.services.files]\npaths = [\"/etc/site\", \"/srv/site\"]\nunit = \"site.service\"\naccept = \"grep -q h1 /srv/site/pages/*\"\n"
                 );
             }
             kind => text += &format!("[hosts.{name}.services.{kind}]\n"),

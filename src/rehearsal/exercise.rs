@@ -1,6 +1,6 @@
 //! The guided exercise, as data: "val-1 is gone: bring it back on spare-1".
 
-use crate::engine::practice::{Check, Deed, Exercise, ExerciseStep, Fault};
+use crate::engine::practice::{Check, Deed, Exercise, ExerciseStep, Fault, Shows};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
 use crate::model::manifest::Rung;
@@ -13,6 +13,7 @@ struct Line {
     why: &'static str,
     key: &'static str,
     deed: Deed,
+    shows: Shows,
     check: Check,
     ends: (Exit, &'static str),
 }
@@ -29,6 +30,7 @@ pub fn val_1_is_gone() -> Result<Exercise> {
         why: line.why.to_owned(),
         key: line.key.to_owned(),
         deed: line.deed,
+        shows: line.shows,
         check: line.check,
         ends: (line.ends.0, line.ends.1.to_owned()),
     });
@@ -53,34 +55,29 @@ fn before(val: &HostId) -> Vec<Line> {
     vec![
         Line {
             title: "See what could be brought back",
-            why: "Before anything is lost: which copies of val-1 are in the vault, and what was proven of them.",
-            key: "enter on val-1",
-            deed: command(&["list", "val-1"]),
-            check: Check::Reached(IDENTITY.to_owned(), Rung::Verified),
-            ends: (Exit::Done, "Two copies of the staking identity are there."),
-        },
-        Line {
-            title: "Open a copy and check it",
-            why: "No node is needed: every byte is hashed, the seal is opened with the key at hand, and the three files are shown \
-                  to be one identity.",
-            key: "v",
-            deed: command(&["verify", IDENTITY]),
+            why: "Before anything is lost: which copies of val-1 are in the vault, and are they sound? No node is needed. Every byte \
+                  is hashed, the seal is opened with the key at hand, and the three files are shown to be one identity.",
+            key: "v on val-1",
+            deed: command(&["verify", "val-1"]),
+            shows: Shows::All,
             check: Check::Reached(IDENTITY.to_owned(), Rung::Openable),
-            ends: (Exit::Done, "The copies are sound, and you can open them."),
+            ends: (Exit::Done, "Two copies of the staking identity are there, sound, and you can open them."),
         },
         Line {
             title: "Lose val-1",
             why: "The machine is gone with everything on it. This is the incident.",
-            key: ": lose-node val-1",
+            key: "P on val-1",
             deed: Deed::Break(val.clone(), Fault::LoseNode),
+            shows: Shows::All,
             check: Check::InForce(val.clone(), Fault::LoseNode),
             ends: (Exit::Done, ""),
         },
         Line {
             title: "Look at it",
             why: "Is it really gone, or is it the network? Lifeboat says how far it came and what it saw.",
-            key: "d",
+            key: "enter on val-1",
             deed: command(&["doctor", "val-1"]),
+            shows: Shows::All,
             check: Check::Ended,
             ends: (Exit::Unreachable, "Nothing answers. That is no proof that it is off; remember this for later."),
         },
@@ -89,6 +86,7 @@ fn before(val: &HostId) -> Vec<Line> {
             why: "What is on the machine that shall take its place?",
             key: "enter on spare-1",
             deed: command(&["doctor", "spare-1"]),
+            shows: Shows::All,
             check: Check::Ended,
             ends: (Exit::Done, "It answers, and it has what a restore needs."),
         },
@@ -102,8 +100,9 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "Read the plan",
             why: "The plan is what will run, step by step, with the way back of each. Making it changes nothing.",
-            key: "r",
+            key: "r on the identity",
             deed: command(&[restore.as_slice(), &["--plan"]].concat()),
+            shows: Shows::All,
             check: Check::Ended,
             ends: (Exit::Done, "The node is armed before anything stops, and one question is open."),
         },
@@ -113,6 +112,7 @@ fn after(spare: &HostId) -> Vec<Line> {
                   The restore does not begin until somebody says so.",
             key: "enter",
             deed: command(&[restore.as_slice(), &["--no-input"]].concat()),
+            shows: Shows::From("lifeboat:".to_owned()),
             check: Check::Ended,
             ends: (Exit::Confirmation, "Nothing was changed: the gate is open."),
         },
@@ -121,6 +121,7 @@ fn after(spare: &HostId) -> Vec<Line> {
             why: "You know that val-1 is gone: you state it, by name. The statement will stand in the receipt.",
             key: "val-1, enter",
             deed: command(&[restore.as_slice(), &["--confirm", "fenced-val-1=val-1"]].concat()),
+            shows: Shows::From("run ".to_owned()),
             check: Check::Runs(spare.clone(), "avalanchego.service".to_owned()),
             ends: (Exit::Done, "spare-1 was asked who it is, and it is val-1: NodeID, BLS key and proof."),
         },
@@ -129,16 +130,18 @@ fn after(spare: &HostId) -> Vec<Line> {
             why: "The copy was used in a real restore and the result was checked: it is proven now, with a date.",
             key: "enter on the item",
             deed: command(&["show", IDENTITY]),
+            shows: Shows::Until("files".to_owned()),
             check: Check::Reached(IDENTITY.to_owned(), Rung::Proven),
             ends: (Exit::Done, "There is no higher rung."),
         },
         Line {
             title: "Read the receipt",
             why: "What was done, what was confirmed and by whom, signed and linked to the receipt before.",
-            key: "u",
-            deed: command(&["runs"]),
+            key: "R",
+            deed: command(&["runs", "{run}"]),
+            shows: Shows::All,
             check: Check::Receipt(spare.clone()),
-            ends: (Exit::Done, "The last line is yours."),
+            ends: (Exit::Done, "That is the whole story, and it can be checked by anybody."),
         },
     ]
 }

@@ -77,7 +77,7 @@ impl Fleet {
             }
             Fault::KillService => {
                 let text = format!(
-                    "p=$(systemctl show --property=MainPID --value {unit}); [ \"$p\" != 0 ] && kill -KILL -- \"-$p\""
+                    "p=$(systemctl show --property=MainPID --value {unit}); [ \"$p\" != 0 ] && kill -s KILL -- \"-$p\""
                 );
                 player.node.run(&text, b"").map_err(|_| {
                     Failure::new(Exit::Failed, format!("{unit} does not run on {name}, so it cannot be killed."))
@@ -111,10 +111,7 @@ impl Fleet {
                 format!("There is no snapshot of {} to corrupt.", player.role.name),
             ));
         };
-        let named = |file: &std::fs::DirEntry| {
-            let name = file.file_name().to_string_lossy().into_owned();
-            name.ends_with(".age") && file.path().is_file()
-        };
+        let named = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|end| end == "age");
         let failed =
             |error: std::io::Error| Failure::new(Exit::Failed, format!("A snapshot cannot be changed: {error}."));
         let files = std::fs::read_dir(newest.dir()).map_err(failed)?.filter_map(Result::ok).filter(named);
@@ -262,6 +259,12 @@ impl Practice for Fleet {
 
     fn exercise(&self) -> &Exercise {
         Fleet::exercise(self)
+    }
+
+    fn newest_run(&self) -> Result<Option<String>> {
+        let vault = Vault::open(&self.vault_path(), None).map_err(|error| vault_failure(&error))?;
+        let runs = vault.runs().map_err(|error| vault_failure(&error))?;
+        Ok(runs.iter().filter_map(|run| Some(run.file_name()?.to_string_lossy().into_owned())).max())
     }
 
     fn is_done(&self, check: &Check) -> Result<bool> {

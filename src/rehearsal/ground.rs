@@ -79,7 +79,7 @@ pub fn sweep(place: &Path) -> Vec<PathBuf> {
 /// Whether a directory is a fleet's of this user, and the fleet is gone.
 fn is_left_over(dir: &Path) -> bool {
     let own = |meta: &fs::Metadata| meta.uid() == rustix::process::geteuid().as_raw();
-    let is_private_dir = |meta: fs::Metadata| meta.is_dir() && own(&meta) && meta.mode() & 0o077 == 0;
+    let is_private_dir = |meta: fs::Metadata| meta.is_dir() && own(&meta) && meta.mode() & 0o7777 == 0o700;
     if !fs::symlink_metadata(dir).is_ok_and(is_private_dir) {
         return false;
     }

@@ -40,14 +40,14 @@ pub struct Node {
 #[derive(Debug)]
 struct Holder {
     child: Child,
-    _line: Option<ChildStdin>,
+    line: Option<ChildStdin>,
     init: u32,
     has_own_users: bool,
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        drop(self._line.take());
+        drop(self.line.take());
         // It ends by itself with its line; this only makes it certain. Its children are ended with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -235,7 +235,7 @@ fn hold(dir: &Path, id: &HostId, has_own_users: bool) -> Result<Holder> {
     let line = child.stdin.take();
     let mut said = BufReader::new(child.stdout.take().ok_or_else(|| refused("it has no output"))?);
     let mut errors = child.stderr.take();
-    let mut holder = Holder { child, _line: line, init: 0, has_own_users };
+    let mut holder = Holder { child, line, init: 0, has_own_users };
     let mut text = String::new();
     while said.read_line(&mut text).unwrap_or(0) > 0 {
         match text.trim_end().split_once(' ') {

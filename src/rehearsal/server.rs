@@ -361,21 +361,21 @@ async fn run(mut child: tokio::process::Child, channel: Channel<Msg>, session: H
     let (mut out, mut err) = (to.make_writer(), to.make_writer_ext(Some(1)));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     // The channel is drained however slow the command reads: one that is not blocks the whole session.
-    let (feed, fed) = mpsc::unbounded_channel();
+    let (queue, queued) = mpsc::unbounded_channel();
     let reader = tokio::spawn(async move {
         while let Some(message) = from.wait().await {
             match message {
                 ChannelMsg::Data { data } => {
-                    let _ = feed.send(data.to_vec());
+                    let _ = queue.send(data.to_vec());
                 }
                 ChannelMsg::Eof => break,
                 _ => {}
             }
         }
-        drop(feed);
+        drop(queue);
         while from.wait().await.is_some() {}
     });
-    let writer = tokio::spawn(pour(fed, stdin));
+    let writer = tokio::spawn(pour(queued, stdin));
     let both = async {
         let told = async {
             if let Some(mut stdout) = stdout {
@@ -408,9 +408,9 @@ async fn run(mut child: tokio::process::Child, channel: Channel<Msg>, session: H
     reader.abort();
 }
 
-async fn pour(mut fed: mpsc::UnboundedReceiver<Vec<u8>>, stdin: Option<tokio::process::ChildStdin>) {
+async fn pour(mut queued: mpsc::UnboundedReceiver<Vec<u8>>, stdin: Option<tokio::process::ChildStdin>) {
     let Some(mut stdin) = stdin else { return };
-    while let Some(data) = fed.recv().await {
+    while let Some(data) = queued.recv().await {
         if stdin.write_all(&data).await.is_err() {
             break;
         }

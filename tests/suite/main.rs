@@ -14,6 +14,8 @@ mod console;
 #[cfg(feature = "machines")]
 mod machines;
 mod meta;
+#[cfg(feature = "rehearsal")]
+mod rehearsal;
 mod sandbox;
 mod support;
 mod transport;

@@ -90,11 +90,6 @@ impl StandIn for AvalancheGo {
         Some(Reply::json(&json!({"jsonrpc": "2.0", "result": result, "id": question["id"]})))
     }
 
-    fn live(&self, turn: u32) -> String {
-        let config = json!({"network-id": "fuji", "http-host": "127.0.0.1", "log-level": "info", "api-admin-enabled": turn % 2 == 0});
-        format!("printf '%s\\n' '{config}' >/etc/avalanchego/node.json\n")
-    }
-
     fn identity_files(&self) -> &'static [&'static str] {
         &[
             "/var/lib/avalanchego/staking/staker.crt",

@@ -95,14 +95,6 @@ impl StandIn for Consul {
         Some(answer(&own, &servers, leader.as_deref(), held, asked))
     }
 
-    fn live(&self, turn: u32) -> String {
-        // Keys are written over the API, not on a node; this only leaves a trace in the configuration.
-        format!(
-            "printf '{{\"log_level\": \"info\", \"limits\": {{\"rpc_rate\": {}}}}}\\n' >/etc/consul.d/limits.json\n",
-            100 + turn
-        )
-    }
-
     fn identity_files(&self) -> &'static [&'static str] {
         &["/opt/consul/data/node-id"]
     }

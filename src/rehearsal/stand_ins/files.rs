@@ -1,5 +1,7 @@
 //! A small site: a tree of files and a program that reads its configuration at start.
 
+use sha2::{Digest, Sha256};
+
 use super::{Part, StandIn};
 use crate::model::exit::Result;
 use crate::rehearsal::node::Image;
@@ -25,13 +27,11 @@ impl StandIn for Files {
         image.unit(UNIT, unit, part.runs)?;
         image.file("etc/site/site.conf", format!("name = {}\nroot = /srv/site\n", part.host), 0o640)?;
         for page in 1..=40 {
-            let text = format!("<h1>{} page {page}</h1>\n{}", part.host, "A line of the page.\n".repeat(50));
+            // Lines that do not compress, so that what a copy holds shows in its size.
+            let line = |line: u32| format!("<p>{:02x?}</p>\n", Sha256::digest(format!("{} {page} {line}", part.host)));
+            let text = format!("<h1>{} page {page}</h1>\n{}", part.host, (1..=10).map(line).collect::<String>());
             image.file(&format!("srv/site/pages/{page:02}.html"), text, 0o644)?;
         }
         Ok(())
-    }
-
-    fn live(&self, turn: u32) -> String {
-        format!("echo '<p>visit {turn}</p>' >>/srv/site/pages/01.html\n")
     }
 }

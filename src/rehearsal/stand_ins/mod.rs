@@ -41,9 +41,6 @@ pub trait StandIn: Send + Sync {
         None
     }
 
-    /// `sh` text that changes what the service works with, so that a later snapshot differs; `turn` counts from 1.
-    fn live(&self, turn: u32) -> String;
-
     /// The files whose copy makes another node the same one; none when the service has no identity.
     fn identity_files(&self) -> &'static [&'static str] {
         &[]

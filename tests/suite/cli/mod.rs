@@ -9,8 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::support::console::{Console, Ended, files_below};
 
 /// Every command there is.
-pub const COMMANDS: [&str; 15] = [
+pub const COMMANDS: [&str; 16] = [
     "init",
+    "demo",
     "keygen",
     "enroll",
     "doctor",

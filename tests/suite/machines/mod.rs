@@ -24,5 +24,7 @@ mod judges;
 mod netdata;
 mod netdata_faults;
 mod netdata_unattended;
+#[cfg(feature = "rehearsal")]
+mod practice;
 mod service_tests;
 mod story;

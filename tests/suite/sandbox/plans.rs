@@ -302,3 +302,20 @@ fn a_restart_in_the_middle_starts_nothing_half_swapped() {
         assert!(["old", "new"].contains(&content(node_now).as_str()), "call {at}");
     }
 }
+
+#[test]
+fn a_guard_ends_a_step_that_hangs_with_the_lock() {
+    use lifeboat::engine::node_run::guard_script;
+    let node = node();
+    let run = RunId::new("20261120T184500Z-7f3a9c").unwrap();
+    let parts = [("undo".to_owned(), "echo undone >/srv/app/undone\n".to_owned())];
+    let guard = guard_script(&run, &GuardId::new("app").unwrap(), OnLapse::Revert, &parts);
+    std::fs::write(node.path("srv/app/guard"), guard).unwrap();
+    let dir = format!("/var/lib/lifeboat/runs/{run}");
+    let hang = format!("exec 9>>{dir}/lock; flock 9; echo $$ >{dir}/holder; sleep 300; echo late >/srv/app/late");
+    node.run(&format!("mkdir -p {dir}; setsid sh -c '{hang}' >/dev/null 2>&1 & sleep 0.5"));
+    node.run("sh /srv/app/guard");
+    assert_eq!(std::fs::read_to_string(node.path("srv/app/undone")).unwrap(), "undone\n");
+    let left = node.run(&format!("kill -0 $(cat {dir}/holder) 2>/dev/null && echo alive || echo gone"));
+    assert_eq!(left, "gone\n", "the step that hangs was not ended");
+}

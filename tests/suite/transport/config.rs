@@ -97,6 +97,19 @@ fn without_an_ssh_program_the_inventory_and_defaults_stand() {
 }
 
 #[test]
+fn none_as_a_jump_means_directly_whatever_ssh_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let resolver = resolver(folder.path(), "Host 192.0.2.9\n ProxyJump bob@bastion\n");
+    let all = inventory(vec![]);
+    let hops = |jump: Option<&str>| {
+        let access = Access { address: Some("192.0.2.9".into()), jump: jump.map(str::to_owned), ..Access::default() };
+        resolver.resolve(&host("h", access), &all).map(|spec| (spec.jump.len(), spec.proxy_command))
+    };
+    assert_eq!(hops(Some("none")).unwrap(), (0, None));
+    assert_eq!(hops(None).unwrap().0, 1, "there is something to be overruled");
+}
+
+#[test]
 fn what_could_be_an_option_or_a_circle_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let resolver = resolver(folder.path(), "");

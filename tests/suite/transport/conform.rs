@@ -24,6 +24,11 @@ fn each(case: impl Fn(&Arc<dyn Transport>)) {
     let over_ssh = ssh::connect(&sshd.spec("node"), &secrets(), &Cancel::new()).unwrap();
     case(&over_ssh);
     drop(over_ssh);
+    #[cfg(feature = "rehearsal")]
+    {
+        let embedded = super::embedded::Embedded::start();
+        case(&ssh::connect(&embedded.spec("node"), &secrets(), &Cancel::new()).unwrap());
+    }
     let spec = local::LocalSpec { name: "here".into(), ..local::LocalSpec::default() };
     case(&local::connect(&spec, &secrets()).unwrap());
 }

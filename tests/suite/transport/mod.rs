@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod config;
-mod conform;
+pub mod conform;
+#[cfg(feature = "rehearsal")]
+mod embedded;
 mod ssh;
 mod sshd;

@@ -75,29 +75,26 @@ fn record(state: &mut Vec<u8>, key: &[u8], entry: &Entry) {
 
 /// The old form of msgpack, which Consul writes: every string and every byte string is *raw*.
 fn text(state: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes.len() {
-        length @ 0..32 => state.push(0xa0 | u8::try_from(length).unwrap_or(0)),
-        length => match u16::try_from(length) {
-            Ok(short) => {
-                state.push(0xda);
-                state.extend(short.to_be_bytes());
-            }
-            Err(_) => {
-                state.push(0xdb);
-                state.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-            }
-        },
+    let length = bytes.len();
+    if let Ok(short @ 0..32) = u8::try_from(length) {
+        state.push(0xa0 | short);
+    } else if let Ok(middle) = u16::try_from(length) {
+        state.push(0xda);
+        state.extend(middle.to_be_bytes());
+    } else {
+        // A value has at most 64 MiB: what is put in here came as the body of a request.
+        state.push(0xdb);
+        state.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     }
     state.extend_from_slice(bytes);
 }
 
 fn unsigned(state: &mut Vec<u8>, number: u64) {
-    match u8::try_from(number) {
-        Ok(small @ 0..128) => state.push(small),
-        _ => {
-            state.push(0xcf);
-            state.extend(number.to_be_bytes());
-        }
+    if let Ok(small @ 0..128) = u8::try_from(number) {
+        state.push(small);
+    } else {
+        state.push(0xcf);
+        state.extend(number.to_be_bytes());
     }
 }
 

@@ -1,0 +1,75 @@
+//! What an operator does every day, and the exercise, on the practice fleet.
+
+use std::time::Instant;
+
+use super::demo::{Demo, lifeboat};
+
+#[test]
+fn doctor_scan_backup_verify_and_restore_work_on_it() {
+    let demo = Demo::start();
+    let nodes = demo.told["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 12);
+
+    // One node is down, the others are in order.
+    let health = demo.call(&["doctor"]).expect(3).says("cache-1 could not be reached");
+    for node in nodes.iter().filter(|node| node["host"] != "cache-1") {
+        assert!(health.out.contains(node["host"].as_str().unwrap()));
+    }
+    assert_eq!(health.out.matches("FAIL").count(), 1, "{}", health.out);
+
+    let scan = demo.call(&["scan", "group:validators"]).expect(0);
+    let node_id = |host: &str| {
+        let row = scan.out.lines().find(|line| line.starts_with(&format!("{host}/avalanchego/staking-identity")));
+        row.unwrap()
+            .split_whitespace()
+            .find(|word| word.starts_with("NodeID-"))
+            .map(|id| id.trim_end_matches(',').to_owned())
+    };
+    assert!(node_id("val-1").is_some() && node_id("val-1") != node_id("val-2"));
+    assert_eq!(node_id("val-3"), node_id("val-4"), "val-4 runs with the identity of val-3");
+    assert_eq!(node_id("spare-1"), None);
+
+    // Nothing that is restored may run twice.
+    demo.call(&["restore", "val-3/avalanchego/staking-identity", "--to", "spare-1"]).expect(17);
+
+    demo.call(&["backup", "val-2", "web-3"]).expect(7);
+    let backed_up = demo.call(&["backup", "val-2", "web-1", "dc1"]).expect(0);
+    for item in
+        ["val-2/avalanchego/staking-identity@", "web-1/files/tree@", "dc1/consul/snapshot@", "dc1/consul/agent-config@"]
+    {
+        assert!(backed_up.out.contains(item), "{item}\n{}", backed_up.out);
+    }
+    demo.call(&["verify"]).expect(0).says("val-2/avalanchego/staking-identity");
+
+    // What the last copy holds is brought back, and the site serves it: the newest copy of web-2 is suspect.
+    let restored = demo.call(&["restore", "web-2/files/tree", "--to", "web-2", "--confirm", "overwrite=web-2"]);
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert!(restored.err.contains("passed over"), "{}", restored.err);
+    assert!(restored.out.contains("restored and proven"), "{}", restored.out);
+}
+
+#[test]
+fn a_datacenter_is_put_back_whole() {
+    let demo = Demo::start();
+    let restore = ["restore", "dc1/consul/snapshot", "--to", "consul-1"];
+    demo.call(&restore).expect(15).says("--confirm overwrite=dc1");
+    demo.call(&[&restore[..], &["--confirm", "overwrite=dc1"]].concat()).expect(0).says("restored and proven");
+    demo.call(&["list"]).expect(0).says("consul-1/consul/snapshot@");
+}
+
+#[test]
+fn the_exercise_ends_with_a_receipt_on_eighty_columns() {
+    let place = tempfile::tempdir().unwrap();
+    let began = Instant::now();
+    let output = lifeboat(place.path()).args(["demo", "--exercise"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}\n{err}");
+    println!("the exercise took {:.1} s", began.elapsed().as_secs_f64());
+    for said in ["9/9  Read the receipt", "restored and proven", "proven    passed", "done, receipt "] {
+        assert!(text.contains(said), "'{said}' is not in\n{text}");
+    }
+    let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "something is left");
+}

@@ -1,0 +1,7 @@
+//! The practice fleet, through the built program as an operator has it.
+
+mod clean_up;
+pub mod contracts;
+pub mod demo;
+mod everyday;
+mod faults;
