@@ -240,11 +240,6 @@ impl Action {
     /// What it is for.
     pub fn group(self) -> Group {
         match self {
-            Self::BackUp | Self::Verify | Self::Restore | Self::RollBack | Self::Resume | Self::Adopt | Self::Leave => {
-                Group::Work
-            }
-            Self::Cancel | Self::Retry | Self::Background | Self::Refresh | Self::Enroll | Self::Diff => Group::Work,
-            Self::Copy | Self::Shell | Self::Practice | Self::Exercise => Group::Work,
             Self::Fleet
             | Self::Vault
             | Self::Runs
@@ -256,7 +251,9 @@ impl Action {
             Self::Quit | Self::Help | Self::Palette | Self::Theme | Self::Suspend | Self::Reload | Self::Mouse => {
                 Group::Console
             }
-            _ => Group::Moving,
+            Self::Mark | Self::MarkAll | Self::Unmark | Self::Filter | Self::Zoom => Group::Moving,
+            action if action.is_motion() => Group::Moving,
+            _ => Group::Work,
         }
     }
 

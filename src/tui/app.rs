@@ -83,8 +83,8 @@ impl App {
     }
 
     /// Gives the console its themes, within what the terminal can show.
-    pub fn dress(&mut self, shelf: Shelf, depth: Depth, is_ascii: bool) {
-        (self.shelf, self.depth, self.is_ascii) = (shelf, depth, is_ascii);
+    pub fn dress(&mut self, themes: Shelf, depth: Depth, is_ascii: bool) {
+        (self.shelf, self.depth, self.is_ascii) = (themes, depth, is_ascii);
         let name = self.theme.name.clone();
         self.wear(&name);
     }

@@ -170,6 +170,9 @@ impl Crew {
     }
 
     /// Has a worker fail, to see that it takes nothing else down.
+    ///
+    /// # Panics
+    /// Never here; the worker does.
     #[cfg(debug_assertions)]
     #[expect(clippy::panic, reason = "this is what is tried")]
     pub fn fail_inside(&self) {

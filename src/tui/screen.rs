@@ -199,6 +199,8 @@ mod tests {
     #[test]
     fn text_is_broken_at_spaces_and_long_words_in_the_middle() {
         assert_eq!(wrap("the node does not answer", 10), ["the node", "does not", "answer"]);
+        // A full stop stays with its word.
+        assert_eq!(wrap("it has faults.", 13), ["it has", "faults."]);
         assert_eq!(wrap("abcdefghijkl", 5), ["abcde", "fghij", "kl"]);
         assert_eq!(wrap("", 5), Vec::<String>::new());
     }

@@ -141,7 +141,7 @@ impl Modal for Commands {
             KeyCode::Esc => return Answer::Close(Vec::new()),
             KeyCode::Enter => return self.enter(),
             KeyCode::Up | KeyCode::Char('[') if is_recalling || (is_empty && !self.history.is_empty()) => {
-                self.recall(true)
+                self.recall(true);
             }
             KeyCode::Down | KeyCode::Char(']') if is_recalling => self.recall(false),
             KeyCode::Backspace if is_empty => return Answer::Close(Vec::new()),

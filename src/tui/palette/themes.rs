@@ -14,7 +14,8 @@ use crate::tui::widgets::panel::render_panel;
 
 /// The chooser.
 pub struct Themes {
-    themes: Vec<(String, String)>,
+    /// Names with a sentence each.
+    rows: Vec<(String, String)>,
     worn: String,
     has_colours: bool,
     selection: Selection,
@@ -25,11 +26,11 @@ impl Themes {
     pub fn of(themes: Vec<(String, String)>, worn: &str, has_colours: bool) -> Self {
         let mut selection = Selection::default();
         selection.select(themes.iter().position(|(name, _)| name == worn).unwrap_or(0));
-        Self { themes, worn: worn.to_owned(), has_colours, selection }
+        Self { rows: themes, worn: worn.to_owned(), has_colours, selection }
     }
 
     fn selected(&self) -> Option<String> {
-        self.selection.row(self.themes.len()).and_then(|row| self.themes.get(row)).map(|(name, _)| name.clone())
+        self.selection.row(self.rows.len()).and_then(|row| self.rows.get(row)).map(|(name, _)| name.clone())
     }
 }
 
@@ -47,7 +48,7 @@ impl Modal for Themes {
             KeyCode::End => Action::Last,
             _ => return Answer::Stay(Vec::new()),
         };
-        self.selection.move_by(action, self.themes.len(), 10);
+        self.selection.move_by(action, self.rows.len(), 10);
         Answer::Stay(self.selected().map(Effect::Theme).into_iter().collect())
     }
 
@@ -60,13 +61,13 @@ impl Modal for Themes {
     /// └────────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
-        let rows = u16::try_from(self.themes.len()).unwrap_or(u16::MAX);
-        let area = middle(canvas.area, 72, rows.saturating_add(6).min(canvas.area.height));
+        let rows = u16::try_from(self.rows.len()).unwrap_or(u16::MAX);
+        let area = middle(canvas.area, 76, rows.saturating_add(6).min(canvas.area.height));
         let mut inner = render_panel("Theme", true, area, canvas);
         let height = inner.area.height.saturating_sub(4);
-        let selected = self.selection.row(self.themes.len());
-        let top = self.selection.top(self.themes.len(), height.into());
-        for (y, (at, (name, about))) in (0..height).zip(self.themes.iter().enumerate().skip(top)) {
+        let selected = self.selection.row(self.rows.len());
+        let top = self.selection.top(self.rows.len(), height.into());
+        for (y, (at, (name, about))) in (0..height).zip(self.rows.iter().enumerate().skip(top)) {
             inner.text_within(1, y, 16, name, Role::Text);
             inner.text(18, y, about, Role::Muted);
             if Some(at) == selected {

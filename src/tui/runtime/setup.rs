@@ -64,7 +64,7 @@ impl Setup {
     /// Gives a console its looks and keys, and says what was wrong with them.
     pub fn furnish(&self, app: &mut App, depth: Depth) {
         app.keymap = self.keymap.clone();
-        app.history = self.remembered.history.clone();
+        app.history.clone_from(&self.remembered.history);
         app.dress(self.shelf.clone(), depth, self.is_ascii);
         if let Some(name) = &self.remembered.theme
             && !app.wear(name)

@@ -45,6 +45,7 @@ pub enum End {
 }
 
 /// One sitting on pages.
+#[cfg_attr(debug_assertions, expect(clippy::struct_excessive_bools, reason = "each is a fact of its own"))]
 pub struct Sitting<'s> {
     app: App,
     setup: &'s Setup,

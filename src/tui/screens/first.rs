@@ -65,7 +65,7 @@ impl FirstPage {
         Self { ways, selection: Selection::default() }
     }
 
-    fn off(&self, way: &Way, model: &Model) -> Option<&'static str> {
+    fn off(way: &Way, model: &Model) -> Option<&'static str> {
         let writes = matches!(way.kind, Kind::Begin(Beginning::SshConfig | Beginning::Example));
         way.off.or_else(|| (writes && model.place.read_only).then_some("the console is read-only"))
     }
@@ -91,7 +91,7 @@ impl Screen for FirstPage {
         let Some(way) = self.selection.row(self.ways.len()).and_then(|row| self.ways.get(row)) else {
             return Vec::new();
         };
-        match (self.off(way, model), way.kind) {
+        match (Self::off(way, model), way.kind) {
             (Some(why), _) => vec![Effect::Say(Tone::Warn, format!("Not now: {why}."))],
             (None, Kind::Begin(beginning)) => vec![Effect::Begin(beginning)],
             (None, Kind::Guide) => vec![Effect::Open(Box::new(Guide::default()))],
@@ -109,12 +109,7 @@ impl Screen for FirstPage {
     fn view(&self, model: &Model, canvas: &mut Canvas) {
         let mut inner = render_panel("Welcome", true, canvas.area, canvas);
         let width = usize::from(inner.area.width.saturating_sub(8)).min(76);
-        inner.text(
-            2,
-            1,
-            "Lifeboat copies off what cannot be rebuilt, proves the copy, and brings it back.",
-            Role::Title,
-        );
+        inner.text(2, 1, "Lifeboat copies off what cannot be rebuilt, proves it, and brings it back.", Role::Title);
         let place =
             format!("There is no inventory yet at {}. How would you like to begin?", model.place.inventory.display());
         let mut y = 3;
@@ -126,7 +121,7 @@ impl Screen for FirstPage {
         let mark = inner.theme.glyphs.folded;
         for (at, way) in self.ways.iter().enumerate() {
             y += 1;
-            let off = self.off(way, model);
+            let off = Self::off(way, model);
             let role = if off.is_some() { Role::Disabled } else { Role::Text };
             let is_selected = Some(at) == selected;
             let title = if is_selected { Role::Marked } else { role };

@@ -18,6 +18,7 @@ pub enum Depth {
 }
 
 /// What the environment says of the terminal.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the terminal")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Surroundings {
     /// How many colours may be used.

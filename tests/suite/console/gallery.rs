@@ -2,6 +2,8 @@
 
 use super::picture::{DARK, LIGHT, Terminal, hold};
 use super::stage::Stage;
+use lifeboat::tui::app::App;
+use lifeboat::tui::screens::first::FirstPage;
 
 /// Draws a page in a theme and holds it.
 #[track_caller]
@@ -16,4 +18,18 @@ fn the_fleet_in_three_themes() {
     show("fleet", &mut stage, "default", &DARK);
     show("fleet-light", &mut stage, "light", &LIGHT);
     show("fleet-mono", &mut stage, "mono", &DARK);
+}
+
+#[test]
+fn the_way_in_and_the_way_about() {
+    let mut stage = Stage::of_inventory(super::fleet::TWO);
+    stage.keys("?");
+    show("help", &mut stage, "default", &DARK);
+    stage.keys("esc :").text("re");
+    show("palette", &mut stage, "dark", &DARK);
+    stage.keys("esc T down down");
+    hold("themes", &stage.draw((100, 30)), &LIGHT);
+    let model = Stage::of_inventory("version = 1\n").app.model;
+    stage.app = App::new(model, Box::new(FirstPage::new(true, true)));
+    show("welcome", &mut stage, "default", &DARK);
 }

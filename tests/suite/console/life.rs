@@ -136,7 +136,8 @@ fn a_terminal_that_goes_away_ends_it_without_burning_the_processor() {
         "exec 3<&0; setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec {program}' <&3 & wait",
         pid_file.display()
     );
-    let mut pty = Start::program(&console, "/bin/sh", &["-c", &script]).go();
+    // `script` keeps the terminal; when it is ended, the terminal is gone.
+    let mut pty = Start::program(&console, "/usr/bin/script", &["-q", "-c", &script, "/dev/null"]).go();
     pty.wait_for("val-1");
     let pid: u32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
     pty.hang_up();

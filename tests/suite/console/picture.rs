@@ -65,6 +65,7 @@ pub fn text(buffer: &Buffer) -> String {
 }
 
 /// The look of one cell on a terminal: ink, ground, and what is done to the letters.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing done to letters")]
 #[derive(Debug, Clone, PartialEq)]
 struct Look {
     ink: String,
@@ -139,7 +140,9 @@ pub fn svg(buffer: &Buffer, terminal: &Terminal, title: &str) -> String {
     )
     .unwrap();
     writeln!(out, "<title>{}</title>", escape(title)).unwrap();
-    writeln!(out, "<rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{}\"/>", terminal.ground).unwrap();
+    // A theme that paints the ground paints the edge too.
+    let corner = buffer.cell((0, 0)).map_or(terminal.ground.to_owned(), |cell| terminal.look(cell).ground);
+    writeln!(out, "<rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{corner}\"/>").unwrap();
     for y in 0..buffer.area.height {
         draw_grounds(buffer, terminal, y, &mut out);
         draw_letters(buffer, terminal, y, &mut out);

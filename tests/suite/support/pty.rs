@@ -203,10 +203,10 @@ impl Pty {
         tcgetattr(&tty).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
-    /// The terminal goes away, as when its window is closed.
+    /// The program that was started ends by force: if it keeps a terminal for others, that goes away with it.
     pub fn hang_up(&mut self) {
-        self.writer = None;
-        self.master = None;
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for the end and gives the exit code; what is still on its way is taken in.

@@ -1,0 +1,259 @@
+//! How the console feels: first frame, key to frame, idle, memory. Run by hand: `cargo bench --bench console`.
+//!
+//! The whole program runs in a pseudo-terminal with an inventory of 1,000 hosts of five services each, whose addresses
+//! refuse at once. The bars are those of the design; a figure past its bar ends the run with 1.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot measure ends, and prints what it measured"
+)]
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use lifeboat::engine::fleet::Fleet;
+use lifeboat::model::text::CleanText;
+use lifeboat::tui::app::App;
+use lifeboat::tui::message::{Msg, Notice, Tone, Wish};
+use lifeboat::tui::model::{Job, JobId, Model, Place, Stage};
+use lifeboat::tui::screens::fleet::FleetPage;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+
+const HOSTS: usize = 1_000;
+
+fn inventory(address: &str) -> String {
+    let mut text = String::from("version = 1\n[vault]\npath = \"/nonexistent/vault\"\n");
+    for host in 0..HOSTS {
+        let group = host % 20;
+        let _ = write!(
+            text,
+            "[hosts.node-{host:04}]\naddress = \"{address}\"\nport = {}\ngroups = [\"group-{group}\"]\n",
+            1 + host
+        );
+        for service in 0..5 {
+            let _ = write!(
+                text,
+                "[hosts.node-{host:04}.services.files-{service}]\nkind = \"files\"\npaths = [\"/srv/{service}\"]\n"
+            );
+        }
+    }
+    text
+}
+
+struct Running {
+    child: Box<dyn Child + Send + Sync>,
+    writer: Box<dyn Write + Send>,
+    /// When output came, and whether it ends a frame.
+    frames: Receiver<Instant>,
+    begun: Instant,
+    _master: Box<dyn MasterPty + Send>,
+}
+
+/// Starts the program and has a thread tell of every whole frame.
+fn start(dir: &Path) -> Running {
+    let pair = native_pty_system().openpty(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_lifeboat"));
+    command.env_clear();
+    for (name, value) in [
+        ("PATH", "/usr/bin:/bin".to_owned()),
+        ("HOME", dir.join("home").display().to_string()),
+        ("LIFEBOAT_CONFIG_DIR", dir.join("config").display().to_string()),
+        ("LIFEBOAT_DATA_DIR", dir.join("data").display().to_string()),
+        ("TERM", "xterm-256color".to_owned()),
+        ("COLORTERM", "truecolor".to_owned()),
+        ("LANG", "C.UTF-8".to_owned()),
+    ] {
+        command.env(name, value);
+    }
+    let mut reader = pair.master.try_clone_reader().unwrap();
+    let (send, frames) = channel();
+    let begun = Instant::now();
+    let child = pair.slave.spawn_command(command).unwrap();
+    std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        let mut bytes = [0; 8192];
+        while let Ok(count) = reader.read(&mut bytes) {
+            if count == 0 {
+                return;
+            }
+            let now = Instant::now();
+            seen.extend_from_slice(&bytes[..count]);
+            while let Some(at) = seen.windows(8).position(|window| window == b"\x1b[?2026l") {
+                seen.drain(..at + 8);
+                if send.send(now).is_err() {
+                    return;
+                }
+            }
+            let surplus = seen.len().saturating_sub(16);
+            seen.drain(..surplus);
+        }
+    });
+    Running { child, writer: pair.master.take_writer().unwrap(), frames, begun, _master: pair.master }
+}
+
+impl Running {
+    fn end(mut self) {
+        let _ = self.writer.write_all(b"q");
+        let _ = self.child.wait();
+    }
+
+    /// Resident memory in MiB.
+    fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.process_id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
+    }
+
+    fn switches(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.process_id().unwrap())).unwrap();
+        let count = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
+            line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0)
+        };
+        tasks.map(count).sum()
+    }
+}
+
+fn percentile(sorted: &[Duration], part: f64) -> Duration {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let at = ((sorted.len() - 1) as f64 * part).round() as usize;
+    sorted[at]
+}
+
+fn milliseconds(span: Duration) -> f64 {
+    span.as_secs_f64() * 1000.0
+}
+
+/// Says a figure beside its bar; `false` past it.
+fn say(what: &str, figure: f64, unit: &str, bar: f64) -> bool {
+    let holds = figure <= bar;
+    println!("{what:<58} {figure:>9.1} {unit:<4} bar {bar:>6.1}  {}", if holds { "holds" } else { "MISSED" });
+    holds
+}
+
+/// The program's first whole frame, from the moment it is started.
+fn first_frame(dir: &Path) -> Duration {
+    let mut spans: Vec<Duration> = (0..15)
+        .map(|_| {
+            let running = start(dir);
+            let frame = running.frames.recv_timeout(Duration::from_secs(20)).unwrap();
+            let span = frame - running.begun;
+            running.end();
+            span
+        })
+        .collect();
+    spans.sort();
+    percentile(&spans, 0.5)
+}
+
+/// From a key to the frame it changes, inside the process: update, view, diff and encoding, with eight transfers under
+/// way and 10,000 lines in the log.
+fn key_to_frame(text: &str) -> (Duration, Duration) {
+    let loaded = lifeboat::config::parse_inventory(text, Path::new("/inventory.toml"), Path::new("/home/ops")).unwrap();
+    let now: jiff::Timestamp = "2026-11-20T02:50:00Z".parse().unwrap();
+    let mut model = Model::new(Place::default(), Fleet::of_inventory(&loaded.inventory), now);
+    for number in 0..8 {
+        let mut job = Job::new(JobId(number + 1), Wish::Verify(Vec::new()));
+        job.stage = Stage::Running;
+        job.started = Some(now);
+        job.board.begin(CleanText::new("copying"), 1 << 30);
+        model.jobs.push(job);
+    }
+    let mut app = App::new(model, Box::new(FleetPage::default()));
+    for number in 0..10_000 {
+        app.update(Msg::Notice(Notice::Noted(Tone::Plain, format!("line {number} of the log"))));
+    }
+    let area = Rect::new(0, 0, 120, 40);
+    let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+    let mut terminal = Terminal::with_options(CrosstermBackend::new(Vec::new()), options).unwrap();
+    let keys = [
+        "down", "down", "J", "down", "esc", "O", "pgup", "up", "esc", "pgdn", "G", "up", "?", "esc", "V", "esc", "R",
+        "esc",
+    ];
+    let mut spans = Vec::new();
+    for round in 0..2_000usize {
+        // What eight transfers do between two keys.
+        for job in &app.model.jobs {
+            job.board.moved(250_000);
+        }
+        app.update(Msg::Tick(now + jiff::SignedDuration::from_millis(i64::try_from(round).unwrap() * 33)));
+        let key: lifeboat::tui::keymap::Key = keys[round % keys.len()].parse().unwrap();
+        let begun = Instant::now();
+        app.update(Msg::Key(key.event()));
+        terminal.draw(|frame| app.view(frame.area(), frame.buffer_mut())).unwrap();
+        spans.push(begun.elapsed());
+    }
+    spans.sort();
+    (percentile(&spans, 0.5), percentile(&spans, 0.99))
+}
+
+/// From a key to its frame through the pseudo-terminal.
+fn key_through_terminal(running: &mut Running) -> Duration {
+    let mut spans = Vec::new();
+    for round in 0..200 {
+        while running.frames.try_recv().is_ok() {}
+        let begun = Instant::now();
+        running.writer.write_all(if round % 2 == 0 { b"\x1b[B" } else { b"\x1b[A" }).unwrap();
+        running.writer.flush().unwrap();
+        let frame = running.frames.recv_timeout(Duration::from_secs(5)).unwrap();
+        spans.push(frame - begun);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    spans.sort();
+    percentile(&spans, 0.99)
+}
+
+fn main() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["home", "config", "data"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let text = inventory("127.0.0.1");
+    std::fs::write(dir.path().join("config/inventory.toml"), &text).unwrap();
+    let mut holds = true;
+    holds &=
+        say("first frame, 1,000 hosts, from exec (median of 15)", milliseconds(first_frame(dir.path())), "ms", 50.0);
+    let (middle, most) = key_to_frame(&text);
+    holds &= say("key to frame in the process, 8 transfers, 10,000 lines, p50", milliseconds(middle), "ms", 16.0);
+    holds &= say("key to frame in the process, 8 transfers, 10,000 lines, p99", milliseconds(most), "ms", 16.0);
+    let mut running = start(dir.path());
+    running.frames.recv_timeout(Duration::from_secs(20)).unwrap();
+    // The look at 1,000 hosts ends when every one has refused; then nothing moves any more.
+    let begun = Instant::now();
+    loop {
+        let before = running.switches();
+        std::thread::sleep(Duration::from_secs(2));
+        if running.switches() == before || begun.elapsed() > Duration::from_mins(10) {
+            break;
+        }
+    }
+    let before = running.switches();
+    std::thread::sleep(Duration::from_secs(5));
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let woken = (running.switches() - before) as f64;
+    holds &= say("wake-ups in 5 s of idling, all threads", woken, "", 0.0);
+    holds &= say(
+        "key to frame through the terminal, idle, p99 of 200",
+        milliseconds(key_through_terminal(&mut running)),
+        "ms",
+        16.0,
+    );
+    holds &= say("resident, 1,000 hosts of 5 services, all looked at", running.resident(), "MiB", 60.0);
+    running.end();
+    if !holds {
+        std::process::exit(1);
+    }
+}
