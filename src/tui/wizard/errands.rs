@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks;
 use super::errand::{Errand, Field, Kind, choice_field, choice_fields, set_for};
+use super::preview::shell_row;
 use crate::engine::holdings::CopyView;
 use crate::engine::phrases::rung_word;
 use crate::engine::planner::Planned;
@@ -13,7 +14,6 @@ use crate::model::units::{ByteSize, Seconds};
 use crate::services::common::fence_choice;
 use crate::tui::message::Wish;
 use crate::tui::model::{Job, Model, Stage};
-use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
 
 /// Copies items into the vault.
@@ -356,6 +356,10 @@ impl Errand for Verify {
         false
     }
 
+    fn changes(&self) -> bool {
+        false
+    }
+
     fn checks(&self, _model: &Model, _jobs: &[&Job]) -> Vec<Row> {
         Vec::new()
     }
@@ -375,9 +379,9 @@ impl Errand for Verify {
         ];
         rows.extend(chosen.iter().map(|(item, id)| Row::signed(Sign::Next, format!("{item}@{id}"))));
         rows.push(Row::gap());
-        rows.push(Row::say(Role::Muted, "The same from a shell:"));
+        rows.push(shell_row(model));
         if let Ok(wishes) = self.wishes(model) {
-            rows.extend(wishes.iter().map(|wish| Row::code(self.command(&model.place, wish, None))));
+            rows.extend(wishes.iter().flat_map(|wish| Row::command(&self.command(&model.place, wish, None))));
         }
         rows
     }

@@ -216,6 +216,9 @@ impl Wizard {
     fn obstacle(&self, model: &Model) -> Option<String> {
         match self.shown(model) {
             Stop::Choose => self.errand.wishes(model).err().filter(|_| self.choose.is_on_go(&self.fields(model))),
+            Stop::Preview if model.place.read_only && self.errand.changes() => {
+                Some("the console is read-only".to_owned())
+            }
             Stop::Checks | Stop::Preview if self.alive_elsewhere(model).is_some() => {
                 Some("the identity runs elsewhere".to_owned())
             }
@@ -326,7 +329,7 @@ impl Wizard {
             self.at = path.first().copied().unwrap_or(Stop::Preview);
             let fields = self.fields(model);
             let missing = fields.iter().position(|field| field.value.is_empty() && field.kind != errand::Kind::Text);
-            self.choose.select(missing.unwrap_or(fields.len()));
+            self.choose.select(missing);
             self.quiet_until = model.now + QUIET;
             return self.plan(model);
         }

@@ -24,10 +24,20 @@ pub fn rows<E: Errand + ?Sized>(errand: &E, model: &Model, jobs: &[&Job]) -> Vec
         rows.extend(one(model, job, planned));
         rows.push(Row::pair("plan", planned.hash.clone()).as_role(Role::Muted));
         rows.push(Row::gap());
-        rows.push(Row::say(Role::Muted, "The same from a shell:"));
-        rows.push(Row::code(errand.command(&model.place, &job.wish, Some(planned))));
+        rows.push(shell_row(model));
+        rows.extend(Row::command(&errand.command(&model.place, &job.wish, Some(planned))));
     }
     rows
+}
+
+/// What stands over an equal command line.
+pub fn shell_row(model: &Model) -> Row {
+    let text = if model.place.is_practice {
+        "The same from a shell that has the practice fleet's directories:"
+    } else {
+        "The same from a shell:"
+    };
+    Row::say(Role::Muted, text)
 }
 
 /// ```text

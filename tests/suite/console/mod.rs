@@ -8,6 +8,7 @@ mod item;
 mod keys;
 mod life;
 mod palette;
+mod jobs_runs;
 mod picture;
 mod plain;
 mod properties;
@@ -17,3 +18,5 @@ mod themes;
 mod wizard_cast;
 mod wizard_flow;
 mod wizard_pages;
+#[cfg(feature = "rehearsal")]
+mod wizard_real;

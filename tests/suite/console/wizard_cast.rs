@@ -267,12 +267,17 @@ pub fn runs(stage: &Stage) -> Vec<(JobId, &Planned, &BTreeMap<String, String>)> 
         .collect()
 }
 
-/// Answers every plan ordered so far; forgets what was asked.
+/// Answers every plan that is ordered, also those the answers lead to; forgets what was asked.
 pub fn answer(stage: &mut Stage, plan: impl Fn(&Wish) -> Result<Planned, Failure>) {
-    let asked = std::mem::take(&mut stage.asked);
-    for effect in &asked {
-        if let Effect::Order(Order::Plan(job, wish)) = effect {
-            stage.notice(Notice::Planned(*job, Box::new(plan(wish))));
+    loop {
+        let asked = std::mem::take(&mut stage.asked);
+        let mut plans = asked.iter().filter_map(|effect| match effect {
+            Effect::Order(Order::Plan(job, wish)) => Some((*job, wish.clone())),
+            _ => None,
+        });
+        let Some(first) = plans.next() else { break };
+        for (job, wish) in std::iter::once(first).chain(plans) {
+            stage.notice(Notice::Planned(job, Box::new(plan(&wish))));
         }
     }
 }
