@@ -134,7 +134,7 @@ mod tests {
             leaves: vec![],
             proves: false,
         };
-        let planned = Planned { plan, hash: String::new(), found, item, choices: vec![], sightings: vec![] };
+        let planned = Planned { plan, hash: String::new(), found, item, choices: vec![], expects: vec![], sightings: vec![] };
         Job::new(place, planned)
     }
 

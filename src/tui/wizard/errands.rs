@@ -220,13 +220,14 @@ impl Errand for Restore {
         fields.push(Field::one_of("snapshot", "copy", chosen, copies));
         let to = self.target(model).map_or(String::new(), |to| to.to_string());
         fields.push(Field::one_of("to", "onto", to, self.hosts(model)));
-        if planned.is_empty() {
+        let choices = choice_fields(planned, &self.set);
+        if !choices.iter().any(|field| field.key == "set:fence") {
             let alive = model.jobs.iter().rev().find(|job| self.is_mine(job));
             if alive.is_some_and(|job| matches!(&job.stage, Stage::Failed(f) if f.exit == Exit::AliveElsewhere)) {
                 fields.push(choice_field(&fence_choice(), &self.set));
             }
         }
-        fields.extend(choice_fields(planned, &self.set));
+        fields.extend(choices);
         fields
     }
 

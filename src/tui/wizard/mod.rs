@@ -141,8 +141,10 @@ impl Wizard {
         ready.filter_map(|job| job.planned.as_deref()).collect()
     }
 
+    /// What can be chosen: the choices of the last plan stay in place while the next one is made, or could not be.
     fn fields(&self, model: &Model) -> Vec<errand::Field> {
-        self.errand.fields(model, &self.planned(model))
+        let known: Vec<&Planned> = self.my_jobs(model).into_iter().filter_map(|job| job.planned.as_deref()).collect();
+        self.errand.fields(model, &known)
     }
 
     /// The pages of this errand, in order.

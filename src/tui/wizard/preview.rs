@@ -75,6 +75,7 @@ fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
     } else {
         Role::Text
     }));
+    rows.extend(planned.expects.iter().map(|said| Row::pair("expect", said.one_line().to_string())));
     rows.push(overwrites(plan));
     rows.push(Row::pair("undo", undo(plan)));
     rows.push(Row::gap());
@@ -139,9 +140,9 @@ fn stops(plan: &Plan) -> String {
         let until = last.map_or(number, |last| last.max(number)) + 1;
         let limit: u64 = plan.steps.iter().take(until).skip(number).map(|step| step.timeout.0).sum();
         let limit = crate::model::units::Seconds(limit);
+        let what = step.title.as_str().strip_prefix("Stop ").unwrap_or(step.title.as_str());
         told.push(format!(
-            "{}, from step {} to step {until}, given up after {limit} at the latest",
-            step.title,
+            "{what}, from step {} to step {until}, given up after {limit} at the latest",
             number + 1
         ));
     }

@@ -320,7 +320,7 @@ fn the_first_console_woken_later_is_refused() {
             .state("Console console-77ff 2 runs this now; nothing more was done from here.")
             .hint(format!("See what is true now: lifeboat runs {RUN}"));
     let mut stage = ended(Err(refused));
-    let page = stage.grid((80, 24));
+    let page = stage.grid((120, 40));
     assert!(page.contains("console-77ff") && page.contains("nothing more was done from here"), "{page}");
     assert_page!("wizard_receipt_adopted_elsewhere", stage);
 }
