@@ -141,10 +141,7 @@ fn stops(plan: &Plan) -> String {
         let limit: u64 = plan.steps.iter().take(until).skip(number).map(|step| step.timeout.0).sum();
         let limit = crate::model::units::Seconds(limit);
         let what = step.title.as_str().strip_prefix("Stop ").unwrap_or(step.title.as_str());
-        told.push(format!(
-            "{what}, from step {} to step {until}, given up after {limit} at the latest",
-            number + 1
-        ));
+        told.push(format!("{what}, from step {} to step {until}, given up after {limit} at the latest", number + 1));
     }
     if told.is_empty() { "nothing".to_owned() } else { told.join("; ") + "." }
 }
