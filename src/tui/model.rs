@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::message::{Tone, Wish};
 use crate::engine::board::{Board, Progress};
-use crate::engine::desk::Opening;
 use crate::engine::fleet::Fleet;
 use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
@@ -75,15 +74,6 @@ pub struct Place {
     pub is_practice: bool,
     /// Flags an equal command line needs: `--inventory …`, `--vault …`.
     pub flags: Vec<String>,
-}
-
-impl Place {
-    /// The flags that lead a command line to the same inventory and vault.
-    pub fn flags_of(opening: &Opening) -> Vec<String> {
-        let named = [("--inventory", &opening.inventory), ("--vault", &opening.vault)];
-        let given = named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
-        given.flat_map(|(flag, path)| [flag.to_owned(), path.display().to_string()]).collect()
-    }
 }
 
 /// A line of the log.
