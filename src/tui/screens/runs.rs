@@ -29,7 +29,7 @@ pub fn run_look(told: &Told, model: &Model) -> (Sign, String) {
         None => (Sign::Warn, "interrupted".to_owned()),
         Some((Exit::Done, _)) => (Sign::Done, "done".to_owned()),
         Some((Exit::Cancelled, _)) => (Sign::Warn, "cancelled".to_owned()),
-        Some((Exit::Changed, _)) => (Sign::Bad, "something is not as it was".to_owned()),
+        Some((Exit::Changed, _)) => (Sign::Bad, "not as it was".to_owned()),
         Some((exit, _)) => (Sign::Bad, format!("failed: {}", exit_phrase(*exit))),
     }
 }
@@ -154,7 +154,7 @@ impl Screen for RunsPage {
             return;
         }
         let width = inner.area.width;
-        let what = width.saturating_sub(21 + 29 + 9);
+        let what = width.saturating_sub(21 + 24 + 9);
         inner.text(3, 0, "WHEN", Role::Heading);
         inner.text(21, 0, "WHAT", Role::Heading);
         inner.text(22 + what, 0, "ENDED", Role::Heading);
@@ -184,7 +184,7 @@ fn render_run(name: &str, told: &Result<Told, Failure>, model: &Model, y: u16, w
     let when = at.map_or_else(|| name.to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string());
     canvas.text_within(3, y, 17, &when, Role::Muted);
     canvas.text_within(21, y, what, &title, Role::Text);
-    canvas.text_within(22 + what, y, 27, &ended, role);
+    canvas.text_within(22 + what, y, 22, &ended, role);
     let receipt = receipt.map_or("none".to_owned(), |number| number.to_string());
     canvas.right(canvas.area.width.saturating_sub(9), y, 8, &receipt, Role::Muted);
 }

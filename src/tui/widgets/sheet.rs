@@ -48,6 +48,20 @@ pub struct Row {
     role: Role,
 }
 
+/// The columns a line of a command takes at most, unless one word of it is longer.
+const COMMAND: usize = 70;
+
+/// The words of a line as a shell sees them, quotes left on.
+fn shell_words(line: &str) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    let is_end = |letter: char| {
+        quoted ^= letter == '\'' && !escaped;
+        escaped = letter == '\\' && !quoted;
+        letter == ' ' && !quoted
+    };
+    line.split(is_end).filter(|word| !word.is_empty()).collect()
+}
+
 /// The width of the column of labels.
 pub const LABEL: u16 = 11;
 
@@ -77,9 +91,26 @@ impl Row {
         Self { sign: Some(sign), ..Self::say(Role::Text, text) }
     }
 
-    /// A command to copy, set in.
-    pub fn code(text: impl Into<String>) -> Self {
-        Self { indent: 2, ..Self::say(Role::Text, text) }
+    /// A command line, a flag a line, so that it is read easily and can be copied as it stands.
+    pub fn command(line: &str) -> Vec<Self> {
+        let mut lines: Vec<String> = Vec::new();
+        for word in shell_words(line) {
+            let is_long = |line: &String| line.width() + word.width() + 3 > COMMAND;
+            match lines.last_mut() {
+                Some(last) if !word.starts_with("--") && !is_long(last) => {
+                    last.push(' ');
+                    last.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        let last = lines.len().saturating_sub(1);
+        let row = |(at, text): (usize, String)| {
+            let more = if at < last { " \\" } else { "" };
+            let indent = if at == 0 { 2 } else { 6 };
+            Self { indent, ..Self::say(Role::Text, format!("{text}{more}")) }
+        };
+        lines.into_iter().enumerate().map(row).collect()
     }
 
     /// Adds a column before the text.
@@ -182,4 +213,18 @@ pub fn render_more(below: usize, canvas: &mut Canvas) {
     let width = u16::try_from(text.width()).unwrap_or(0);
     let (x, y) = (canvas.area.width.saturating_sub(width + 2), canvas.area.height.saturating_sub(1));
     canvas.text(x, y, &text, Role::Muted);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_broken_between_words_only_and_reads_back_as_it_was() {
+        let line = r"lifeboat --vault '/my vault' backup val-1/files/tree '--reason=it'\''s -- so' --plan-hash 0011";
+        let rows = Row::command(line);
+        assert!(rows.len() > 2);
+        let text: Vec<&str> = rows.iter().map(|row| row.text.trim_end_matches(" \\")).collect();
+        assert_eq!(text.join(" "), line);
+    }
 }

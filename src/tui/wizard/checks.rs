@@ -21,6 +21,9 @@ pub fn of_backup(model: &Model, job: &Job) -> Vec<Row> {
     let mut rows = Vec::new();
     match (&job.stage, &job.planned) {
         (Stage::Failed(failure), _) => rows.extend(failed(failure)),
+        (Stage::Planning, _) | (_, None) => {
+            rows.push(check(Sign::Now, "asking", "The node is asked what is there and what can be chosen."));
+        }
         (_, Some(planned)) => {
             rows.extend(service(planned));
             let item = &planned.item;
@@ -29,7 +32,6 @@ pub fn of_backup(model: &Model, job: &Job) -> Vec<Row> {
             rows.push(check(Sign::Ok, "item", format!("The {} can be copied, {size}{secret}.", item.title)));
             rows.push(copy_before(model, planned));
         }
-        _ => rows.push(check(Sign::Now, "asking", "The node is asked what is there and what can be chosen.")),
     }
     rows
 }
@@ -61,6 +63,11 @@ pub fn of_restore(model: &Model, job: &Job, copy: Option<&CopyView>) -> Vec<Row>
     }));
     match (&job.stage, &job.planned) {
         (Stage::Failed(failure), _) => rows.extend(failed(failure)),
+        (Stage::Planning, _) | (_, None) => rows.push(check(
+            Sign::Now,
+            "asking",
+            "The key is tried, the target is looked at, and the fleet is searched for the identity.",
+        )),
         (_, Some(planned)) => {
             rows.push(check(Sign::Ok, "key", "A key that opens the copy was tried and works."));
             rows.extend(service(planned));
@@ -74,11 +81,6 @@ pub fn of_restore(model: &Model, job: &Job, copy: Option<&CopyView>) -> Vec<Row>
                 rows.push(check(Sign::Warn, "words", text));
             }
         }
-        _ => rows.push(check(
-            Sign::Now,
-            "asking",
-            "The key is tried, the target is looked at, and the fleet is searched for the identity.",
-        )),
     }
     rows
 }

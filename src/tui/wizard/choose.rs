@@ -4,6 +4,7 @@ use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent};
 use ratatui::layout::Rect;
 use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
+use unicode_width::UnicodeWidthStr;
 
 use super::errand::{Field, Kind};
 use crate::tui::action::Action;
@@ -18,6 +19,8 @@ use crate::tui::widgets::panel::render_panel;
 #[derive(Default)]
 pub struct Choose {
     at: Selection,
+    /// Whether the row that goes on is selected, however many fields there come to be.
+    on_go: bool,
     editor: Option<Editor>,
 }
 
@@ -33,9 +36,20 @@ pub type Change = (String, String);
 const LABEL: u16 = 11;
 
 impl Choose {
-    /// Selects a row; the one after the last field goes on.
-    pub fn select(&mut self, at: usize) {
-        self.at.select(at);
+    /// Selects a field, or the row that goes on.
+    pub fn select(&mut self, at: Option<usize>) {
+        self.at.select(at.unwrap_or(0));
+        self.on_go = at.is_none();
+    }
+
+    fn row(&self, fields: &[Field]) -> usize {
+        if self.on_go { fields.len() } else { self.at.row(fields.len() + 1).unwrap_or(0) }
+    }
+
+    fn go_to(&mut self, action: Action, fields: &[Field]) {
+        self.at.select(self.row(fields));
+        self.at.move_by(action, fields.len() + 1, 5);
+        self.on_go = self.at.row(fields.len() + 1) == Some(fields.len());
     }
 
     /// Whether an editor takes the keys.
@@ -45,11 +59,11 @@ impl Choose {
 
     /// Whether the row that goes on is selected.
     pub fn is_on_go(&self, fields: &[Field]) -> bool {
-        self.at.row(fields.len() + 1) == Some(fields.len())
+        self.row(fields) == fields.len()
     }
 
     fn field<'f>(&self, fields: &'f [Field]) -> Option<&'f Field> {
-        fields.get(self.at.row(fields.len() + 1)?)
+        fields.get(self.row(fields))
     }
 
     /// Moves, or changes a field in place.
@@ -59,7 +73,7 @@ impl Choose {
             Action::Right => self.turn(fields, true),
             Action::Mark => self.field(fields).and_then(switch),
             action => {
-                self.at.move_by(action, fields.len() + 1, 5);
+                self.go_to(action, fields);
                 None
             }
         }
@@ -83,7 +97,7 @@ impl Choose {
         let field = self.field(fields)?;
         match &field.kind {
             Kind::Fixed => {
-                self.at.move_by(Action::Down, fields.len() + 1, 1);
+                self.go_to(Action::Down, fields);
                 None
             }
             Kind::Text => {
@@ -157,16 +171,16 @@ impl Choose {
     pub fn view(&self, fields: &[Field], missing: Option<&str>, canvas: &mut Canvas) {
         let rows = fields.len() + 1;
         let height = usize::from(canvas.area.height.saturating_sub(4));
-        let top = self.at.top(rows, height.max(1));
-        let selected = self.at.row(rows);
+        let selected = self.row(fields);
+        let top = selected.saturating_sub(height / 2).min(rows.saturating_sub(height.max(1)));
         let mut y = 0;
         for (number, field) in fields.iter().enumerate().skip(top).take(height) {
-            self.render_field(field, y, Some(number) == selected, canvas);
+            self.render_field(field, y, number == selected, canvas);
             y += 1;
         }
         if rows.saturating_sub(top) <= height {
             y += u16::from(height > rows);
-            let role = if selected == Some(fields.len()) { Role::Selection } else { Role::Text };
+            let role = if selected == fields.len() { Role::Selection } else { Role::Text };
             canvas.text(1, y, " Go on ", if missing.is_some() { Role::Disabled } else { role });
         }
         let about = match (self.field(fields), missing) {
@@ -205,7 +219,12 @@ impl Choose {
             (false, Kind::Fixed) => (field.value.as_str(), Role::Text),
             (false, _) => (field.value.as_str(), Role::Title),
         };
-        canvas.text(x, y, value, role);
+        let end = canvas.text(x, y, value, role);
+        // What it means stands beside it where it fits whole; of the selected field it always stands below.
+        let room = usize::from(canvas.area.width.saturating_sub(end + 4));
+        if !field.value.is_empty() && field.about.width() <= room {
+            canvas.text(end + 3, y, &field.about, Role::Muted);
+        }
         if is_selected {
             canvas.paint_row(y, Role::Selection);
         }

@@ -26,6 +26,10 @@ pub trait Errand: Send {
     fn is_planned(&self) -> bool {
         true
     }
+    /// Whether it changes a node or the vault's copies: refused when the console is read-only.
+    fn changes(&self) -> bool {
+        true
+    }
     /// What was found before anything is done, for jobs whose plan is made or could not be.
     fn checks(&self, model: &Model, jobs: &[&Job]) -> Vec<Row>;
     /// What will happen.
@@ -85,7 +89,8 @@ impl Field {
 
     /// A field with a list.
     pub fn one_of(key: &str, label: &str, value: String, values: Vec<(String, String)>) -> Self {
-        let about = values.iter().find(|(name, _)| *name == value).map(|(_, about)| about.clone()).unwrap_or_default();
+        let about = values.iter().find(|(name, _)| *name == value).map(|(_, about)| about.clone());
+        let about = about.unwrap_or_else(|| format!("Enter opens the list of {} to choose from.", values.len()));
         Self { key: key.to_owned(), label: label.to_owned(), value, about, kind: Kind::OneOf(values) }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks;
 use super::errand::{Errand, Field, Kind, choice_field, choice_fields, set_for};
+use super::preview::shell_row;
 use crate::engine::holdings::CopyView;
 use crate::engine::phrases::rung_word;
 use crate::engine::planner::Planned;
@@ -13,7 +14,6 @@ use crate::model::units::{ByteSize, Seconds};
 use crate::services::common::fence_choice;
 use crate::tui::message::Wish;
 use crate::tui::model::{Job, Model, Stage};
-use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
 
 /// Copies items into the vault.
@@ -220,13 +220,14 @@ impl Errand for Restore {
         fields.push(Field::one_of("snapshot", "copy", chosen, copies));
         let to = self.target(model).map_or(String::new(), |to| to.to_string());
         fields.push(Field::one_of("to", "onto", to, self.hosts(model)));
-        if planned.is_empty() {
+        let choices = choice_fields(planned, &self.set);
+        if !choices.iter().any(|field| field.key == "set:fence") {
             let alive = model.jobs.iter().rev().find(|job| self.is_mine(job));
             if alive.is_some_and(|job| matches!(&job.stage, Stage::Failed(f) if f.exit == Exit::AliveElsewhere)) {
                 fields.push(choice_field(&fence_choice(), &self.set));
             }
         }
-        fields.extend(choice_fields(planned, &self.set));
+        fields.extend(choices);
         fields
     }
 
@@ -356,6 +357,10 @@ impl Errand for Verify {
         false
     }
 
+    fn changes(&self) -> bool {
+        false
+    }
+
     fn checks(&self, _model: &Model, _jobs: &[&Job]) -> Vec<Row> {
         Vec::new()
     }
@@ -375,9 +380,9 @@ impl Errand for Verify {
         ];
         rows.extend(chosen.iter().map(|(item, id)| Row::signed(Sign::Next, format!("{item}@{id}"))));
         rows.push(Row::gap());
-        rows.push(Row::say(Role::Muted, "The same from a shell:"));
+        rows.push(shell_row(model));
         if let Ok(wishes) = self.wishes(model) {
-            rows.extend(wishes.iter().map(|wish| Row::code(self.command(&model.place, wish, None))));
+            rows.extend(wishes.iter().flat_map(|wish| Row::command(&self.command(&model.place, wish, None))));
         }
         rows
     }

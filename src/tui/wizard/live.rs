@@ -210,18 +210,20 @@ fn render_steps(job: &Job, plan: &Plan, now: Timestamp, canvas: &mut Canvas) {
     let current = plan.steps.iter().position(|step| matches!(stage(&step.id).stage, StepStage::Now | StepStage::Next));
     let current = current.unwrap_or(plan.steps.len());
     let top = current.saturating_sub(height / 2).min(plan.steps.len().saturating_sub(height));
+    let hosts = plan.steps.iter().map(|step| step.host.as_str().len()).max().unwrap_or(0);
+    let title = 7 + u16::try_from(hosts).unwrap_or(u16::MAX).min(14);
     for (y, (number, step)) in (0..canvas.area.height).zip(plan.steps.iter().enumerate().skip(top)) {
         let look = stage(&step.id);
         let (role, glyph) = look.stage.sign().look(&canvas.theme.glyphs);
         canvas.text(1, y, glyph, role);
         canvas.right(3, y, 2, &(number + 1).to_string(), Role::Muted);
-        canvas.text_within(6, y, 12, step.host.as_str(), Role::Muted);
-        let room = canvas.area.width.saturating_sub(19 + 20);
+        canvas.text_within(6, y, title - 7, step.host.as_str(), Role::Muted);
+        let room = canvas.area.width.saturating_sub(title + 20);
         let is_now = look.stage == StepStage::Now;
         let text = if look.stage == StepStage::Next { Role::Muted } else { Role::Text };
-        canvas.text_within(19, y, room, step.title.as_str(), if is_now { Role::Title } else { text });
-        canvas.right(19 + room + 1, y, 10, look.stage.word(), role);
-        canvas.right(19 + room + 12, y, 7, &took(look, now), Role::Muted);
+        canvas.text_within(title, y, room, step.title.as_str(), if is_now { Role::Title } else { text });
+        canvas.right(title + room + 1, y, 10, look.stage.word(), role);
+        canvas.right(title + room + 12, y, 7, &took(look, now), Role::Muted);
     }
 }
 

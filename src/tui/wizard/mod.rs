@@ -141,8 +141,10 @@ impl Wizard {
         ready.filter_map(|job| job.planned.as_deref()).collect()
     }
 
+    /// What can be chosen: the choices of the last plan stay in place while the next one is made, or could not be.
     fn fields(&self, model: &Model) -> Vec<errand::Field> {
-        self.errand.fields(model, &self.planned(model))
+        let known: Vec<&Planned> = self.my_jobs(model).into_iter().filter_map(|job| job.planned.as_deref()).collect();
+        self.errand.fields(model, &known)
     }
 
     /// The pages of this errand, in order.
@@ -216,6 +218,9 @@ impl Wizard {
     fn obstacle(&self, model: &Model) -> Option<String> {
         match self.shown(model) {
             Stop::Choose => self.errand.wishes(model).err().filter(|_| self.choose.is_on_go(&self.fields(model))),
+            Stop::Preview if model.place.read_only && self.errand.changes() => {
+                Some("the console is read-only".to_owned())
+            }
             Stop::Checks | Stop::Preview if self.alive_elsewhere(model).is_some() => {
                 Some("the identity runs elsewhere".to_owned())
             }
@@ -326,7 +331,7 @@ impl Wizard {
             self.at = path.first().copied().unwrap_or(Stop::Preview);
             let fields = self.fields(model);
             let missing = fields.iter().position(|field| field.value.is_empty() && field.kind != errand::Kind::Text);
-            self.choose.select(missing.unwrap_or(fields.len()));
+            self.choose.select(missing);
             self.quiet_until = model.now + QUIET;
             return self.plan(model);
         }

@@ -24,10 +24,20 @@ pub fn rows<E: Errand + ?Sized>(errand: &E, model: &Model, jobs: &[&Job]) -> Vec
         rows.extend(one(model, job, planned));
         rows.push(Row::pair("plan", planned.hash.clone()).as_role(Role::Muted));
         rows.push(Row::gap());
-        rows.push(Row::say(Role::Muted, "The same from a shell:"));
-        rows.push(Row::code(errand.command(&model.place, &job.wish, Some(planned))));
+        rows.push(shell_row(model));
+        rows.extend(Row::command(&errand.command(&model.place, &job.wish, Some(planned))));
     }
     rows
+}
+
+/// What stands over an equal command line.
+pub fn shell_row(model: &Model) -> Row {
+    let text = if model.place.is_practice {
+        "The same from a shell that has the practice fleet's directories:"
+    } else {
+        "The same from a shell:"
+    };
+    Row::say(Role::Muted, text)
 }
 
 /// ```text
@@ -65,6 +75,7 @@ fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
     } else {
         Role::Text
     }));
+    rows.extend(planned.expects.iter().map(|said| Row::pair("expect", said.one_line().to_string())));
     rows.push(overwrites(plan));
     rows.push(Row::pair("undo", undo(plan)));
     rows.push(Row::gap());
@@ -129,11 +140,8 @@ fn stops(plan: &Plan) -> String {
         let until = last.map_or(number, |last| last.max(number)) + 1;
         let limit: u64 = plan.steps.iter().take(until).skip(number).map(|step| step.timeout.0).sum();
         let limit = crate::model::units::Seconds(limit);
-        told.push(format!(
-            "{}, from step {} to step {until}, given up after {limit} at the latest",
-            step.title,
-            number + 1
-        ));
+        let what = step.title.as_str().strip_prefix("Stop ").unwrap_or(step.title.as_str());
+        told.push(format!("{what}, from step {} to step {until}, given up after {limit} at the latest", number + 1));
     }
     if told.is_empty() { "nothing".to_owned() } else { told.join("; ") + "." }
 }

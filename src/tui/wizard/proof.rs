@@ -162,7 +162,12 @@ fn badly(job: &Job, failure: &Failure) -> Vec<Row> {
             StepStage::Next | StepStage::Now => Sign::Next,
             StepStage::Done | StepStage::Already => Sign::Done,
         };
-        let word = if stage == StepStage::Next { "not begun" } else { stage.word() };
+        let word = match stage {
+            StepStage::Next => "not begun",
+            // Nobody heard how it ended.
+            StepStage::Now => "begun",
+            stage => stage.word(),
+        };
         rows.push(
             Row::signed(sign, step.title.to_string())
                 .cell(format!("{:>2}", number + 1), 2, Role::Muted)

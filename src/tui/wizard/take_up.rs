@@ -14,7 +14,7 @@ use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
 
 use super::live::{StepStage, steps_of};
-use super::preview::effect_look;
+use super::preview::{effect_look, shell_row};
 
 /// Undoes a finished run from what it kept aside.
 pub fn roll_back(run: RunId, plan: Plan) -> Box<dyn Screen> {
@@ -131,8 +131,8 @@ impl Errand for TakeUp {
             rows.push(row.cell(step.host.to_string(), 12, Role::Text).cell(word, 8, role));
         }
         rows.push(Row::gap());
-        rows.push(Row::say(Role::Muted, "The same from a shell:"));
-        rows.push(Row::code(self.command(&model.place, &self.wish, None)));
+        rows.push(shell_row(model));
+        rows.extend(Row::command(&self.command(&model.place, &self.wish, None)));
         rows
     }
 
@@ -201,9 +201,9 @@ impl Errand for Purge {
             rows.extend(kept.paths.iter().map(|path| Row::signed(Sign::Next, path.clone())));
         }
         rows.push(Row::gap());
-        rows.push(Row::say(Role::Muted, "The same from a shell:"));
+        rows.push(shell_row(model));
         if let Ok(wishes) = self.wishes(model) {
-            rows.extend(wishes.iter().map(|wish| Row::code(self.command(&model.place, wish, None))));
+            rows.extend(wishes.iter().flat_map(|wish| Row::command(&self.command(&model.place, wish, None))));
         }
         rows
     }

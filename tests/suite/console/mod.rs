@@ -5,6 +5,7 @@ mod fleet;
 mod gallery;
 mod host;
 mod item;
+mod jobs_runs;
 mod keys;
 mod life;
 mod palette;
@@ -17,3 +18,5 @@ mod themes;
 mod wizard_cast;
 mod wizard_flow;
 mod wizard_pages;
+#[cfg(feature = "rehearsal")]
+mod wizard_real;

@@ -136,7 +136,7 @@ fn planned(place: &ItemRef, host: &str, plan: Value, choices: Vec<Choice>, sight
         facts: facts(),
         items: vec![thing.clone()],
     };
-    Planned { hash: plan_hash(&plan).unwrap(), plan, found, item: thing, choices, sightings }
+    Planned { hash: plan_hash(&plan).unwrap(), plan, found, item: thing, choices, expects: Vec::new(), sightings }
 }
 
 fn step(id: &str, host: &str, title: &str, op: &str, args: Value, effect: &str) -> Value {
@@ -267,12 +267,17 @@ pub fn runs(stage: &Stage) -> Vec<(JobId, &Planned, &BTreeMap<String, String>)> 
         .collect()
 }
 
-/// Answers every plan ordered so far; forgets what was asked.
+/// Answers every plan that is ordered, also those the answers lead to; forgets what was asked.
 pub fn answer(stage: &mut Stage, plan: impl Fn(&Wish) -> Result<Planned, Failure>) {
-    let asked = std::mem::take(&mut stage.asked);
-    for effect in &asked {
-        if let Effect::Order(Order::Plan(job, wish)) = effect {
-            stage.notice(Notice::Planned(*job, Box::new(plan(wish))));
+    loop {
+        let asked = std::mem::take(&mut stage.asked);
+        let mut plans = asked.iter().filter_map(|effect| match effect {
+            Effect::Order(Order::Plan(job, wish)) => Some((*job, wish.clone())),
+            _ => None,
+        });
+        let Some(first) = plans.next() else { break };
+        for (job, wish) in std::iter::once(first).chain(plans) {
+            stage.notice(Notice::Planned(job, Box::new(plan(&wish))));
         }
     }
 }

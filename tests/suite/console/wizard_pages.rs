@@ -35,7 +35,7 @@ fn plan_three(stage: &mut Stage) {
 /// A restore of the identity with its host chosen and planned.
 pub fn restoring(gated: bool) -> Stage {
     let mut stage = stage(wizard::restore(Some(item(IDENTITY)), None));
-    stage.keys("up").keys("enter").text("spare").keys("enter down");
+    stage.keys("up enter").text("spare").keys("enter end");
     answer(&mut stage, |_| Ok(restore("none", gated)));
     stage
 }
@@ -43,7 +43,7 @@ pub fn restoring(gated: bool) -> Stage {
 /// The same on its preview, its keys no longer held back.
 pub fn previewing(gated: bool) -> Stage {
     let mut stage = restoring(gated);
-    stage.keys("down down down down down down enter");
+    stage.keys("end enter");
     wait(&mut stage, 1);
     stage.keys("enter");
     wait(&mut stage, 1);
@@ -108,7 +108,7 @@ fn checks() {
     answer(&mut stage, |_| Ok(backup(IDENTITY)));
     assert_page!("wizard_checks_backup", stage);
     let mut stage = restoring(true);
-    stage.keys("down down down down down down enter");
+    stage.keys("end enter");
     assert_page!("wizard_checks_restore", stage);
     let mut stage = backing_up();
     stage.keys("enter");
@@ -131,9 +131,9 @@ fn checks() {
 #[test]
 fn an_identity_alive_elsewhere_is_a_full_stop() {
     let mut stage = stage(wizard::restore(Some(item(IDENTITY)), None));
-    stage.keys("up enter").text("spare").keys("enter down down down down");
+    stage.keys("up enter").text("spare").keys("enter");
     answer(&mut stage, |_| Err(alive()));
-    stage.keys("down down down down enter");
+    stage.keys("end enter");
     assert_page!("wizard_full_stop", stage);
 }
 
@@ -320,7 +320,7 @@ fn the_first_console_woken_later_is_refused() {
             .state("Console console-77ff 2 runs this now; nothing more was done from here.")
             .hint(format!("See what is true now: lifeboat runs {RUN}"));
     let mut stage = ended(Err(refused));
-    let page = stage.grid((80, 24));
+    let page = stage.grid((120, 40));
     assert!(page.contains("console-77ff") && page.contains("nothing more was done from here"), "{page}");
     assert_page!("wizard_receipt_adopted_elsewhere", stage);
 }
