@@ -79,7 +79,7 @@ fn a_broken_inventory_tells_every_mistake_at_once_and_runs_nothing() {
           next: DIR/config/inventory.toml:9: paths must be a list of strings.
             Write paths = ["…"].
           next: DIR/config/inventory.toml:10: No driver serves services of kind 'nonsense'.
-            Known kinds: avalanchego, consul, files.
+            Known kinds: avalanchego, consul, files, netdata.
           next: DIR/config/inventory.toml:12: 'soon' is not a span of time: a number is missing.
             Write numbers with units, such as "24h", "7d" or "1h30m" (s, m, h, d, w).
         "#); }

@@ -104,7 +104,10 @@ fn the_status_line_sums_up_never_wraps_and_goes_away() {
 fn an_interrupt_stops_every_run_in_order_and_leaves_nothing() {
     let node = node();
     let mut terminal = at_a_terminal(&node, &["backup", "all", "--jobs", "2"]);
-    terminal.wait_for("2 at work");
+    // Both hold their files still by then: each has something to undo.
+    for (number, name) in NAMES.iter().enumerate() {
+        terminal.wait_until_written(&format!("{name}/app-{number}/tree: armed"));
+    }
     terminal.type_in("\x03");
     assert_eq!(terminal.end(), 130, "{}", terminal.shown());
     for (number, name) in NAMES.iter().enumerate() {

@@ -71,6 +71,18 @@ impl Terminal {
         }
     }
 
+    /// Waits until the program has written `text`, wherever it stands now.
+    #[track_caller]
+    pub fn wait_until_written(&mut self, text: &str) {
+        let end = Instant::now() + Duration::from_mins(1);
+        while !self.written().contains(text) {
+            match self.bytes.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.take(&bytes),
+                Err(why) => panic!("'{text}' was never written ({why:?}), but\n{}", self.written()),
+            }
+        }
+    }
+
     /// Types.
     pub fn type_in(&mut self, text: &str) {
         self.keys.write_all(text.as_bytes()).unwrap();
