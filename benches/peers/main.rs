@@ -1,6 +1,6 @@
 //! Lifeboat beside the tools an operator would use instead: same machine, same link, same run, in turn.
 //!
-//! `benches/run [ROW…]` starts it; without a name it measures every row and writes `docs/benchmarks.md`.
+//! `benches/run [ROW…]` starts it; without a name it measures every row. Each goes into `docs/benchmarks.md`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,8 +20,6 @@ mod rows;
 mod stage;
 mod support;
 
-use report::{Ground, Table};
-
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let known: Vec<&str> = rows::ALL.iter().map(|(name, _)| *name).collect();
@@ -29,21 +27,14 @@ fn main() {
         eprintln!("there is no row '{strange}'; rows: {}", known.join(" "));
         std::process::exit(2);
     }
-    let before = Ground::look();
-    let mut tables: Vec<Table> = Vec::new();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
     for (name, row) in rows::ALL {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
             eprintln!("== {name}");
-            let made = row();
-            for table in &made {
-                println!("{}", table.render());
-            }
-            tables.extend(made);
+            let before = report::Ground::look();
+            let table = row();
+            println!("{}", table.render());
+            report::enter(&page, &before, &table);
         }
-    }
-    if wanted.is_empty() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-        report::write(&path, &before, &tables);
-        println!("written: docs/benchmarks.md");
     }
 }

@@ -10,11 +10,14 @@ pub fn rounds() -> usize {
     std::env::var("LIFEBOAT_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
 }
 
-/// Seconds of one run each, in the order they were taken.
+/// Seconds of one run each, in the order they were taken: by the clock, and of this machine's cores for the programs
+/// that were started here (not for the node's side).
 #[derive(Debug, Clone, Default)]
 pub struct Pairs {
     pub ours: Vec<f64>,
     pub peer: Vec<f64>,
+    pub ours_busy: Vec<f64>,
+    pub peer_busy: Vec<f64>,
 }
 
 /// The least, the middle and the greatest of some figures.
@@ -51,9 +54,9 @@ pub fn in_turn(
 ) -> Pairs {
     let mut pairs = Pairs::default();
     let mut time = |run: &mut dyn FnMut()| {
-        let began = Instant::now();
+        let (began, busy) = (Instant::now(), busy_children());
         run();
-        let took = began.elapsed().as_secs_f64();
+        let took = (began.elapsed().as_secs_f64(), busy_children() - busy);
         tidy();
         took
     };
@@ -66,11 +69,20 @@ pub fn in_turn(
             let theirs = time(peer);
             (time(ours), theirs)
         };
-        eprintln!("   {what}: {mine:.2} s, peer {theirs:.2} s, {:.2} x", mine / theirs);
-        pairs.ours.push(mine);
-        pairs.peer.push(theirs);
+        eprintln!("   {what}: {:.2} s, peer {:.2} s, {:.2} x", mine.0, theirs.0, mine.0 / theirs.0);
+        pairs.ours.push(mine.0);
+        pairs.peer.push(theirs.0);
+        pairs.ours_busy.push(mine.1);
+        pairs.peer_busy.push(theirs.1);
     }
     pairs
+}
+
+/// Seconds of processor time that the children waited for so far have used (`proc(5)`: fields 16 and 17, in hundredths).
+fn busy_children() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
 }
 
 /// Runs a shell text that must succeed; what it prints is thrown away.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::measure::{Pairs, rounds, spread};
+use crate::measure::{Pairs, spread};
 
 /// One comparison or figure with its bar.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub struct Line {
     pub ours: String,
     pub peer: String,
     pub found: String,
+    pub busy: String,
     pub bar: String,
     pub met: Option<bool>,
 }
@@ -23,6 +24,7 @@ pub struct Line {
 pub struct Table {
     pub title: String,
     pub about: String,
+    pub rounds: usize,
     pub lines: Vec<Line>,
 }
 
@@ -39,6 +41,7 @@ impl Line {
             ours: seconds(&pairs.ours),
             peer: seconds(&pairs.peer),
             found: format!("{:.2} × ({:.2} to {:.2})", ratio.median, ratio.min, ratio.max),
+            busy: format!("{:.2} / {:.2} s", spread(&pairs.ours_busy).median, spread(&pairs.peer_busy).median),
             bar: format!("≤ {bar:.2} ×"),
             met: Some(ratio.median <= bar),
         }
@@ -47,22 +50,30 @@ impl Line {
     /// A figure of ours alone.
     pub fn alone(what: &str, found: &str, bar: &str, met: Option<bool>) -> Self {
         let text = str::to_owned;
-        Self { what: text(what), ours: text(found), peer: text("-"), found: text("-"), bar: text(bar), met }
+        Self {
+            what: text(what),
+            ours: text(found),
+            peer: text("-"),
+            found: text("-"),
+            busy: text("-"),
+            bar: text(bar),
+            met,
+        }
     }
 }
 
 impl Table {
     pub fn render(&self) -> String {
         let mut text = format!("## {}\n\n{}\n\n", self.title, self.about);
-        text += "| what | Lifeboat | peer | Lifeboat / peer | bar | |\n|---|---|---|---|---|---|\n";
+        text += "| what | Lifeboat | peer | Lifeboat / peer | processor time here | bar | |\n|---|---|---|---|---|---|---|\n";
         for line in &self.lines {
             let verdict = match line.met {
                 Some(true) => "met",
                 Some(false) => "**missed**",
                 None => "",
             };
-            let Line { what, ours, peer, found, bar, .. } = line;
-            let _ = writeln!(text, "| {what} | {ours} | {peer} | {found} | {bar} | {verdict} |");
+            let Line { what, ours, peer, found, busy, bar, .. } = line;
+            let _ = writeln!(text, "| {what} | {ours} | {peer} | {found} | {busy} | {bar} | {verdict} |");
         }
         text
     }
@@ -123,32 +134,40 @@ impl Ground {
 /// Between these two lines stands what a person wrote; it is kept when the page is written anew.
 const NOTES: (&str, &str) = ("<!-- notes -->", "<!-- end of notes -->");
 
-/// Writes the page. What stands between the notes' marks is kept.
-pub fn write(path: &Path, before: &Ground, tables: &[Table]) {
-    let old = fs::read_to_string(path).unwrap_or_default();
-    let kept = old.split_once(NOTES.0).and_then(|(_, rest)| rest.split_once(NOTES.1)).map_or("\n", |(notes, _)| notes);
+/// Puts a table into the page, in the place of the one it had; other tables and the notes stay as they are.
+pub fn enter(path: &Path, before: &Ground, table: &Table) {
     let after = Ground::look();
-    let mut text = format!(
-        "# Benchmarks\n\nEach figure stands beside what an operator would type instead, measured in the same run and in turn, so that a machine that slows down slows both.\n\
-         `benches/run` measures everything again and writes this page; `benches/run ROW` measures one row. {} rounds of each pair, after one that does not count; middle, least and greatest are told, and a bar is held against the middle of the pairs' ratios.\n\n\
-         Measured on {}, with version {} in its release profile: {} cores ({} MHz, {}), {} of memory, {}, {}. Console and node share these cores: the node is a booted Debian machine (systemd-nspawn) with OpenSSH as it comes, \
-         reached over a bridge; what it serves and what is written lies in memory. Load of the machine before: {}; after: {}.\n",
-        rounds(),
+    let old = fs::read_to_string(path).unwrap_or_default();
+    let (tables, notes) = old.split_once(NOTES.0).unwrap_or((&old, ""));
+    let notes = notes.split_once(NOTES.1).map_or("\n", |(notes, _)| notes);
+    let mine = format!(
+        "{}\nMeasured on {}, {} rounds; load of the machine before {}, after {}.\n",
+        table.render(),
         after.date,
-        env!("CARGO_PKG_VERSION"),
-        before.cores,
-        before.clock,
-        before.features,
-        before.memory,
-        before.kernel,
-        before.ssh,
+        table.rounds,
         before.load,
-        after.load,
+        after.load
     );
-    for table in tables {
-        text.push('\n');
-        text += &table.render();
+    let title = |section: &str| section.lines().next().unwrap_or("").to_owned();
+    let mut sections: Vec<String> =
+        tables.split("\n## ").skip(1).map(|section| format!("## {}\n", section.trim_end())).collect();
+    match sections.iter_mut().find(|section| title(section) == title(&mine)) {
+        Some(section) => *section = mine,
+        None => sections.push(mine),
     }
-    let _ = write!(text, "\n{}{kept}{}\n", NOTES.0, NOTES.1);
+    let text = format!("{}\n{}\n{}{notes}{}\n", intro(before), sections.join("\n"), NOTES.0, NOTES.1);
     fs::write(path, text).unwrap();
+}
+
+fn intro(ground: &Ground) -> String {
+    let Ground { cores, clock, features, memory, kernel, ssh, .. } = ground;
+    format!(
+        "# Benchmarks\n\n\
+         Each figure stands beside what an operator would type instead, measured in the same run and in turn, so that a machine that slows down slows both. \
+         `benches/run` measures everything again and writes this page; `benches/run ROW` measures one row and replaces its table. \
+         Told are the middle, the least and the greatest; a bar is held against the middle of the pairs' ratios. One run of each does not count. *Processor time here* is that of the programs on the console's side, Lifeboat's and the peer's; what the node's side takes is not in it.\n\n\
+         The machine: {cores} cores ({clock} MHz, {features}), {memory} of memory, {kernel}, {ssh}. Console and node share these cores: the node is a booted Debian machine (systemd-nspawn) with OpenSSH as it comes, \
+         reached over a bridge. What is read and what is written lies in memory. Lifeboat {} in its release profile.\n",
+        env!("CARGO_PKG_VERSION")
+    )
 }

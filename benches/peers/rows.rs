@@ -14,7 +14,7 @@ use crate::stage::{Desk, Vault, Way, grow_tree};
 use crate::support::fault_proxy::FaultProxy;
 
 /// Measures one row.
-pub type Row = fn() -> Vec<Table>;
+pub type Row = fn() -> Table;
 
 /// Every row by its name.
 pub const ALL: &[(&str, Row)] = &[
@@ -32,6 +32,11 @@ const TREE: usize = 1024;
 const HOST: &str = "val-1";
 const FILES: &str = "[hosts.HOST.services.files]\npaths = [\"/srv/tree\"]";
 
+/// Fewer rounds, where one takes a minute.
+fn few() -> usize {
+    rounds().min(3)
+}
+
 fn hosts() -> Vec<String> {
     vec![HOST.to_owned()]
 }
@@ -42,7 +47,7 @@ fn with_tree(mebibytes: usize) -> Machine {
     machine
 }
 
-fn tree() -> Vec<Table> {
+fn tree() -> Table {
     let machine = with_tree(TREE);
     let mut lines = Vec::new();
     for (vault, what, bar) in [(Vault::Clear, "in clear", 1.2), (Vault::Sealed, "sealed", 1.8)] {
@@ -63,10 +68,10 @@ fn tree() -> Vec<Table> {
     }
     let about = "A tree of 1 GiB (a third each of log lines, JSON and bytes that do not compress) is copied off uncompressed: `lifeboat backup … --set compress=none`, with login, plan, journal, hashing, reading the archive to its end, \
                  manifest and card. The peer is `ssh host sudo tar -cf - >file`, which hashes and checks nothing.";
-    vec![Table { title: "A tree of 1 GiB".to_owned(), about: about.to_owned(), lines }]
+    Table { title: "A tree of 1 GiB".to_owned(), about: about.to_owned(), rounds: rounds(), lines }
 }
 
-fn compressed() -> Vec<Table> {
+fn compressed() -> Table {
     let machine = with_tree(TREE);
     let desk = Desk::of(&machine, Vault::Clear, &hosts(), FILES, None);
     let copy = desk.aside("tree.tar.gz");
@@ -84,7 +89,7 @@ fn compressed() -> Vec<Table> {
         let choice = format!("compress={compress}");
         let pairs = in_turn(
             compress,
-            rounds().min(3),
+            few(),
             &mut || desk.back_up(&["val-1/files/tree", "--set", &choice]),
             &mut || shell(&manual),
             &mut || {
@@ -100,10 +105,10 @@ fn compressed() -> Vec<Table> {
         lines.push(line);
     }
     let about = "The same tree compressed on the node. `auto`, which is the default, takes zstd where the node has it. The peer is the manual way: `tar -czpf` there, `scp`, `sha256sum` at both ends compared, the file there removed.";
-    vec![Table { title: "The tree, compressed on the node".to_owned(), about: about.to_owned(), lines }]
+    Table { title: "The tree, compressed on the node".to_owned(), about: about.to_owned(), rounds: few(), lines }
 }
 
-fn slow_link() -> Vec<Table> {
+fn slow_link() -> Table {
     let machine = Machine::boot(Fleet::shared(), HOST);
     machine.exec("mkdir /srv/tree && head -c 536870912 /dev/urandom >/srv/tree/data && chown ops /srv/tree/data").ok();
     let proxy = FaultProxy::start(machine.ssh_address());
@@ -113,7 +118,7 @@ fn slow_link() -> Vec<Table> {
     let manual = desk.way.scp("/srv/tree/data", &copy);
     let pairs = in_turn(
         "50 ms",
-        rounds().min(3),
+        few(),
         &mut || desk.back_up(&["val-1/files/tree", "--set", "compress=none"]),
         &mut || shell(&manual),
         &mut || {
@@ -125,12 +130,17 @@ fn slow_link() -> Vec<Table> {
     let rates: Vec<f64> = pairs.ratios().iter().map(|ratio| 1.0 / ratio).collect();
     let rate = spread(&rates);
     line.found = format!("{:.2} × its rate ({:.2} to {:.2})", rate.median, rate.min, rate.max);
-    line.bar = "≥ 2.00 × its rate".to_owned();
+    "≥ 2.00 × its rate".clone_into(&mut line.bar);
     let about = "512 MiB of bytes that do not compress, over a TCP proxy that holds each direction back for 25 ms; both go through the same proxy. The peer is `scp`. Login, plan and checks, each of which waits for round trips, are in our figure.";
-    vec![Table { title: "A link with a round trip of 50 ms".to_owned(), about: about.to_owned(), lines: vec![line] }]
+    Table {
+        title: "A link with a round trip of 50 ms".to_owned(),
+        about: about.to_owned(),
+        rounds: few(),
+        lines: vec![line],
+    }
 }
 
-fn consul_snapshot() -> Vec<Table> {
+fn consul_snapshot() -> Table {
     const KEYS: usize = 200_000;
     let machine = Machine::boot(Fleet::shared(), HOST);
     let token = install_consul(&machine, &consul::Options::default()).expect("ACLs are on");
@@ -145,7 +155,7 @@ fn consul_snapshot() -> Vec<Table> {
         let manual = through_a_tunnel(
             &desk.way,
             &format!(
-                "export CONSUL_HTTP_TOKEN_FILE='{}'\n{consul} snapshot save '{copy}'\n{consul} snapshot inspect -kvdetails '{copy}'",
+                "export CONSUL_HTTP_TOKEN_FILE='{}'\n{consul} snapshot save '{copy}'\n{consul} snapshot inspect '{copy}'",
                 secret.path().display(),
                 consul = consul_program(&machine).display(),
                 copy = copy.display(),
@@ -163,8 +173,8 @@ fn consul_snapshot() -> Vec<Table> {
         );
         lines.push(Line::times(&format!("200,000 keys, {what}"), &pairs, bar));
     }
-    let about = "A datacenter of 200,000 keys. The peer is Consul's own program on the console, through an `ssh -L` tunnel: `consul snapshot save`, then `consul snapshot inspect -kvdetails`. Ours reads every record as it passes, and makes sure that the leader stayed.";
-    vec![Table { title: "A Consul snapshot".to_owned(), about: about.to_owned(), lines }]
+    let about = "A datacenter of 200,000 keys. The peer is Consul's own program on the console, through an `ssh -L` tunnel: `consul snapshot save`, then `consul snapshot inspect`. Ours reads every record as it passes, and makes sure that the leader stayed.";
+    Table { title: "A Consul snapshot".to_owned(), about: about.to_owned(), rounds: rounds(), lines }
 }
 
 /// Opens a tunnel to Consul's API, waits until it takes connections, runs `text` and closes it.
@@ -179,14 +189,14 @@ fn through_a_tunnel(way: &Way, text: &str) -> String {
     )
 }
 
-fn memory() -> Vec<Table> {
+fn memory() -> Table {
     let machine = with_tree(256);
     let mut lines = Vec::new();
     let bar = 64 << 20;
     for (count, bound) in [(1, false), (8, true)] {
         let hosts: Vec<String> = (1..=count).map(|n| format!("val-{n}")).collect();
         let desk = Desk::of(&machine, Vault::Sealed, &hosts, FILES, None);
-        let peaks: Vec<f64> = (0..rounds().min(3))
+        let peaks: Vec<f64> = (0..few())
             .map(|_| {
                 let peak = peak_memory(&mut desk.console.command(&["backup", "all", "--set", "compress=none"]));
                 eprintln!("   {count} jobs: {} MiB", peak >> 20);
@@ -205,10 +215,10 @@ fn memory() -> Vec<Table> {
         lines.push(Line::alone(&what, &told, if bound { "≤ 64 MiB" } else { "-" }, met));
     }
     let about = "One process backs up one host, then eight, each with a tree of 256 MiB. The figure is the kernel's own high-water mark of the process (`VmHWM`). How many of the eight run side by side is up to `backup`'s own default.";
-    vec![Table { title: "Memory".to_owned(), about: about.to_owned(), lines }]
+    Table { title: "Memory".to_owned(), about: about.to_owned(), rounds: few(), lines }
 }
 
-fn identity() -> Vec<Table> {
+fn identity() -> Table {
     let machine = Machine::boot(Fleet::shared(), HOST);
     install_avalanchego(&machine, &avalanchego::Options::default());
     let desk = Desk::of(&machine, Vault::Sealed, &hosts(), "[hosts.HOST.services.avalanchego]", None);
@@ -226,14 +236,14 @@ fn identity() -> Vec<Table> {
         &mut || desk.forget(HOST),
     );
     let mut line = Line::times("staking identity of one node", &pairs, 1.0);
-    line.bar = "≤ 2 s".to_owned();
+    "≤ 2 s".clone_into(&mut line.bar);
     line.met = Some(spread(&pairs.ours).median <= 2.0);
     let about = "`lifeboat backup val-1/avalanchego/staking-identity`, sealed: login, looking at the node and asking its API, plan, copy, keys checked against each other, NodeID, BLS key and proof of possession derived and compared with what the node says. \
                  Beside it `ssh host sudo tar`, `tar -t` and `sha256sum`, which know nothing of keys.";
-    vec![Table { title: "A staking identity".to_owned(), about: about.to_owned(), lines: vec![line] }]
+    Table { title: "A staking identity".to_owned(), about: about.to_owned(), rounds: rounds(), lines: vec![line] }
 }
 
-fn scan() -> Vec<Table> {
+fn scan() -> Table {
     const HOSTS: usize = 200;
     let machine = Machine::boot(Fleet::shared(), HOST);
     grow_tree(&machine.path("/srv/tree"), 1);
@@ -255,5 +265,5 @@ fn scan() -> Vec<Table> {
         lines.push(Line::times(&format!("`scan` of 200 hosts beside {what}"), &pairs, bar));
     }
     let about = "200 entries of the inventory, each with a validator and a tree; `lifeboat scan` logs in to each and learns all facts of both. Each peer logs in as often and does one `sudo stat`. All entries are one machine, whose server does the work of 200; its `MaxStartups` is raised for both.";
-    vec![Table { title: "A scan of 200 hosts".to_owned(), about: about.to_owned(), lines }]
+    Table { title: "A scan of 200 hosts".to_owned(), about: about.to_owned(), rounds: rounds(), lines }
 }

@@ -21,10 +21,10 @@ impl Budget {
         Self(Arc::new(Pool { total, used: Mutex::new(0) }))
     }
 
-    /// The budget of this process: 64 MiB.
+    /// The budget of this process: 32 MiB, half of what eight transfers together may keep in memory.
     pub fn shared() -> Self {
         static SHARED: OnceLock<Budget> = OnceLock::new();
-        SHARED.get_or_init(|| Self::new(64 << 20)).clone()
+        SHARED.get_or_init(|| Self::new(32 << 20)).clone()
     }
 
     /// Up to `wanted` bytes, at most half of what is left, and never less than a floor, so that nobody starves.
