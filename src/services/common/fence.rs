@@ -96,16 +96,16 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
 /// An identity that a host hears runs somewhere. When it is not seen running here or on a host that was looked at, nobody
 /// knows where, and no declaration overrides what is heard.
 fn refuse_unexplained(ask: &Ask) -> Result<()> {
-    let runs_here = |identity| {
+    let explained_here = |identity| {
         ask.facts.units.iter().any(crate::model::facts::UnitFacts::is_running)
             && ask.facts.identities.contains(identity)
     };
-    let runs_there = |identity| {
+    let seen_elsewhere = |identity| {
         ask.sightings.iter().any(|seen| matches!(&seen.state, Whereabouts::Alive(alive) if alive.contains(identity)))
     };
     for Sighting { host, state, .. } in ask.sightings {
         let Whereabouts::Heard(heard) = state else { continue };
-        if let Some(identity) = heard.iter().find(|identity| !runs_here(identity) && !runs_there(identity)) {
+        if let Some(identity) = heard.iter().find(|identity| !explained_here(identity) && !seen_elsewhere(identity)) {
             return Err(Failure::new(
                 Exit::AliveElsewhere,
                 format!("{host} hears the identity {} now, so it runs somewhere; nothing was started.", identity.value),

@@ -350,3 +350,90 @@ impl Read for Still<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::process::Command;
+
+    /// What a list of names ended by NUL holds, without the directories before the tree.
+    fn names(path: &Path, top: &str) -> Vec<String> {
+        let bytes = std::fs::read(path).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        text.split('\0').filter_map(|name| name.strip_prefix(top)).map(str::to_owned).collect()
+    }
+
+    fn begin(home: &Path, root: &Path) -> std::process::Output {
+        let script = format!("set -eu\nd=$0\nsystemctl() {{ echo active; }}\n{ALL}{BEGIN}");
+        let (run, stage) = (home.join("run"), home.join("stage"));
+        std::fs::create_dir_all(&run).unwrap();
+        Command::new("sh")
+            .arg("-c")
+            .arg(script)
+            .args([&run, Path::new("app.service"), root, &stage])
+            .args(["data-*.x\njournal-*.y", ".gone"])
+            .output()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_written_once_goes_first_but_for_the_newest_of_each_directory() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("tree");
+        for dir in ["a", "b c"] {
+            std::fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        for name in
+            ["a/data-1.x", "a/data-2.x", "a/data-3.x", "a/journal-1.y", "b c/data-9.x", "b c/li\nne", "db", ".gone"]
+        {
+            std::fs::write(root.join(name), name).unwrap();
+        }
+        let output = begin(home.path(), &root);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let told = told(&text);
+        let top = format!("{}/", root.to_str().unwrap().trim_start_matches('/'));
+        let lists = home.path().join("run/still");
+        let rest = names(&lists.join("rest"), &top);
+        if told["way"] == "passes" {
+            assert_eq!(names(&lists.join("first"), &top), ["a/data-1.x", "a/data-2.x"]);
+            assert_eq!(rest, ["a/data-3.x", "a/journal-1.y", "b c/data-9.x", "b c/li\nne", "db"]);
+            assert_eq!((number::<u64>(&told, "first"), number::<u64>(&told, "rest")), (20, 10 + 13 + 12 + 9 + 2));
+        } else {
+            assert_eq!(rest.len(), 7, "with reflinks all of it is copied at the stop");
+        }
+        assert!(names(&lists.join("live"), &top).contains(&"b c".to_owned()), "directories travel first");
+    }
+
+    #[test]
+    fn the_undo_starts_only_what_this_run_stopped() {
+        let args = StillArgs {
+            unit: UnitName::new("app.service").unwrap(),
+            stop_within: 5,
+            root: "/srv/app".to_owned(),
+            stage: stage_path("/srv/app"),
+            settled: Vec::new(),
+            leave_out: Vec::new(),
+        };
+        let home = tempfile::tempdir().unwrap();
+        let run = |stopped: bool, start: &str| {
+            let _ = std::fs::remove_dir_all(home.path().join("still"));
+            std::fs::create_dir(home.path().join("still")).unwrap();
+            if stopped {
+                std::fs::write(home.path().join("still/stopped"), "").unwrap();
+            }
+            let log = home.path().join("log");
+            std::fs::write(&log, "").unwrap();
+            let stubs = format!(
+                "d=$0\nrm() {{ :; }}\nrmdir() {{ :; }}\nsystemctl() {{ echo \"$1\" >>'{}'; [ \"$1\" != start ] || {start}; }}\n",
+                log.display()
+            );
+            let status = Command::new("sh").arg("-c").arg(stubs + &args.undo()).arg(home.path()).status().unwrap();
+            (status.success(), std::fs::read_to_string(log).unwrap().contains("start"))
+        };
+        assert_eq!(run(false, "true"), (true, false));
+        assert_eq!(run(true, "true"), (true, true));
+        assert_eq!(run(true, "false"), (false, true), "a start that fails is told");
+    }
+}

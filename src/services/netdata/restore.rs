@@ -149,6 +149,23 @@ impl Restore<'_> {
             )
             .hint("Verify it first: lifeboat verify."));
         }
+        if let Some(seen) = dir_of(self.id).and_then(|name| own.seen(name)).filter(|_| !self.discard)
+            && seen.free < self.bytes()
+        {
+            let message = format!(
+                "{} on {} has {} free; {} are needed to keep what is there aside.",
+                self.target,
+                ask.host,
+                ByteSize(seen.free),
+                ByteSize(self.bytes())
+            );
+            let hint = if seen.free.saturating_add(seen.size) >= self.bytes() {
+                "Make room, or let what is there be deleted first, which nothing undoes: --set old=discard."
+            } else {
+                "Make room there first."
+            };
+            return Err(Failure::new(Exit::NoSpace, message).hint(hint));
+        }
         if self.id != METRICS {
             return Ok(());
         }
