@@ -182,6 +182,7 @@ pub fn found(owner: &str, items: Vec<Item>) -> Found {
             version: Some("1.13.5".into()),
             variant: Some("official installer".into()),
             identities: if owner == "val-1" { vec![identity()] } else { Vec::new() },
+            heard: Vec::new(),
             units: vec![unit],
             outside: false,
             notes: Vec::new(),
