@@ -184,12 +184,11 @@ pub fn found(owner: &str, items: Vec<Item>) -> Found {
             identities: if owner == "val-1" { vec![identity()] } else { Vec::new() },
             heard: Vec::new(),
             units: vec![unit],
-            outside: false,
-            notes: Vec::new(),
             own: serde_json::json!({
                 "network": "mainnet", "user": "avalanche", "paths": {"data": "/var/lib/avalanchego", "db": "/data/db"},
                 "api": {"answers": true, "bootstrapped": ["P", "X", "C"]},
             }),
+            ..Facts::default()
         },
         items,
     }
