@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn plain_terminals_get_plain_signs() {
-        let theme = Theme { glyphs: Glyphs::ASCII, ..Theme::default() };
+        let mut theme = Theme::default();
+        theme.glyphs = Glyphs::ASCII;
         assert_eq!(drawn(&[0, 1, 4, 8], 4, 1, &theme), [" .:#"]);
     }
 
