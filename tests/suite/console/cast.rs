@@ -184,6 +184,7 @@ pub fn found(owner: &str, items: Vec<Item>) -> Found {
             identities: if owner == "val-1" { vec![identity()] } else { Vec::new() },
             units: vec![unit],
             outside: false,
+            heard: Vec::new(),
             notes: Vec::new(),
             own: serde_json::json!({
                 "network": "mainnet", "user": "avalanche", "paths": {"data": "/var/lib/avalanchego", "db": "/data/db"},

@@ -2,7 +2,6 @@
 //! command line makes the same plan.
 
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lifeboat::config::paths::Paths;
@@ -51,13 +50,15 @@ impl Sitting {
             read_only: false,
             cancel: Cancel::new(),
             practice: Some(running.practice.clone()),
+            plain: false,
+            ascii: false,
         };
-        let desk = Arc::new(Desk::open(&opening, None).unwrap());
+        let desk = Desk::open(&opening, None).unwrap();
         let place =
             Place { inventory: desk.named.path.clone(), vault: desk.inventory.vault.path.clone(), ..Place::default() };
         let model = Model::new(place, Fleet::of_inventory(&desk.inventory), jiff::Timestamp::now());
         let (send, notices) = channel(1024);
-        let crew = Crew::new(desk, send).unwrap();
+        let crew = Crew::new(desk, send, Box::new(move || Desk::open(&opening, None))).unwrap();
         crew.take(Order::ReadVault, None);
         let stage = Stage { app: App::new(model, page), asked: Vec::new() };
         let mut sitting = Self { stage, crew, notices, copied: Vec::new() };
