@@ -48,18 +48,17 @@ impl Sitting {
             inventory: None,
             vault: None,
             read_only: false,
-            plain: false,
-            ascii: false,
             cancel: Cancel::new(),
             practice: Some(running.practice.clone()),
+            plain: false,
+            ascii: false,
         };
         let desk = Desk::open(&opening, None).unwrap();
         let place =
             Place { inventory: desk.named.path.clone(), vault: desk.inventory.vault.path.clone(), ..Place::default() };
         let model = Model::new(place, Fleet::of_inventory(&desk.inventory), jiff::Timestamp::now());
         let (send, notices) = channel(1024);
-        let reopen = Box::new(move || Desk::open(&opening, None));
-        let crew = Crew::new(desk, send, reopen).unwrap();
+        let crew = Crew::new(desk, send, Box::new(move || Desk::open(&opening, None))).unwrap();
         crew.take(Order::ReadVault, None);
         let stage = Stage { app: App::new(model, page), asked: Vec::new() };
         let mut sitting = Self { stage, crew, notices, copied: Vec::new() };
