@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::command::command_line;
 use super::live::{StepStage, checked_look, steps_of};
 use crate::engine::phrases::exit_phrase;
 use crate::engine::runs::Report;
@@ -73,9 +74,10 @@ fn well(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
         rows.push(Row::pair("afterwards", left.as_str().replace("{run}", run)));
     }
     if plan.is_some_and(crate::model::plan::Plan::can_be_rolled_back) {
-        let mut line = vec!["lifeboat".to_owned()];
-        line.extend(model.place.flags.iter().cloned());
-        rows.push(Row::pair("undo", format!("u, or: {} rollback {run}", line.join(" "))));
+        let undo = report.map(|report| Wish::RollBack(report.run.clone()));
+        let line = undo.map(|undo| command_line(&model.place, &undo, None)).unwrap_or_default();
+        rows.push(Row::pair("undo", "u undoes it from what is kept aside, or from a shell:"));
+        rows.extend(Row::command(&line));
     }
     rows
 }
