@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::console::Ended;
 
 /// Longer than a fleet takes to start on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A fleet; it ends with the value.
 pub struct Demo {

@@ -144,7 +144,7 @@ mod tests {
         let entry = |value: &[u8], flags| Entry { value: value.to_vec(), flags, create_index: 3, modify_index: 900 };
         let keys = BTreeMap::from([
             (b"a".to_vec(), entry(b"", 0)),
-            (b"b/long".to_vec(), entry(&[7; 70_000], 127)),
+            (b"b/long".to_vec(), entry(&vec![7; 70_000], 127)),
             (b"c".repeat(40), entry(&[0xff; 300], u64::MAX)),
         ]);
         let bytes = write_snapshot(901, &keys).unwrap();
