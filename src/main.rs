@@ -21,7 +21,7 @@ fn main() {
     let code = lifeboat::cli::run(
         std::env::args_os(),
         &cancel,
-        &Wiring { console: lifeboat::tui::run, rehearsal: rehearsal(), keys: console_keys },
+        &Wiring { console: lifeboat::tui::run, rehearsal: REHEARSAL, keys: console_keys },
     );
     // Nobody is left to tell when the streams are gone.
     let _ = std::io::stdout().flush();
@@ -31,17 +31,14 @@ fn main() {
     signal_hook::low_level::exit(code.into());
 }
 
-/// What `lifeboat demo` starts.
-#[cfg(feature = "rehearsal")]
-fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
-    Some(&lifeboat::rehearsal::PracticeFleet)
-}
-
-/// A build without the practice fleet.
-#[cfg(not(feature = "rehearsal"))]
-fn rehearsal() -> Option<&'static dyn lifeboat::engine::practice::Rehearsal> {
-    None
-}
+/// What `lifeboat demo` starts; nothing in a build without the practice fleet.
+const REHEARSAL: Option<&'static dyn lifeboat::engine::practice::Rehearsal> = {
+    #[cfg(feature = "rehearsal")]
+    let fleet: Option<&'static dyn lifeboat::engine::practice::Rehearsal> = Some(&lifeboat::rehearsal::PracticeFleet);
+    #[cfg(not(feature = "rehearsal"))]
+    let fleet = None;
+    fleet
+};
 
 fn console_keys() -> Vec<[String; 4]> {
     let rows = lifeboat::tui::describe_keys();

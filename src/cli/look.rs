@@ -70,7 +70,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
         match result {
             Ok(found) => {
                 exits.push(Exit::Done);
-                app.out.document("service", &json!({"service": name, "kind": found.kind, "host": found.host, "facts": found.facts, "items": found.items}));
+                app.out.document("service", &json!({"service": name, "driver": found.kind, "host": found.host, "facts": found.facts, "items": found.items}));
                 notes.extend(found.facts.notes.iter().map(|note| format!("{name}: {note}")));
                 rows.extend(found.items.iter().filter(|item| meant.contains(&item.id)).map(|item| row(&found, item)));
             }

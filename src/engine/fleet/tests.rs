@@ -180,7 +180,7 @@ fn a_last_look_that_is_wrong_or_hostile_is_left_aside_and_said() {
         assert_eq!(fleet.owners.len(), 2);
         why
     };
-    for bytes in [&b""[..], b"{", b"\xff\xfe", b"[[[[[[[[", &[b'['; 100_000]] {
+    for bytes in [&b""[..], b"{", b"\xff\xfe", b"[[[[[[[[", &"[".repeat(100_000).into_bytes()] {
         assert!(read(bytes).is_some_and(|why| why.starts_with("The last look is left aside: ")));
     }
     let other =

@@ -71,10 +71,9 @@ impl RunPage {
         let undo = match (running, is_open) {
             (true, _) => Some("it runs as a job here: cancel that"),
             (false, true) if foreign => Some("it is another console's: adopt it"),
-            (false, true) => None,
             (false, false) if !matches!(told.ended, Some((Exit::Done, _))) => Some("it changed nothing that is left"),
             (false, false) if !told.plan.can_be_rolled_back() => Some("it kept nothing aside that could be put back"),
-            (false, false) => None,
+            (false, _) => None,
         };
         vec![
             Offer::unless(Action::Resume, why(false)),

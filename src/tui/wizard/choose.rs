@@ -138,12 +138,11 @@ impl Choose {
                     KeyCode::PageDown => Some(Action::PageDown),
                     _ => None,
                 };
-                match moved {
-                    Some(action) => drop(at.move_by(action, rows, 10)),
-                    None => {
-                        typed.handle_event(&TermEvent::Key(key));
-                        at = Selection::default();
-                    }
+                if let Some(action) = moved {
+                    at.move_by(action, rows, 10);
+                } else {
+                    typed.handle_event(&TermEvent::Key(key));
+                    at = Selection::default();
                 }
                 self.editor = Some(Editor::Pick(typed, at));
                 None

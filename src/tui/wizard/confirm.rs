@@ -69,11 +69,10 @@ impl Confirm {
         }
         self.said = None;
         match (key.code, &self.consent) {
-            (KeyCode::Esc, _) => Given::Back,
             (KeyCode::Char('c'), _) if key.modifiers.contains(KeyModifiers::CONTROL) => Given::Back,
             (KeyCode::Enter, Consent::Words(_)) => self.enter(now),
             (KeyCode::Enter, _) if self.start => Given::All,
-            (KeyCode::Enter, _) => Given::Back,
+            (KeyCode::Esc | KeyCode::Enter, _) => Given::Back,
             (KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab, Consent::Start(_)) => {
                 self.start = !self.start;
                 Given::Not

@@ -52,7 +52,7 @@ impl Errand for BackUp {
     }
 
     fn fields(&self, model: &Model, planned: &[&Planned]) -> Vec<Field> {
-        let about = |item: &ItemRef| match model.fleet.item(item).and_then(|view| view.last_good()) {
+        let about = |item: &ItemRef| match model.fleet.item(item).and_then(crate::engine::fleet::ItemView::last_good) {
             Some(at) => format!("last good copy {} old", age(model, at)),
             None => "never copied well".to_owned(),
         };
@@ -87,8 +87,9 @@ impl Errand for BackUp {
         } else if let Some(key) = key.strip_prefix("set:") {
             self.set.insert(key.to_owned(), value);
         } else if let Some(name) = key.strip_prefix("item:") {
-            let item = self.items.iter_mut().find(|(item, _)| item.to_string() == name);
-            item.into_iter().for_each(|(_, is_in)| *is_in = value == "in");
+            if let Some((_, is_in)) = self.items.iter_mut().find(|(item, _)| item.to_string() == name) {
+                *is_in = value == "in";
+            }
         }
     }
 

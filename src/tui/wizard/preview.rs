@@ -70,7 +70,7 @@ fn size_of(planned: &Planned) -> Option<u64> {
 fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
     let plan = &planned.plan;
     let mut rows = about(model, planned);
-    rows.push(Row::pair("stops", stops(plan)).as_role(if plan.steps.iter().any(|s| is_stop(s)) {
+    rows.push(Row::pair("stops", stops(plan)).as_role(if plan.steps.iter().any(is_stop) {
         Role::StatusWarn
     } else {
         Role::Text

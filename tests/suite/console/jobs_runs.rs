@@ -248,6 +248,6 @@ fn what_lies_on_a_node() {
     stage.keys("enter");
     wait(&mut stage, 1);
     stage.text("spare-1").keys("enter");
-    let purges = |order: &&Order| matches!(order, Order::Do(_, Wish::Purge(known, list)) if *known == host && list == &[kept.clone()]);
+    let purges = |order: &&Order| matches!(order, Order::Do(_, Wish::Purge(known, list)) if *known == host && list.as_slice() == std::slice::from_ref(&kept));
     assert!(orders(&stage).iter().any(purges));
 }

@@ -45,7 +45,7 @@ fn invocation(machine: &Machine) -> String {
 fn stopping(console: &Console, machine: &Machine, guard: &str) -> std::process::Child {
     let child = console.start(&["backup", METRICS, "--set", guard]);
     let state = "systemctl show --property=ActiveState --value netdata";
-    let seen = wait_for(Duration::from_secs(60), || (machine.exec(state).ok() == "deactivating\n").then_some(()));
+    let seen = wait_for(Duration::from_mins(1), || (machine.exec(state).ok() == "deactivating\n").then_some(()));
     assert!(seen.is_some(), "the agent was never stopped");
     child
 }
@@ -284,7 +284,7 @@ fn an_identity_that_a_parent_hears_is_alive_whatever_is_declared() {
         let status = ask(&parent, "info")["mirrored_hosts_status"].clone();
         status.as_array().unwrap().iter().any(|host| host["guid"] == agent.as_str() && host["reachable"] == true)
     };
-    let heard = wait_for(Duration::from_secs(60), || hears().then_some(()));
+    let streams = wait_for(Duration::from_mins(1), || hears().then_some(()));
     let told = || {
         old.exec("grep STREAM /var/log/netdata/error.log | tail -n 20; journalctl --no-pager -u netdata | grep STREAM | tail").stdout
     };
