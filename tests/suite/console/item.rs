@@ -36,8 +36,7 @@ fn an_item_shows_its_copies_ladder_and_trend() {
     stage.notice(Notice::Snapshot(place(stored::ITEM), id, Ok(Box::new(snapshot))));
     assert_page!("item_ok", stage);
     stage.keys("3 pgdn");
-    let directory = vec![(r"\.tmp[A-Za-z0-9]{6}", ".tmpXXXXXX")];
-    insta::with_settings!({filters => directory}, { assert_page!("item_manifest", stage); });
+    assert_page!("item_manifest", stage);
     stage.keys("2 w");
     assert_page!("item_ladder_zoomed", stage);
 }

@@ -105,6 +105,9 @@ fn manifest_lines(snapshot: &Snapshot) -> Vec<Line> {
         let size = crate::model::units::ByteSize(file.plain_size);
         lines.push(Line::field("file", format!("{} {size}, was {}", clean(&file.name), file.origin.one_line())));
     }
-    lines.push(Line::field("by hand", format!("{}/RESTORE.md", clean(&snapshot.dir().display().to_string()))));
+    // Where it lies below the vault; the inventory says where that is.
+    let all: Vec<_> = snapshot.dir().iter().collect();
+    let below: std::path::PathBuf = all.iter().skip(all.len().saturating_sub(4)).collect();
+    lines.push(Line::field("by hand", format!("{}/RESTORE.md in the vault", clean(&below.display().to_string()))));
     lines
 }
