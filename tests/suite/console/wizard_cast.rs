@@ -205,7 +205,7 @@ pub fn restore(basis: &str, gated: bool) -> Planned {
         "staged": format!("{dir}/../.staking.lifeboat-{{run}}.staged"),
         "kept": format!("{dir}/../.staking.lifeboat-{{run}}.kept"),
     }]});
-    let gates = json!([
+    let asked = json!([
         {"id": "fenced-val-1", "word": "val-1", "question": "val-1 could not be reached (no route to host), so nothing proves that this identity is not running there. Two nodes with one identity harm each other. Declare it gone only if you know."},
         {"id": "public-ip", "word": "203.0.113.7", "question": "The configuration that will be used on spare-1 tells other nodes the literal address 203.0.113.7. If spare-1 is not reached at it, the node is cut off."},
     ]);
@@ -216,7 +216,7 @@ pub fn restore(basis: &str, gated: bool) -> Planned {
             {"key": "fence", "value": "refuse", "by_default": true},
             {"key": "guard", "value": "60", "by_default": true},
         ],
-        "gates": if gated { gates } else { json!([]) },
+        "gates": if gated { asked } else { json!([]) },
         "guards": guard("spare-1"),
         "steps": [
             step("ready", "spare-1", "Check that the node can take it", "avalanchego.ready/1", json!({}), "read"),

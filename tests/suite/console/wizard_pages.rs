@@ -162,8 +162,8 @@ fn a_stale_plan_shows_what_changed() {
     let mut stage = running();
     let job = runs(&stage)[0].0;
     stage.asked.clear();
-    let stale = Failure::new(Exit::Stale, "What the plan rests on has changed: node_id.");
-    stage.notice(Notice::Ended(job, Err(stale)));
+    let changed = Failure::new(Exit::Stale, "What the plan rests on has changed: node_id.");
+    stage.notice(Notice::Ended(job, Err(changed)));
     answer(&mut stage, |_| Ok(restore("NodeID-Ke2", true)));
     wait(&mut stage, 1);
     assert_page!("wizard_preview_stale", stage);

@@ -288,7 +288,7 @@ fn an_identity_that_a_parent_hears_is_alive_whatever_is_declared() {
     let told = || {
         old.exec("grep STREAM /var/log/netdata/error.log | tail -n 20; journalctl --no-pager -u netdata | grep STREAM | tail").stdout
     };
-    assert!(heard.is_some(), "the parent hears its child:\n{}", told());
+    assert!(streams.is_some(), "the parent hears its child:\n{}", told());
     let backup = console.run(&["backup", "val-1/netdata/identity", "val-1/netdata/config"]).expect(0);
     assert!(!format!("{}{}", backup.out, backup.err).contains(key), "the stream key is shown nowhere");
     console.run(&["scan", "val-1", "mon-1"]).says("It streams to").says("1 children");
