@@ -86,10 +86,10 @@ impl Errand for BackUp {
             self.reason = value;
         } else if let Some(key) = key.strip_prefix("set:") {
             self.set.insert(key.to_owned(), value);
-        } else if let Some(name) = key.strip_prefix("item:") {
-            if let Some((_, is_in)) = self.items.iter_mut().find(|(item, _)| item.to_string() == name) {
-                *is_in = value == "in";
-            }
+        } else if let Some(name) = key.strip_prefix("item:")
+            && let Some((_, is_in)) = self.items.iter_mut().find(|(item, _)| item.to_string() == name)
+        {
+            *is_in = value == "in";
         }
     }
 
