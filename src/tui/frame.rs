@@ -123,7 +123,8 @@ const ALWAYS: [&str; 3] = ["command", "help", "quit"];
 
 /// Moving about needs no reminder, nor does what is always there.
 fn is_motion(action: Action) -> bool {
-    action.is_motion() || matches!(action, Action::Forward | Action::Fleet | Action::Mouse | Action::Suspend)
+    (action.is_motion() && action != Action::NextPane)
+        || matches!(action, Action::Forward | Action::Fleet | Action::Mouse | Action::Suspend)
 }
 
 /// Every sign past ASCII as the nearest there is: the last step before a terminal that shows no other.
