@@ -154,7 +154,7 @@ fn two_copies_are_compared() {
     stage.notice(Notice::Compared(Box::new(Compared { old: old.clone(), new: new.clone(), found: Ok(alike) })));
     assert_page!("compare_alike", stage);
     let failed = Failure::new(Exit::Integrity, "staker.crt: its stored bytes do not hash as written.");
-    stage.notice(Notice::Compared(Box::new(Compared { old: old, new: new, found: Err(failed) })));
+    stage.notice(Notice::Compared(Box::new(Compared { old, new, found: Err(failed) })));
     assert_page!("compare_failed", stage);
 }
 
