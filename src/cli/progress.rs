@@ -138,7 +138,7 @@ mod tests {
         one.begin("first".into(), 0);
         one.moved(1000);
         two.moved(24);
-        assert!(sum.line(&watched, at(1)).starts_with("0 of 2 done, 0 at work; 1.0 KiB, "));
+        assert!(sum.line(&watched, at(1)).starts_with("0 of 2 done, 0 at work; 1.00 KiB, "));
         one.begin("second".into(), 0);
         one.moved(10);
         sum.line(&watched, at(2));

@@ -14,7 +14,7 @@ use crate::model::item::Item;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
 use crate::services::common::fence_choice;
-use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
+use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source, Traces};
 
 mod accept;
 mod api;
@@ -51,6 +51,13 @@ impl Driver for Netdata {
     }
     fn about(&self) -> &'static str {
         "A Netdata agent: its configuration, its identity and its samples."
+    }
+    fn traces(&self) -> Traces {
+        Traces {
+            units: &["netdata.service"],
+            processes: &["netdata"],
+            paths: &["/etc/netdata", "/opt/netdata", "/var/lib/netdata"],
+        }
     }
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>> {
         settings::check(table)

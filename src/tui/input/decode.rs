@@ -288,6 +288,8 @@ fn read_csi(bytes: &[u8]) -> Read {
         b'I' if text.is_empty() => return Read::Event(long, Event::FocusGained),
         b'O' if text.is_empty() => return Read::Event(long, Event::FocusLost),
         b'M' => None,
+        // A key with modifiers has a 1 first; any other number there is the terminal's answer to where its cursor is.
+        b'R' if first != 1 => None,
         letter => key_of_letter(letter),
     };
     // A key that was let go is none.
@@ -383,7 +385,7 @@ mod tests {
         assert_eq!(decoded(&[b"\x1b[97;1:1u\x1b[97;1:3u\x1b[98;5u"]), ["a", "ctrl-b"]);
         assert_eq!(
             decoded(&[b"\x1b]11;rgb:0000/0000/0000\x07a\x1bP1+r\x1b\\b\x1b[?62;22cc\x1b[24;80Rd"]),
-            ["a", "b", "c", "f3", "d"]
+            ["a", "b", "c", "d"]
         );
     }
 

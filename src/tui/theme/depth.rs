@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn colours_become_their_nearest() {
-        assert_eq!(Depth::Sixteen.nearest(Color::Rgb(0x93, 0xc9, 0x7a)), Some(Color::LightGreen));
+        assert_eq!(Depth::Sixteen.nearest(Color::Rgb(0x93, 0xc9, 0x7a)), Some(Color::Green));
         assert_eq!(Depth::Sixteen.nearest(Color::Rgb(0xb0, 0x1f, 0x2a)), Some(Color::Red));
         assert_eq!(Depth::Sixteen.nearest(Color::Rgb(0xd5, 0xda, 0xe2)), Some(Color::Gray));
         assert_eq!(Depth::Sixteen.nearest(Color::Rgb(0x17, 0x1b, 0x21)), Some(Color::Black));

@@ -86,7 +86,18 @@ impl Stage {
 
     /// What is written.
     pub fn grid(&self, size: (u16, u16)) -> String {
+        self.check_keys();
         rows(&self.draw(size), |cell| cell.symbol().to_owned())
+    }
+
+    /// No key means two things that the page offers at once.
+    fn check_keys(&self) {
+        let offers = self.app.offers();
+        let offered = |action| offers.iter().any(|offer| offer.action == action);
+        let here: Vec<_> = self.app.keymap.bindings().iter().filter(|binding| offered(binding.action)).collect();
+        for (at, one) in here.iter().enumerate() {
+            assert!(!here[at + 1..].iter().any(|other| other.on == one.on), "two meanings: {one:?}");
+        }
     }
 
     /// What each cell means, a letter a role, `.` for plain text.
