@@ -444,8 +444,8 @@ fn way_of(host: &HostId, access: &Access) -> String {
 fn policy_of(inventory: &Inventory, wanted: &Wanted) -> Policy {
     let (own, groups) = match inventory.clusters.get(&wanted.owner) {
         Some(cluster) => (Some(&cluster.policy), &cluster.groups[..]),
-        None => match inventory.hosts.iter().find(|(id, _)| OwnerId::from(*id) == wanted.owner) {
-            Some((_, host)) => (Some(&host.policy), &host.groups[..]),
+        None => match HostId::new(wanted.owner.as_str()).ok().and_then(|id| inventory.hosts.get(&id)) {
+            Some(host) => (Some(&host.policy), &host.groups[..]),
             None => (None, &[][..]),
         },
     };

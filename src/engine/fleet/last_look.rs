@@ -14,21 +14,20 @@ use sha2::{Digest, Sha256};
 
 use super::{Fleet, FoundView, ItemFacts, ItemView, OwnerView, Reach, ServiceView, blank_item};
 use crate::engine::doctor::Health;
-use crate::engine::holdings::{CopyView, Shelf};
+use crate::engine::holdings::{CopyView, ProofView, RUNGS, Shelf};
 use crate::model::exit::Failure;
 use crate::model::facts::Identity;
-use crate::model::ids::{ItemId, ItemRef, OwnerId, ServiceName};
+use crate::model::ids::{HostId, ItemId, ItemRef, OwnerId, ServiceName, SnapshotId};
 use crate::model::inventory::Inventory;
+use crate::model::manifest::Rung;
 use crate::model::text::CleanText;
+use crate::model::units::ByteSize;
 
 /// The version of this shape; another one is left aside.
 const VERSION: u32 = 1;
 
-/// A file longer than this is none of ours: five thousand items take a quarter of it.
+/// A file longer than this is none of ours: five thousand items take a tenth of it.
 const LONGEST: u64 = 32 << 20;
-
-/// Copies remembered of one item; all of them are there again as soon as the vault was read.
-const COPIES: usize = 4;
 
 #[derive(Serialize, Deserialize)]
 struct LastLook {
@@ -59,8 +58,47 @@ struct Service {
 struct Remembered {
     id: ItemId,
     item: Option<ItemFacts>,
-    copies: Vec<CopyView>,
+    copies: Vec<Kept>,
     identities: Vec<Identity>,
+}
+
+/// A copy without names for its parts and with times as seconds: the file is read before the first frame.
+/// Id, source, created, size, stored size, sealed, proofs, what speaks against it, marks.
+type ShortCopy = (SnapshotId, HostId, i64, ByteSize, ByteSize, bool, Vec<ShortProof>, Vec<String>, Vec<CleanText>);
+
+/// Rung by its number, second, whether it held.
+type ShortProof = (u8, i64, bool);
+
+/// A copy, short in the file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "ShortCopy", into = "ShortCopy")]
+struct Kept(CopyView);
+
+impl From<Kept> for ShortCopy {
+    fn from(Kept(copy): Kept) -> Self {
+        let rung = |rung: Rung| RUNGS.iter().position(|known| *known == rung).and_then(|at| u8::try_from(at).ok());
+        let proofs = copy.proofs.iter().filter_map(|p| Some((rung(p.rung)?, p.at.as_second(), p.passed)));
+        let (proofs, created) = (proofs.collect(), copy.created.as_second());
+        let CopyView { id, source, size, stored, sealed, against, marks, .. } = copy;
+        (id, source, created, size, stored, sealed, proofs, against, marks)
+    }
+}
+
+impl TryFrom<ShortCopy> for Kept {
+    type Error = &'static str;
+
+    fn try_from(
+        (id, source, created, size, stored, sealed, proofs, against, marks): ShortCopy,
+    ) -> Result<Self, &'static str> {
+        let time = |second: i64| Timestamp::from_second(second).map_err(|_| "a time in it is none");
+        let proof = |(rung, at, passed): ShortProof| {
+            let rung = *RUNGS.get(usize::from(rung)).ok_or("a rung in it is none")?;
+            Ok(ProofView { rung, at: time(at)?, passed })
+        };
+        let proofs = proofs.into_iter().map(proof).collect::<Result<_, &'static str>>()?;
+        let against = against.iter().map(clean).collect();
+        Ok(Self(CopyView { id, source, created: time(created)?, size, stored, sealed, proofs, against, marks }))
+    }
 }
 
 /// Where the last look over an inventory is remembered.
@@ -154,7 +192,7 @@ fn fill(fleet: &mut Fleet, owner: Owner) {
 fn item_view(owner: &OwnerId, service: &ServiceView, remembered: Remembered) -> ItemView {
     let Remembered { id, item, copies, identities } = remembered;
     let place = ItemRef { owner: owner.clone(), service: service.name.clone(), item: id };
-    let copies = copies.into_iter().map(|copy| CopyView { against: copy.against.iter().map(clean).collect(), ..copy });
+    let copies = copies.into_iter().map(|Kept(copy)| copy);
     let identities = identities.into_iter().map(clean_identity);
     let shelf = Shelf { copies: copies.collect(), identities: identities.collect() };
     ItemView { item, shelf, ..blank_item(place) }
@@ -211,7 +249,8 @@ impl From<&ServiceView> for Service {
     fn from(service: &ServiceView) -> Self {
         Self {
             name: service.name.clone(),
-            found: service.found.clone(),
+            // The drivers' own facts are for pages one opens; by then the node was asked again.
+            found: service.found.clone().map(|found| FoundView { own: Box::default(), ..found }),
             failure: service.failure.clone(),
             items: service.items.iter().map(Remembered::from).collect(),
         }
@@ -224,11 +263,11 @@ impl From<&ItemView> for Remembered {
         let copies = item.copies();
         let best = copies.iter().position(|copy| copy.against.is_empty());
         let proven = (0..copies.len()).max_by_key(|at| copies.get(*at).and_then(CopyView::highest));
-        let is_kept = |at: usize| at + 2 < COPIES || Some(at) == best || Some(at) == proven;
-        let kept = copies.iter().enumerate().filter(|(at, _)| is_kept(*at)).map(|(_, copy)| copy.clone());
+        let is_kept = |at: usize| at == 0 || Some(at) == best || Some(at) == proven;
+        let kept = copies.iter().enumerate().filter(|(at, _)| is_kept(*at)).map(|(_, copy)| Kept(copy.clone()));
         Self {
             id: item.place.item.clone(),
-            item: item.item.clone(),
+            item: item.item.clone().map(|found| ItemFacts { facts: Box::default(), ..found }),
             copies: kept.collect(),
             identities: Arc::clone(&item.shelf.identities).to_vec(),
         }

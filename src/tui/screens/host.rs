@@ -261,7 +261,9 @@ fn found_facts(found: &FoundView, model: &Model) -> Vec<Line> {
     let mut facts = Vec::new();
     match serde_json::from_str(&found.own) {
         Ok(own) => flatten("", &own, &mut facts),
-        Err(_) if found.own.is_empty() => facts.push(("facts".to_owned(), "too long to keep".to_owned())),
+        Err(_) if found.own.is_empty() => {
+            facts.push(("facts".to_owned(), "not kept; f5 asks the node again".to_owned()))
+        }
         Err(_) => facts.push(("facts".to_owned(), "unreadable".to_owned())),
     }
     if !facts.is_empty() {

@@ -163,6 +163,18 @@ impl Tree {
 
     /// The selected row.
     pub fn selected<'m>(&self, model: &'m Model) -> Option<Row<'m>> {
+        // Asked several times a frame: a host that is in sight is found without drawing up the whole tree.
+        if let Some(Cursor::Owner(id)) = &self.cursor
+            && let Some(owner) = model.fleet.owner(id)
+        {
+            let is_open = match &self.filter {
+                Some(filter) => filter.shows(&text_of(owner)),
+                None => self.folded.is_empty() || !self.folded.contains(&group_of(owner).1),
+            };
+            if is_open {
+                return Some(Row::Owner(owner));
+            }
+        }
         let mut rows = self.rows(model);
         let at = self.place(&rows)?;
         Some(rows.swap_remove(at))

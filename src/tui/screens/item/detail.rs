@@ -56,7 +56,7 @@ fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot) -> Vec<Line> {
         return lines;
     };
     let Ok(now) = serde_json::from_str::<Value>(&found.facts) else {
-        lines.push(Line::muted("The node's facts were not kept; nothing can be compared."));
+        lines.push(Line::muted("The node's facts were not kept; f5 asks it again."));
         return lines;
     };
     let (then, now) = (facts_of(&snapshot.manifest().facts), facts_of(&now));
