@@ -16,7 +16,7 @@ use lifeboat::engine::scan::{in_parallel, wanted_of};
 use lifeboat::model::event::{Event, EventKind};
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::{HostId, ItemId, ItemRef, RunId};
-use lifeboat::model::item::Standing;
+use lifeboat::model::item::{Item, Standing};
 use lifeboat::model::plan::{Effect, Plan, Step};
 use lifeboat::services::{REGISTRY, common};
 use lifeboat::vault::{Snapshot, Vault};
@@ -24,7 +24,7 @@ use lifeboat::vault::{Snapshot, Vault};
 use super::Node;
 use super::bench::{Fleet, World, digest};
 use super::fixtures::{FIXTURES, Fixture};
-use super::tripwire::{Trip, Wire};
+use super::tripwire::{Call, Trip, Wire};
 
 /// Where the service was saved, and where it is restored onto.
 const OLD: &str = "old";
@@ -59,10 +59,11 @@ fn saved(fixture: &'static dyn Fixture) -> Base {
     let before = digest(fixture, &node);
     let items = world.with(0, &fleet, |runs, prober| {
         let found = prober.probe(&wanted_of(prober.inventory)[0]).unwrap();
-        let ready = found.items.iter().filter(|item| item.standing == Standing::Ready);
+        let swept = |item: &&Item| item.standing == Standing::Ready && fixture.sweeps(&item.id);
+        let ready = found.items.iter().filter(swept);
         let items: Vec<_> = ready.map(|item| item.id.clone()).collect();
         for item in &items {
-            let planned = prober.plan_backup(&found.place(item), None, &BTreeMap::new()).unwrap();
+            let planned = prober.plan_backup(&found.place(item), None, &fixture.set(item, false)).unwrap();
             let done = runs.run(&planned, None, &BTreeMap::new());
             assert!(done.is_ok(), "{}: {item}: {done:?}", fixture.name());
         }
@@ -129,7 +130,7 @@ impl Case {
             all.into_iter().find(|snapshot| *snapshot.item() == self.place(OLD)).unwrap()
         });
         let (planned, done) = world.with(0, &fleet, |runs, prober| {
-            let mut set = BTreeMap::new();
+            let mut set = self.fixture.set(&self.item, self.kind != Kind::Backup);
             if self.kind == Kind::RestoreFencing {
                 set.insert(common::FENCE_CHOICE.to_owned(), "stop".to_owned());
             }
@@ -151,7 +152,8 @@ impl Case {
     }
 
     /// Where each step acts, and what is tried there. A step's last act is the one that settles it; of an upload the first
-    /// one too is tried in the thorough cases, because one that was begun must vanish as a whole one does.
+    /// one too is tried in the thorough cases, because one that was begun must vanish as a whole one does. A capture that
+    /// stops the service itself is tripped thoroughly at each change it makes, because those are a plan of their own.
     fn trips(&self, wire: &Wire, plan: &Plan) -> Vec<(usize, Trip, Sequel)> {
         let seen = wire.seen.lock().unwrap();
         let mut acts: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
@@ -165,13 +167,23 @@ impl Case {
             acts.entry(number).or_insert((at, at)).1 = at;
         }
         let mut trips = Vec::new();
-        for (number, (first, last)) in acts {
+        let mut all: Vec<(usize, usize, usize, bool)> =
+            acts.into_iter().map(|(number, (first, last))| (number, first, last, self.thorough)).collect();
+        let stops = |call: &Call| {
+            let step = plan.steps.iter().find(|step| Some(step.id.as_str()) == call.step.as_deref());
+            call.changes && step.is_some_and(|step| step.op == common::CAPTURE && step.effect == Effect::Quiesce)
+        };
+        for (at, call) in seen.iter().enumerate().filter(|(_, call)| stops(call)) {
+            let number = steps.iter().position(|known| Some(*known) == call.step.as_deref()).unwrap();
+            all.push((number, at, at, true));
+        }
+        for (number, first, last, thorough) in all {
             let mut add =
                 |at, ways: &[(Trip, Sequel)]| trips.extend(ways.iter().map(|(trip, then)| (at, *trip, *then)));
             add(last, &[(Trip::Fail, LIVES), (Trip::Cancel, LIVES)]);
             let (back, on) =
                 (Sequel { lapses: true, how: Resume::RollBack }, Sequel { lapses: false, how: Resume::GoOn });
-            if !self.thorough {
+            if !thorough {
                 add(last, &[(Trip::CrashAfter, if number % 2 == 0 { back } else { on })]);
                 continue;
             }
@@ -250,6 +262,8 @@ impl<'c> Try<'c> {
         let fleet = self.case.fleet(&self.scene, self.wire.clone());
         let (ready, answered) = (self.ready, BTreeMap::new());
         let ended = ready.world.with(0, &fleet, |runs, _| runs.run(&ready.planned, ready.snapshot.clone(), &answered));
+        let (calls, at) = (self.wire.calls.load(Ordering::SeqCst), self.wire.at.map_or(0, |(at, _)| at));
+        self.must(calls > at, || format!("it came to its end after {calls} calls, before the one that trips"));
         self.context = match &ended {
             Ok(_) => format!("{}, ended well", self.context),
             Err(failure) => format!("{}, ended {:?} ({failure})", self.context, failure.exit),
@@ -297,7 +311,8 @@ impl<'c> Try<'c> {
         };
         // What a dead console wrote afterwards it never wrote.
         let journal = dir.join("journal.jsonl");
-        let size = sizes.lock().unwrap()[&journal];
+        // One that ended before its console died has said so by now.
+        let Some(size) = sizes.lock().unwrap().get(&journal).copied() else { return };
         std::fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(size).unwrap();
         let _ = std::fs::remove_file(dir.join("receipt.json"));
         if lapses {
@@ -493,7 +508,7 @@ fn sweep(kind: &str) {
 }
 
 /// The drivers swept below, one test each so that one can be run alone.
-const SWEPT: &[&str] = &["avalanchego", "consul", "files"];
+const SWEPT: &[&str] = &["avalanchego", "consul", "files", "netdata"];
 
 #[test]
 fn every_plan_of_avalanchego_survives_a_trip_at_each_step() {
@@ -508,6 +523,11 @@ fn every_plan_of_consul_survives_a_trip_at_each_step() {
 #[test]
 fn every_plan_of_files_survives_a_trip_at_each_step() {
     sweep("files");
+}
+
+#[test]
+fn every_plan_of_netdata_survives_a_trip_at_each_step() {
+    sweep("netdata");
 }
 
 /// A driver without a fixture, or an item no fixture has, would be a plan nobody ever tripped.
@@ -528,7 +548,8 @@ fn every_item_of_every_driver_has_a_fixture() {
             let fleet = Fleet::sound(*fixture, &[(OLD, &node)]);
             let found = world.with(0, &fleet, |_, prober| prober.probe(&wanted_of(prober.inventory)[0])).unwrap();
             for item in found.items {
-                *listed.entry(item.id.to_string()).or_default() |= item.standing == Standing::Ready;
+                let is_swept = item.standing == Standing::Ready && fixture.sweeps(&item.id);
+                *listed.entry(item.id.to_string()).or_default() |= is_swept;
             }
         }
         let never = listed.iter().filter(|(_, ready)| !**ready);

@@ -16,9 +16,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Holds the node's mounts, which go with it; it goes with the thread that made the node. The root is a mount point of
-/// its own, so that `df` and `stat` tell of it as they do on a machine.
-const HOLD: &str = "mount --bind \"$1\" \"$1\" && mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
+/// Holds the node's mounts and processes, which go with it; it goes with the thread that made the node. The root is a
+/// mount point of its own, so that `df` and `stat` tell of it as they do on a machine. It tells its pid as this process
+/// knows it, which only the `/proc` of before does; inside it is 1.
+const HOLD: &str = "read -r pid _ </proc/self/stat && echo \"$pid\" && mount --bind \"$1\" \"$1\" && mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
 
 /// Where programs are found inside.
 pub const PATH: &str = "/stub/bin:/usr/bin:/usr/sbin";
@@ -27,6 +28,8 @@ pub const PATH: &str = "/stub/bin:/usr/bin:/usr/sbin";
 pub struct Node {
     root: tempfile::TempDir,
     holder: Child,
+    /// The first of the node's own processes.
+    init: u32,
 }
 
 /// A temporary directory in memory where there is one: the scripts sync at every step, and no disk is under test here.
@@ -53,16 +56,18 @@ impl Node {
         for link in ["bin", "sbin", "lib", "lib64"] {
             std::os::unix::fs::symlink(format!("usr/{link}"), root.path().join(link)).unwrap();
         }
-        let mut holder = Command::new("unshare");
+        // It sees its own processes only: what else runs on this host under a service's name is none of the node's.
+        let mut holder = Command::new("setpriv");
         holder
-            .args(["--mount", "setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", HOLD, "hold"])
+            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL"])
+            .args(["/bin/sh", "-c", HOLD, "hold"])
             .arg(root.path())
             .stdout(Stdio::piped());
         let mut holder = holder.spawn().unwrap();
-        let mut held = String::new();
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
-        assert_eq!(held, "held\n");
-        let node = Self { root, holder };
+        let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
+        let init = said.next().unwrap().unwrap().parse().unwrap();
+        assert_eq!(said.next().unwrap().unwrap(), "held");
+        let node = Self { root, holder, init };
         for file in ["passwd", "group", "nsswitch.conf"] {
             std::fs::copy(Path::new("/etc").join(file), node.path("etc").join(file)).unwrap();
         }
@@ -91,8 +96,7 @@ impl Node {
     pub fn add_unit(&self, unit: &str, properties: &[(&str, &str)]) {
         let dir = self.path("stub/units").join(unit);
         std::fs::create_dir_all(&dir).unwrap();
-        let pid = self.holder.id().to_string();
-        let own = [("active", "inactive"), ("enabled", "enabled"), ("invocation", "0"), ("pid", pid.as_str())];
+        let own = [("active", "inactive"), ("enabled", "enabled"), ("invocation", "0"), ("pid", "1")];
         for (name, value) in own.iter().chain(properties) {
             std::fs::write(dir.join(name), format!("{value}\n")).unwrap();
         }
@@ -110,8 +114,9 @@ impl Node {
 
     /// What stands before `/bin/sh` so that a script runs inside; [`PATH`] belongs to it.
     pub fn prefix(&self) -> Vec<OsString> {
-        let holder = self.holder.id().to_string();
-        ["/usr/bin/nsenter", "--target", &holder, "--mount", "--root", "--wd=/"].iter().map(OsString::from).collect()
+        let init = self.init.to_string();
+        let words = ["/usr/bin/nsenter", "--target", &init, "--mount", "--pid", "--root", "--wd=/"];
+        words.iter().map(OsString::from).collect()
     }
 
     /// Runs a script inside, as the node itself would.
@@ -127,9 +132,9 @@ impl Node {
     pub fn bind_program(&self, program: &Path, inside: &str) {
         let target = self.path(inside);
         std::fs::write(&target, "").unwrap();
-        let holder = self.holder.id().to_string();
+        let init = self.init.to_string();
         let mut bind = Command::new("nsenter");
-        bind.args(["--target", &holder, "--mount", "mount", "--bind"]).arg(program).arg(&target);
+        bind.args(["--target", &init, "--mount", "mount", "--bind"]).arg(program).arg(&target);
         assert!(bind.status().unwrap().success());
     }
 

@@ -29,11 +29,13 @@ pub enum Trip {
     Cancel,
 }
 
-/// A call as it was seen: during which step, and whether it is the step's own act rather than the engine's bookkeeping.
+/// A call as it was seen: during which step, whether it is the step's own act rather than the engine's bookkeeping, and
+/// whether it shows the run's mark, as everything does that changes a node.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub step: Option<String>,
     pub is_act: bool,
+    pub changes: bool,
 }
 
 /// Counts calls over all logins of a test and trips at one of them.
@@ -81,7 +83,8 @@ impl Wire {
             }
         }
         let is_engine_s = text.contains("guard.new") || text.contains(">>\"$d/journal.jsonl\"");
-        self.seen.lock().unwrap().push(Call { is_act: step.is_some() && !is_engine_s, step });
+        let is_act = step.is_some() && !is_engine_s;
+        self.seen.lock().unwrap().push(Call { is_act, changes: is_act && text.contains("|| exit 96"), step });
     }
 }
 
