@@ -262,7 +262,7 @@ fn found_facts(found: &FoundView, model: &Model) -> Vec<Line> {
     match serde_json::from_str(&found.own) {
         Ok(own) => flatten("", &own, &mut facts),
         Err(_) if found.own.is_empty() => {
-            facts.push(("facts".to_owned(), "not kept; f5 asks the node again".to_owned()))
+            facts.push(("facts".to_owned(), "not kept; f5 asks the node again".to_owned()));
         }
         Err(_) => facts.push(("facts".to_owned(), "unreadable".to_owned())),
     }
