@@ -169,11 +169,11 @@ impl Case {
         let mut trips = Vec::new();
         let mut all: Vec<(usize, usize, usize, bool)> =
             acts.into_iter().map(|(number, (first, last))| (number, first, last, self.thorough)).collect();
-        let stops = |call: &Call| {
+        let quiets = |call: &Call| {
             let step = plan.steps.iter().find(|step| Some(step.id.as_str()) == call.step.as_deref());
             call.changes && step.is_some_and(|step| step.op == common::CAPTURE && step.effect == Effect::Quiesce)
         };
-        for (at, call) in seen.iter().enumerate().filter(|(_, call)| stops(call)) {
+        for (at, call) in seen.iter().enumerate().filter(|(_, call)| quiets(call)) {
             let number = steps.iter().position(|known| Some(*known) == call.step.as_deref()).unwrap();
             all.push((number, at, at, true));
         }

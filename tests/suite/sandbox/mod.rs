@@ -18,8 +18,9 @@ use std::process::{Child, Command, Stdio};
 
 /// Holds the node's mounts and processes, which go with it; it goes with the thread that made the node. The root is a
 /// mount point of its own, so that `df` and `stat` tell of it as they do on a machine. It tells its pid as this process
-/// knows it, which only the `/proc` of before does; inside it is 1.
-const HOLD: &str = "read -r pid _ </proc/self/stat && echo \"$pid\" && mount --bind \"$1\" \"$1\" && mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'echo held; exec sleep infinity'";
+/// knows it, which only the `/proc` of before does. Inside it is 1 and a shell that waits, so that nobody whose parent is
+/// gone stays a zombie; its child is the process of every unit, whose pid is told next.
+const HOLD: &str = "read -r pid _ </proc/self/stat && echo \"$pid\" && mount --bind \"$1\" \"$1\" && mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'sleep infinity & echo $!; wait'";
 
 /// Where programs are found inside.
 pub const PATH: &str = "/stub/bin:/usr/bin:/usr/sbin";
@@ -30,6 +31,8 @@ pub struct Node {
     holder: Child,
     /// The first of the node's own processes.
     init: u32,
+    /// The process of its units, as the node knows it.
+    service: String,
 }
 
 /// A temporary directory in memory where there is one: the scripts sync at every step, and no disk is under test here.
@@ -66,8 +69,8 @@ impl Node {
         let mut holder = holder.spawn().unwrap();
         let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
         let init = said.next().unwrap().unwrap().parse().unwrap();
-        assert_eq!(said.next().unwrap().unwrap(), "held");
-        let node = Self { root, holder, init };
+        let service = said.next().expect("the node is not held").unwrap();
+        let node = Self { root, holder, init, service };
         for file in ["passwd", "group", "nsswitch.conf"] {
             std::fs::copy(Path::new("/etc").join(file), node.path("etc").join(file)).unwrap();
         }
@@ -91,12 +94,13 @@ impl Node {
         node
     }
 
-    /// A unit that is known and enabled, with `properties` as `systemctl show` tells them. Its process is the one that
-    /// holds the node: it has a pid and no arguments worth a name.
+    /// A unit that is known and enabled, with `properties` as `systemctl show` tells them. Its process is one that
+    /// sleeps as long as the node is held: it has a pid and no arguments worth a name.
     pub fn add_unit(&self, unit: &str, properties: &[(&str, &str)]) {
         let dir = self.path("stub/units").join(unit);
         std::fs::create_dir_all(&dir).unwrap();
-        let own = [("active", "inactive"), ("enabled", "enabled"), ("invocation", "0"), ("pid", "1")];
+        let pid = self.service.as_str();
+        let own = [("active", "inactive"), ("enabled", "enabled"), ("invocation", "0"), ("pid", pid)];
         for (name, value) in own.iter().chain(properties) {
             std::fs::write(dir.join(name), format!("{value}\n")).unwrap();
         }
