@@ -75,6 +75,8 @@ pub struct Desk {
     pub read_only: bool,
     /// The operator's wish to stop.
     pub cancel: Cancel,
+    /// The practice fleet it is opened on.
+    pub practice: Option<Arc<dyn Practice>>,
 }
 
 /// The vault, opened, with what seals to it and opens it.
@@ -127,6 +129,7 @@ impl Desk {
             dialer,
             read_only: opening.read_only,
             cancel: opening.cancel.clone(),
+            practice: opening.practice.clone(),
         })
     }
 

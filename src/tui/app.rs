@@ -173,6 +173,10 @@ impl App {
         for action in of_desk.into_iter().filter(|_| !is_alone).chain(always) {
             add(Offer::on(action));
         }
+        if self.model.practice.is_some() {
+            add(Offer::on(Action::Practice));
+            add(Offer::on(Action::Exercise));
+        }
         offers
     }
 
@@ -345,6 +349,11 @@ impl App {
             Action::Jobs => vec![Effect::Open(screens::jobs())],
             Action::Log => vec![Effect::Open(screens::log())],
             Action::Reload => vec![Effect::Order(Order::Reload)],
+            Action::Practice => self.practise(),
+            Action::Exercise => vec![
+                Effect::Open(Box::new(screens::exercise::ExercisePage::default())),
+                Effect::Order(Order::ReadPractice),
+            ],
             Action::Suspend => self.suspend(),
             Action::Mouse => {
                 self.mouse = !self.mouse;
@@ -352,6 +361,12 @@ impl App {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn practise(&self) -> Vec<Effect> {
+        let at = self.page().and_then(|page| page.host(&self.model));
+        let nodes = self.model.practice.as_ref().map(|practice| practice.nodes.clone());
+        nodes.map(|nodes| Effect::Ask(palette::practice(nodes, at.as_ref()))).into_iter().collect()
     }
 
     fn choose_theme(&self) -> Box<dyn Modal> {
@@ -523,6 +538,8 @@ impl Model {
                 return vec![Effect::Say(Tone::Warn, text.to_owned())];
             }
             Notice::Noted(tone, text) => self.note(*tone, text.clone()),
+            Notice::Practised(tone, text) => return vec![Effect::Say(*tone, text.clone())],
+            Notice::Practice(view) => self.practice = Some((**view).clone()),
             Notice::Reloaded(Err(failure)) => return self.take_refusal(failure),
             Notice::Reloaded(Ok(reread)) => return self.take_reread(reread),
             Notice::RunsOn(..)

@@ -150,6 +150,10 @@ impl Crew {
             Order::ReadSnapshot(item, id) => self.later(move |crew| crew.read_snapshot(item, id)),
             Order::LookInside(item, id, file, from) => self.later(move |crew| crew.look_inside(item, id, file, from)),
             Order::Diff(old, new) => self.later(move |crew| crew.compare(old, new)),
+            Order::ReadPractice => self.later(Self::read_practice),
+            Order::Practise(host, fault, is_mended) => {
+                self.later(move |crew| crew.practise(&host, fault, is_mended));
+            }
             Order::Reload => self.later(|crew| crew.tell(Notice::Reloaded(crew.reload().map(Box::new)))),
         }
     }

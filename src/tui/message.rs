@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::action::Action;
 use super::modal::Modal;
-use super::model::{JobId, RunList};
+use super::model::{JobId, PracticeView, RunList};
 use super::screen::Screen;
 use crate::engine::compare::Comparison;
 use crate::engine::doctor::Health;
@@ -19,6 +19,7 @@ use crate::engine::holdings::Holdings;
 use crate::engine::inside::Page;
 use crate::engine::node_run::Kept;
 use crate::engine::planner::Planned;
+use crate::engine::practice::Fault;
 use crate::engine::runs::{Report, Resume, Told};
 use crate::engine::scan::{Found, Wanted};
 use crate::engine::verify::Checked;
@@ -150,6 +151,10 @@ pub enum Order {
     Diff(Named, Named),
     /// Read the inventory again.
     Reload,
+    /// Put a fault of the practice fleet in force, or take it back.
+    Practise(HostId, Fault, bool),
+    /// Ask the practice fleet how it stands and which steps of the exercise are done.
+    ReadPractice,
 }
 
 /// What an operator wants done, before it is a plan.
@@ -263,6 +268,10 @@ pub enum Notice {
     Reloaded(Result<Box<Reread>, Failure>),
     /// The inventory's file changed on disk.
     InventoryChanged,
+    /// What was done to the practice fleet.
+    Practised(Tone, String),
+    /// How the practice fleet stands.
+    Practice(Box<PracticeView>),
     /// Something for the log.
     Noted(Tone, String),
 }

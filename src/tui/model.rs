@@ -11,6 +11,7 @@ use crate::engine::board::{Board, Progress};
 use crate::engine::fleet::Fleet;
 use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
+use crate::engine::practice::{Exercise, PracticeNode};
 use crate::engine::progress::Meter;
 use crate::engine::runs::{Report, Told};
 use crate::engine::verify::Checked;
@@ -39,6 +40,8 @@ pub struct Model {
     pub judged: Timestamp,
     /// Hosts and items.
     pub fleet: Fleet,
+    /// The practice fleet, once asked; `None` over a real one.
+    pub practice: Option<PracticeView>,
     /// What the vault holds, also of hosts in no inventory.
     pub holdings: Option<Arc<Holdings>>,
     /// Why the vault could not be read.
@@ -74,6 +77,17 @@ pub struct Place {
     pub is_practice: bool,
     /// Flags an equal command line needs: `--inventory …`, `--vault …`.
     pub flags: Vec<String>,
+}
+
+/// The practice fleet as it was asked last.
+#[derive(Debug, Clone)]
+pub struct PracticeView {
+    /// Its nodes with the faults in force.
+    pub nodes: Vec<PracticeNode>,
+    /// The guided exercise.
+    pub exercise: Exercise,
+    /// Of each step, whether it was measured to be done.
+    pub done: Vec<bool>,
 }
 
 /// A line of the log.
@@ -185,6 +199,7 @@ impl Model {
             now,
             judged: now,
             fleet,
+            practice: None,
             holdings: None,
             vault_failure: None,
             runs: None,

@@ -12,6 +12,7 @@ use super::filter::Filter;
 use super::message::{Effect, Notice};
 use super::model::{JobId, Model};
 use super::theme::{Role, Theme};
+use crate::model::ids::HostId;
 
 /// A page of the console. `act`, `typed` and `noticed` change only the page itself; everything else they ask for as effects.
 pub trait Screen: Send {
@@ -38,6 +39,10 @@ pub trait Screen: Send {
     /// Whether whoever looks at this page sees how this job goes.
     fn shows_job(&self, _job: JobId) -> bool {
         false
+    }
+    /// The host the page is about or has selected.
+    fn host(&self, _model: &Model) -> Option<HostId> {
+        None
     }
     /// Narrows the page's list; a page without a list offers no [`Action::Filter`].
     fn narrow(&mut self, _filter: Filter) {}

@@ -4,9 +4,11 @@ use super::Crew;
 use crate::engine::compare::compare;
 use crate::engine::fleet::{Fleet, last_look};
 use crate::engine::inside::look_inside;
+use crate::engine::practice::Fault;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, SnapshotId};
 use crate::tui::message::{Compared, Named, Notice, Tone};
+use crate::tui::model::PracticeView;
 
 /// Rows read at once of what is inside an artefact.
 const PAGE_ROWS: usize = 500;
@@ -18,6 +20,32 @@ impl Crew {
         if let Err(why) = last_look::write(&desk.paths.state_dir, &desk.inventory, fleet, desk.clock.now()) {
             self.tell(Notice::Noted(Tone::Warn, why));
         }
+    }
+
+    /// Asks the practice fleet how it stands.
+    pub(super) fn read_practice(&self) {
+        let Some(practice) = self.desk().practice.clone() else { return };
+        let exercise = practice.exercise().clone();
+        let measured: Result<Vec<bool>> = exercise.steps.iter().map(|step| practice.is_done(&step.check)).collect();
+        match measured {
+            Ok(done) => {
+                self.tell(Notice::Practice(Box::new(PracticeView { nodes: practice.nodes(), exercise, done })));
+            }
+            Err(failure) => self.tell(Notice::Noted(Tone::Bad, failure.message)),
+        }
+    }
+
+    /// Puts a fault in force or takes it back, then looks again at what it happened to.
+    pub(super) fn practise(&self, host: &HostId, fault: Fault, is_mended: bool) {
+        let Some(practice) = self.desk().practice.clone() else { return };
+        let told = if is_mended { practice.mend(host, fault) } else { practice.break_it(host, fault) };
+        match told {
+            Ok(told) => self.tell(Notice::Practised(Tone::Plain, told)),
+            Err(failure) => self.tell(Notice::Practised(Tone::Bad, failure.message)),
+        }
+        self.read_practice();
+        self.look(&[host.into()]);
+        self.tell(Notice::Vault(self.read_vault()));
     }
 
     pub(super) fn discover(&self, host: HostId) {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod filter_line;
+mod practice;
 mod secret;
 mod themes;
 mod warn;
@@ -13,6 +14,8 @@ use ratatui::layout::Rect;
 use super::action::Offer;
 use super::keymap::Keymap;
 use super::modal::Modal;
+use crate::engine::practice::PracticeNode;
+use crate::model::ids::HostId;
 use crate::model::secret::SecretString;
 
 /// The command palette over these offers.
@@ -23,6 +26,11 @@ pub fn commands(offers: Vec<Offer>, keymap: &Keymap, history: &[String]) -> Box<
 /// The chooser of themes: names with a sentence each, and the one that is worn.
 pub fn themes(themes: Vec<(String, String)>, worn: &str, has_colours: bool) -> Box<dyn Modal> {
     Box::new(themes::Themes::of(themes, worn, has_colours))
+}
+
+/// The faults of the practice fleet, at a node.
+pub fn practice(nodes: Vec<PracticeNode>, at: Option<&HostId>) -> Box<dyn Modal> {
+    Box::new(practice::Faults::of(nodes, at))
 }
 
 /// Asks for a secret; nothing of it is shown.

@@ -106,7 +106,8 @@ fn at_desk(opening: &Opening, setup: &Setup, is_plain: bool) -> Result<End> {
     };
     let owners = app.model.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
     let crew = Crew::new(desk, send, reopen)?;
-    let first = vec![Effect::Order(Order::ReadVault), Effect::Order(Order::Look(owners))];
+    let first =
+        vec![Effect::Order(Order::ReadVault), Effect::Order(Order::ReadPractice), Effect::Order(Order::Look(owners))];
     let ended = sit(app, setup, Some(&crew), receive, Some(lookout), first, is_plain);
     crew.dismiss();
     ended

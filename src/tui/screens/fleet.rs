@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ratatui::layout::Rect;
 
 use crate::engine::fleet::{ItemView, OwnerView};
-use crate::model::ids::{ItemRef, OwnerId, SnapshotId};
+use crate::model::ids::{HostId, ItemRef, OwnerId, SnapshotId};
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
 use crate::tui::message::{Effect, Notice, Order, Tone};
@@ -319,8 +319,7 @@ impl Screen for FleetPage {
                 return vec![Effect::Open(wizard::restore(item, None))];
             }
             Action::Shell => {
-                let host = self.owner(model).and_then(|owner| crate::model::ids::HostId::new(owner.id.as_str()).ok());
-                return host.map(Effect::Shell).into_iter().collect();
+                return self.host(model).map(Effect::Shell).into_iter().collect();
             }
             Action::Copy => {
                 let item = self.item(model).filter(|_| self.focus(model) != FLEET).map(|item| item.place.to_string());
@@ -335,6 +334,10 @@ impl Screen for FleetPage {
     fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
         self.tree.noticed(notice, model);
         Vec::new()
+    }
+
+    fn host(&self, model: &Model) -> Option<HostId> {
+        self.owner(model).and_then(|owner| HostId::new(owner.id.as_str()).ok())
     }
 
     fn narrow(&mut self, filter: Filter) {

@@ -4,6 +4,7 @@ use super::model::Model;
 use super::screen::Screen;
 
 pub mod compare;
+pub mod exercise;
 pub mod first;
 pub mod fleet;
 pub mod guide;

@@ -11,6 +11,7 @@ mod life;
 mod palette;
 mod picture;
 mod plain;
+mod practice;
 mod properties;
 mod stage;
 mod stored;

@@ -1,0 +1,143 @@
+//! The guided exercise of the practice fleet: what to do, why, which key does it, and what is done already, measured.
+
+use crate::engine::practice::{Check, Deed, ExerciseStep};
+use crate::tui::action::{Action, Offer};
+use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::model::Model;
+use crate::tui::screen::{Canvas, Screen};
+use crate::tui::theme::Role;
+use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
+
+/// The page.
+#[derive(Default)]
+pub struct ExercisePage {
+    top: usize,
+}
+
+const MOVES: [Action; 6] = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+
+/// Which steps are done. One that nothing but its own ending shows counts as done once a later one is.
+pub fn done_steps(steps: &[ExerciseStep], measured: &[bool]) -> Vec<bool> {
+    let last = (0..steps.len()).rev().find(|&at| measured.get(at) == Some(&true) && steps[at].check != Check::Ended);
+    (0..steps.len()).map(|at| last.is_some_and(|last| at <= last)).collect()
+}
+
+fn deed_line(deed: &Deed) -> String {
+    match deed {
+        Deed::Command(words) => format!("lifeboat {}", words.join(" ")),
+        Deed::Break(host, fault) => format!("break {host} {fault}"),
+    }
+}
+
+impl ExercisePage {
+    fn rows(model: &Model) -> Vec<Row> {
+        let Some(practice) = &model.practice else {
+            return vec![Row::say(Role::Muted, "The exercise is read …")];
+        };
+        let exercise = &practice.exercise;
+        let done = done_steps(&exercise.steps, &practice.done);
+        let now = done.iter().position(|done| !done);
+        let mut rows =
+            vec![Row::heading(&exercise.title), Row::gap(), Row::say(Role::Text, &exercise.scene), Row::gap()];
+        // Steps that nothing but their ending shows are told together with the next one that can be measured.
+        let is_seen = |step: &ExerciseStep| step.check != Check::Ended;
+        let until = now.map(|now| now + exercise.steps.iter().skip(now).position(is_seen).unwrap_or(0));
+        for (at, step) in exercise.steps.iter().enumerate() {
+            let sign = match now {
+                Some(now) if at == now => Sign::Now,
+                Some(now) if at > now => Sign::Next,
+                _ => Sign::Done,
+            };
+            rows.push(Row::signed(sign, format!("{} {}", at + 1, step.title)));
+            if now.is_some_and(|now| at >= now) && until.is_some_and(|until| at <= until) {
+                rows.push(Row::say(Role::Muted, &step.why).set_in(4));
+                rows.push(Row::pair("here", &step.key).set_in(4));
+                rows.push(Row::pair("or type", deed_line(&step.deed)).set_in(4));
+                rows.push(Row::gap());
+            }
+        }
+        if now.is_none() {
+            rows.extend([Row::gap(), Row::say(Role::StatusOk, &exercise.moral)]);
+        }
+        rows
+    }
+}
+
+impl Screen for ExercisePage {
+    fn crumbs(&self, _model: &Model) -> Vec<String> {
+        vec!["exercise".to_owned()]
+    }
+
+    fn offers(&self, _model: &Model) -> Vec<Offer> {
+        [Action::Fleet, Action::Refresh].into_iter().chain(MOVES).map(Offer::on).collect()
+    }
+
+    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
+        let last = Self::rows(model).len();
+        self.top = match action {
+            Action::Fleet => return vec![Effect::Back],
+            Action::Refresh => return vec![Effect::Order(Order::ReadPractice)],
+            Action::Up => self.top.saturating_sub(1),
+            Action::Down => (self.top + 1).min(last),
+            Action::PageUp => self.top.saturating_sub(10),
+            Action::PageDown => (self.top + 10).min(last),
+            Action::First => 0,
+            _ => last,
+        };
+        Vec::new()
+    }
+
+    fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
+        // What a job or a fault changed may have done a step.
+        match notice {
+            Notice::Ended(..) => vec![Effect::Order(Order::ReadPractice)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// ```text
+    /// ┌ Exercise ────────────────────────────────────────────────────┐
+    /// │ val-1 is gone: bring it back on spare-1                      │
+    /// │                                                              │
+    /// │ ✓ 1 See what could be brought back                           │
+    /// │ ◐ 2 Lose val-1                                               │
+    /// │     The machine is gone with everything on it.               │
+    /// │     here           P on val-1                                │
+    /// │     or type        break val-1 lose-node                     │
+    /// │ ○ 3 Look at it                                               │
+    /// └──────────────────────────────────────────────────────────────┘
+    /// ```
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
+        let mut inner = render_panel("Exercise", true, canvas.area, canvas);
+        let rows = Self::rows(model);
+        let below = render_sheet(&rows, self.top, &mut inner);
+        render_more(below, canvas);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::practice::{Fault, Shows};
+    use crate::model::exit::Exit;
+    use crate::model::ids::HostId;
+
+    #[test]
+    fn a_step_nothing_else_shows_is_done_once_a_later_one_is() {
+        let step = |check| ExerciseStep {
+            title: String::new(),
+            why: String::new(),
+            key: String::new(),
+            deed: Deed::Command(Vec::new()),
+            shows: Shows::All,
+            check,
+            ends: (Exit::Done, String::new()),
+        };
+        let in_force = || Check::InForce(HostId::new("val-1").unwrap(), Fault::LoseNode);
+        let steps = [step(in_force()), step(Check::Ended), step(in_force()), step(Check::Ended)];
+        assert_eq!(done_steps(&steps, &[false, true, false, true]), [false; 4]);
+        assert_eq!(done_steps(&steps, &[true, true, false, true]), [true, false, false, false]);
+        assert_eq!(done_steps(&steps, &[true, true, true, true]), [true, true, true, false]);
+    }
+}

@@ -1,0 +1,106 @@
+//! The practice fleet's own keys: its faults, and the guided exercise.
+
+use lifeboat::engine::practice::{Check, Deed, Exercise, ExerciseStep, Fault, PracticeNode, Shows};
+use lifeboat::model::exit::Exit;
+use lifeboat::model::ids::HostId;
+use lifeboat::model::manifest::Rung;
+use lifeboat::tui::message::{Effect, Notice, Order, Tone};
+use lifeboat::tui::model::PracticeView;
+
+use super::stage::Stage;
+use crate::assert_page;
+
+const TWO: &str = r#"
+version = 1
+[vault]
+path = "/vault"
+[hosts.val-1]
+address = "127.0.0.1"
+[hosts.val-1.services.avalanchego]
+[hosts.spare-1]
+address = "127.0.0.1"
+[hosts.spare-1.services.avalanchego]
+"#;
+
+fn host(name: &str) -> HostId {
+    HostId::new(name).unwrap()
+}
+
+fn node(name: &str, story: &str, in_force: &[Fault]) -> PracticeNode {
+    PracticeNode { host: host(name), story: story.to_owned(), offers: Fault::ALL.to_vec(), in_force: in_force.to_vec() }
+}
+
+fn step(title: &str, why: &str, key: &str, deed: Deed, check: Check) -> ExerciseStep {
+    ExerciseStep {
+        title: title.to_owned(),
+        why: why.to_owned(),
+        key: key.to_owned(),
+        deed,
+        shows: Shows::All,
+        check,
+        ends: (Exit::Done, String::new()),
+    }
+}
+
+fn view(done: [bool; 3]) -> PracticeView {
+    let command = |line: &str| Deed::Command(line.split(' ').map(str::to_owned).collect());
+    let lost = Check::InForce(host("val-1"), Fault::LoseNode);
+    let proven = Check::Reached("val-1/avalanchego/staking-identity".to_owned(), Rung::Proven);
+    PracticeView {
+        nodes: vec![
+            node("spare-1", "AvalancheGo is installed, and there are no keys.", &[]),
+            node("val-1", "A validator that runs; its copies are fresh.", &[Fault::FillDisk]),
+        ],
+        exercise: Exercise {
+            title: "val-1 is gone: bring it back on spare-1".to_owned(),
+            scene: "val-1 is a validator. Its keys are its name in the network.".to_owned(),
+            steps: vec![
+                step("Lose val-1", "The incident.", "P on val-1", Deed::Break(host("val-1"), Fault::LoseNode), lost),
+                step("Look at it", "Is it really gone?", "enter on val-1", command("doctor val-1"), Check::Ended),
+                step("Bring it back", "You state what you know.", "r", command("restore val-1 --to spare-1"), proven),
+            ],
+            moral: "A copy was proven before it was needed.".to_owned(),
+        },
+        done: done.to_vec(),
+    }
+}
+
+fn practising(done: [bool; 3]) -> Stage {
+    let mut stage = Stage::of_inventory(TWO);
+    stage.notice(Notice::Practice(Box::new(view(done))));
+    stage
+}
+
+#[test]
+fn over_a_real_fleet_there_is_nothing_to_break() {
+    let mut stage = Stage::of_inventory(TWO);
+    stage.keys("P X");
+    assert!(stage.asked.is_empty());
+    assert!(!stage.app.has_modal());
+}
+
+#[test]
+fn a_fault_is_put_in_force_and_one_in_force_is_taken_back() {
+    let mut stage = practising([false; 3]);
+    stage.keys("P right");
+    assert_page!("practice_faults", stage);
+    stage.keys("enter");
+    assert!(
+        matches!(&stage.asked[..], [Effect::Order(Order::Practise(host, Fault::CutLink, false))] if host.as_str() == "val-1")
+    );
+    stage.asked.clear();
+    stage.keys("P right down down enter");
+    assert!(matches!(&stage.asked[..], [Effect::Order(Order::Practise(_, Fault::FillDisk, true))]));
+    stage.notice(Notice::Practised(Tone::Plain, "The disk of val-1 has room again.".to_owned()));
+    assert!(stage.grid((80, 24)).contains("The disk of val-1 has room again."));
+}
+
+#[test]
+fn the_exercise_says_what_is_done_what_is_next_and_why() {
+    for (name, done) in [("begin", [false; 3]), ("lost", [true, true, false]), ("over", [true; 3])] {
+        let mut stage = practising(done);
+        stage.keys("X");
+        assert!(matches!(&stage.asked[..], [Effect::Order(Order::ReadPractice)]));
+        assert_page!(&format!("exercise_{name}"), stage);
+    }
+}
