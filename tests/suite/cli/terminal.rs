@@ -45,8 +45,10 @@ fn words(args: &[&str]) -> String {
 
 fn at_a_terminal(node: &Node, args: &[&str]) -> Terminal {
     let prefix = node.prefix();
-    let mut command = CommandBuilder::new(&prefix[0]);
-    command.args(&prefix[1..]);
+    // What brings the program inside waits for it; an interrupt is the program's alone, which listens for it.
+    let mut command = CommandBuilder::new("/bin/sh");
+    command.args(["-c", "trap '' INT; exec \"$@\"", "sh"]);
+    command.args(&prefix);
     command.arg(format!("/{PROGRAM}"));
     command.args(args);
     command.env_clear();
