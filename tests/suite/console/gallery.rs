@@ -14,10 +14,22 @@ fn show(name: &str, stage: &mut Stage, theme: &str, terminal: &Terminal) {
 
 #[test]
 fn the_fleet_in_three_themes() {
-    let mut stage = Stage::of_inventory(super::fleet::TWO);
+    let mut stage = super::cast::seen();
+    stage.keys("down down down");
     show("fleet", &mut stage, "default", &DARK);
     show("fleet-light", &mut stage, "light", &LIGHT);
     show("fleet-mono", &mut stage, "mono", &DARK);
+}
+
+#[test]
+fn what_is_kept_and_the_way_back() {
+    let mut stage = super::cast::seen();
+    stage.keys("V");
+    show("vault", &mut stage, "default", &DARK);
+    let mut stage = super::wizard_pages::previewing(true);
+    show("restore-preview", &mut stage, "dark", &DARK);
+    stage.keys("end enter");
+    show("restore-gate", &mut stage, "light", &LIGHT);
 }
 
 #[test]
