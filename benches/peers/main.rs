@@ -15,8 +15,10 @@
 
 mod machines;
 mod measure;
+mod netdata;
 mod report;
 mod rows;
+mod samples;
 mod stage;
 mod support;
 

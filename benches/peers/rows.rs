@@ -9,6 +9,7 @@ use crate::machines::consul_program;
 use crate::machines::fleet::Fleet;
 use crate::machines::machine::Machine;
 use crate::measure::{in_turn, peak_memory, rounds, shell, spread};
+use crate::netdata::netdata;
 use crate::report::{Line, Table};
 use crate::stage::{Desk, Vault, Way, grow_tree};
 use crate::support::fault_proxy::FaultProxy;
@@ -25,6 +26,7 @@ pub const ALL: &[(&str, Row)] = &[
     ("memory", memory),
     ("identity", identity),
     ("scan", scan),
+    ("netdata", netdata),
 ];
 
 /// Size of the tree, in MiB.
@@ -198,7 +200,8 @@ fn memory() -> Table {
         let desk = Desk::of(&machine, Vault::Sealed, &hosts, FILES, None);
         let peaks: Vec<f64> = (0..few())
             .map(|_| {
-                let peak = peak_memory(&mut desk.console.command(&["backup", "all", "--set", "compress=none"]));
+                let peak =
+                    peak_memory(&mut desk.console.command(&["backup", "all", "--jobs", "8", "--set", "compress=none"]));
                 eprintln!("   {count} jobs: {} MiB", peak >> 20);
                 for host in &hosts {
                     desk.forget(host);
@@ -209,12 +212,12 @@ fn memory() -> Table {
             })
             .collect();
         let found = spread(&peaks);
-        let what = format!("`backup all`: {count} × 256 MiB, sealed, most memory resident");
+        let what = format!("`backup all --jobs 8`: {count} × 256 MiB, sealed, most memory resident");
         let told = format!("{:.1} ({:.1} to {:.1}) MiB", found.median, found.min, found.max);
         let met = bound.then(|| found.max <= f64::from(bar >> 20));
         lines.push(Line::alone(&what, &told, if bound { "≤ 64 MiB" } else { "-" }, met));
     }
-    let about = "One process backs up one host, then eight, each with a tree of 256 MiB. The figure is the kernel's own high-water mark of the process (`VmHWM`). How many of the eight run side by side is up to `backup`'s own default.";
+    let about = "One process backs up one host, then eight, each with a tree of 256 MiB. The figure is the kernel's own high-water mark of the process (`VmHWM`). `--jobs 8`, so that the eight run side by side.";
     Table { title: "Memory".to_owned(), about: about.to_owned(), rounds: few(), lines }
 }
 
@@ -260,8 +263,16 @@ fn scan() -> Table {
     for (what, text, bar, times) in
         [("`xargs -P 20 ssh`", parallel, 1.0, rounds()), ("a shell loop of `ssh`", serial, 0.25, rounds().min(2))]
     {
-        let pairs =
-            in_turn(what, times, &mut || drop(desk.console.run(&["scan"]).expect(0)), &mut || shell(&text), &mut || {});
+        let pairs = in_turn(
+            what,
+            times,
+            &mut || {
+                desk.console.run(&["scan"]).expect(0);
+                true
+            },
+            &mut || shell(&text),
+            &mut || {},
+        );
         lines.push(Line::times(&format!("`scan` of 200 hosts beside {what}"), &pairs, bar));
     }
     let about = "200 entries of the inventory, each with a validator and a tree; `lifeboat scan` logs in to each and learns all facts of both. Each peer logs in as often and does one `sudo stat`. All entries are one machine, whose server does the work of 200; its `MaxStartups` is raised for both.";

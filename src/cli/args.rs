@@ -122,7 +122,7 @@ pub enum Sub {
         /// Remove it
         #[arg(long)]
         purge: bool,
-        /// The answer to the purge's question: purge=HOST
+        /// Answer a host's question: purge-HOST=HOST
         #[arg(long = "confirm", value_name = "GATE=WORD", value_parser = pair)]
         confirm: Vec<(String, String)>,
     },
@@ -144,8 +144,8 @@ pub struct Demo {
     /// Do not open the console: keep the fleet up for other terminals
     #[arg(long, conflicts_with = "exercise")]
     pub wait: bool,
-    /// Break a node at the start: cut-link, stall, fill-disk, kill-service, change-host-key, corrupt-artefact,
-    /// clone-identity or lose-node
+    /// Break a node at the start: cut-link, stall, fill-disk, kill-service, hang-stop, change-host-key,
+    /// corrupt-artefact, clone-identity or lose-node
     #[arg(long = "fault", value_name = "NODE=FAULT", value_parser = pair)]
     pub faults: Vec<(String, String)>,
 }
@@ -230,8 +230,8 @@ pub struct Backup {
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Snapshots or selectors; the whole vault without any
-    #[arg(value_name = "SNAPSHOT")]
+    /// Snapshots, selectors, or both; the whole vault without any
+    #[arg(value_name = "SNAPSHOT | SELECTOR")]
     pub snapshots: Vec<String>,
     /// Only this share of the snapshots, chosen at random
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -270,4 +270,7 @@ pub struct Resume {
     /// Leave everything as it is now and give the locks back
     #[arg(long)]
     pub leave: bool,
+    /// Answer a gate
+    #[arg(long = "confirm", value_name = "GATE=WORD", value_parser = pair)]
+    pub confirm: Vec<(String, String)>,
 }

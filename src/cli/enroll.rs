@@ -43,7 +43,24 @@ fn one(app: &App, enroll: &Enroll, id: &HostId) -> Result<Exit> {
     let print = key.fingerprint();
     app.out.line(format!("{id}  {} {print}", key.kind));
     let file = app.desk.paths.known_hosts();
-    match KnownHosts::read(&spec.known_hosts).judge(name, port, &key) {
+    let mut known = KnownHosts::read(&spec.known_hosts);
+    known.revoke(&spec.revoked_keys);
+    if let Some(why) = known.no_revocations() {
+        return Err(Failure::new(
+            Exit::HostKey,
+            format!("No key of {id} can be stored, because it cannot be told which ones are revoked ({why})."),
+        )
+        .hint("Name a file there with one public key a line, or 'none'."));
+    }
+    if !spec.host_keys.is_empty() && !spec.host_keys.contains(&print) {
+        let pinned = spec.host_keys.join(", ");
+        return Err(Failure::new(
+            Exit::HostKey,
+            format!("{id} shows {print}, but the inventory pins {pinned}. Nothing was stored."),
+        )
+        .hint("If the machine was installed anew, pin the new key; otherwise somebody stands in between."));
+    }
+    match known.judge(name, port, &key) {
         Verdict::Known(place) => {
             app.out.document("host-key", &json!({"host": id, "fingerprint": print, "standing": "known"}));
             app.out.line(format!("{id}  known already: {}:{}", place.file.display(), place.line));
@@ -59,10 +76,18 @@ fn one(app: &App, enroll: &Enroll, id: &HostId) -> Result<Exit> {
             return Err(Failure::new(Exit::HostKey, format!("{id} shows {print}, but {}:{} has {}.", place.file.display(), place.line, place.fingerprint))
                 .hint("If the machine was installed anew, remove that line, then enroll it again; otherwise somebody stands in between."));
         }
-        _ => {}
+        Verdict::NewType(types) => {
+            app.out.line(format!("{id}  known already by a key of another type: {}", types.join(", ")));
+        }
+        Verdict::Authority(place) => {
+            app.out
+                .line(format!("{id}  known only through a certificate authority ({place}), which does not count here"));
+        }
+        Verdict::New => {}
     }
     app.may_change()?;
-    if !is_given(enroll, name, port, &key)? {
+    let is_pinned = spec.host_keys.contains(&print);
+    if !is_given(enroll, name, port, &key)? && !is_pinned {
         let question = format!(
             "Is {print} the key of {id}? Compare it with what the machine itself prints: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub."
         );

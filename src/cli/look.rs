@@ -13,6 +13,7 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
 use crate::model::item::{Item, Sensitivity, Standing};
 use crate::model::units::ByteSize;
+use crate::vault::Vault;
 
 /// `doctor`: every aspect of every node, one line each.
 pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
@@ -32,6 +33,20 @@ pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
     for node in &health {
         app.out.document("health", node);
         print_health(app, node);
+    }
+    let settings = &app.desk.inventory.vault;
+    // Nodes can be looked at without a vault, so what is wrong with it is told and fails nothing.
+    if settings.path.as_os_str().is_empty() {
+        return Ok(exit_of(&health));
+    }
+    match Vault::open(&settings.path, settings.id.as_deref()) {
+        Ok(vault) => super::stored::tell_leftovers(app, &vault)?,
+        Err(error) => {
+            let failure = Failure::from(&error);
+            app.out.document("finding", &json!({"path": settings.path, "message": failure.message}));
+            app.out.aside(format!("finding: {}", failure.message));
+            app.out.aside(format!("  next: {}", failure.hints.join(" ")));
+        }
     }
     Ok(exit_of(&health))
 }
@@ -64,7 +79,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     let results = prober.probe_all(&wanted, LOOKS);
     let mut rows = Vec::new();
     let mut notes = Vec::new();
-    let mut exits = Vec::new();
+    let (mut exits, mut failed) = (Vec::new(), Vec::new());
     for ((wanted, result), (_, meant)) in results.into_iter().zip(&services) {
         let name = format!("{}/{}", wanted.owner, wanted.entry.name);
         match result {
@@ -76,6 +91,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
             }
             Err(failure) => {
                 exits.push(failure.exit);
+                failed.extend(wanted.hosts.iter().cloned());
                 // The shape every failure has, and whose it is.
                 let mut told = json!(failure);
                 told["service"] = json!(name);
@@ -90,7 +106,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     for note in notes {
         app.out.line(format!("note: {note}"));
     }
-    let found = tell_uncovered(app, &prober.uncovered(&hosts, LOOKS), &mut exits);
+    let found = tell_uncovered(app, &prober.uncovered(&hosts, LOOKS), &failed, &mut exits);
     if services.is_empty() && found == 0 && exits.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of the selected hosts has a service in the inventory.")
             .hint("Name its services there: [hosts.NAME.services.KIND]."));
@@ -102,22 +118,31 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
 }
 
 /// A line for each service that no entry covers, with the lines to add; how many there were.
-fn tell_uncovered(app: &App, looked: &[(HostId, Result<Vec<Uncovered>>)], exits: &mut Vec<Exit>) -> usize {
+fn tell_uncovered(
+    app: &App,
+    looked: &[(HostId, Result<Vec<Uncovered>>)],
+    failed: &[HostId],
+    exits: &mut Vec<Exit>,
+) -> usize {
     let mut count = 0;
     for (host, found) in looked {
         match found {
             Ok(found) => {
                 count += found.len();
                 for one in found {
-                    app.out.document("uncovered", one);
-                    let Uncovered { kind, seen, .. } = one;
+                    let Uncovered { kind, seen, lines, .. } = one;
+                    // A document's own kind is what it is, not of which service it tells.
+                    let told = json!({"host": host, "driver": kind, "seen": seen, "lines": lines});
+                    app.out.document("uncovered", &told);
                     app.out.line(format!("not in the inventory: {kind} on {host}: {seen}; add to cover it:"));
-                    one.lines.iter().for_each(|line| app.out.line(format!("    {line}")));
+                    for line in lines {
+                        app.out.line(format!("    {line}"));
+                    }
                 }
             }
             Err(failure) => {
                 // A host whose services could not be looked at either has said so already.
-                if !exits.contains(&failure.exit) {
+                if !failed.contains(host) {
                     app.out.failure(failure);
                 }
                 exits.push(failure.exit);
@@ -133,7 +158,7 @@ fn row(found: &Found, item: &Item) -> Vec<String> {
     let copied = format!("{}{secret}", crate::engine::phrases::copying_word(item.copying));
     let told = match &item.standing {
         Standing::Ready => brief(&item.facts),
-        Standing::Impossible(why) => format!("cannot be backed up: {why}"),
+        Standing::Impossible(why) | Standing::NotAsked(why) => format!("cannot be backed up: {why}"),
         Standing::Absent(why) => format!("absent: {why}"),
     };
     vec![found.place(&item.id).to_string(), size, copied, told]

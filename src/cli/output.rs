@@ -61,6 +61,11 @@ impl Out {
         }
     }
 
+    /// Lines of the result, in text mode only.
+    pub fn lines(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) {
+        lines.into_iter().for_each(|line| self.line(line));
+    }
+
     /// A line about the way there: on the error stream in text mode, nothing in JSON.
     pub fn aside(&self, text: impl AsRef<str>) {
         if !self.json {

@@ -1,6 +1,8 @@
 //! `list`, `show` and `verify`: what the vault holds and what it is worth, offline.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::app::App;
 use super::args::{Select, Verify};
@@ -8,20 +10,33 @@ use super::output::table;
 use crate::config::selector::Selector;
 use crate::engine::capture::vault_failure;
 use crate::engine::desk::Store;
-use crate::engine::phrases::rung_word;
+use crate::engine::phrases::{rung_word, utc};
 use crate::engine::verify::{Check, Checked};
+use crate::model::clock::is_ahead;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
-use crate::vault::{Catalogue, Policy, Snapshot, SnapshotRef};
+use crate::vault::{Catalogue, Finding, Leftover, Policy, Snapshot, SnapshotRef, Trouble, Vault};
 
 fn catalogue(app: &App, store: &Store) -> Result<Catalogue> {
     let catalogue = store.vault.catalogue().map_err(|e| vault_failure(&e))?;
-    for finding in &catalogue.findings {
+    tell_findings(app, &catalogue.findings);
+    tell_leftovers(app, &store.vault)?;
+    Ok(catalogue)
+}
+
+fn tell_findings(app: &App, findings: &[Finding]) {
+    for finding in findings {
         app.out.document("finding", &json!({"path": finding.path, "message": finding.message}));
         app.out.aside(format!("finding: {finding}"));
     }
-    Ok(catalogue)
+}
+
+/// Tells what runs that died left in the vault's staging area.
+pub fn tell_leftovers(app: &App, vault: &Vault) -> Result<()> {
+    let left = vault.leftovers().map_err(|e| vault_failure(&e))?;
+    tell_findings(app, &left.iter().filter_map(Leftover::finding).collect::<Vec<_>>());
+    Ok(())
 }
 
 fn selected(app: &App, catalogue: Catalogue, selectors: &[String]) -> Result<Vec<Snapshot>> {
@@ -37,7 +52,7 @@ fn selected(app: &App, catalogue: Catalogue, selectors: &[String]) -> Result<Vec
 /// Lists snapshots, a line each.
 pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
     let store = app.store()?;
-    let found = catalogue(app, &store)?;
+    let (found, now) = (catalogue(app, &store)?, app.desk.clock.now());
     let damaged = found.findings.iter().any(crate::vault::Finding::is_damage);
     let snapshots = selected(app, found, &select.selectors)?;
     let mut rows = Vec::new();
@@ -48,7 +63,11 @@ pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
             &json!({"manifest": manifest, "rung": snapshot.highest_rung(), "proofs": snapshot.proofs()}),
         );
         let when = |rung| {
-            snapshot.holds(rung).map_or("-".to_owned(), |proof| proof.at.strftime("%Y-%m-%d %H:%MZ").to_string())
+            snapshot.holds(rung).map_or("-".to_owned(), |proof| {
+                let at = proof.dated(now);
+                let doubt = if is_ahead(at, now) { "?" } else { "" };
+                format!("{}{doubt}", utc(at))
+            })
         };
         rows.push(vec![
             format!("{}@{}", snapshot.item(), snapshot.id()),
@@ -90,6 +109,9 @@ pub fn run_show(app: &App, wanted: &str) -> Result<Exit> {
     if let Some(reason) = &manifest.reason {
         app.out.line(format!("  reason      {}", crate::model::text::CleanText::new(reason).one_line()));
     }
+    if let Some(text) = downtime(&manifest.facts) {
+        app.out.line(format!("  down        {text}"));
+    }
     for identity in &manifest.identities {
         app.out.line(format!("  identity    {} {}", identity.kind, identity.value));
     }
@@ -101,10 +123,13 @@ pub fn run_show(app: &App, wanted: &str) -> Result<Exit> {
         snapshot.dir().display(),
         if snapshot.is_sealed() { "sealed" } else { "in clear" }
     ));
+    let now = app.desk.clock.now();
     app.out.line("  ladder");
     for proof in snapshot.proofs() {
         let held = if proof.passed { "passed" } else { "FAILED" };
-        app.out.line(format!("    {:<9} {held}  {}  by {}", rung_word(Some(proof.rung)), proof.at, proof.console));
+        let at = proof.dated(now);
+        let doubt = if is_ahead(at, now) { ", ahead of this console's clock: when it was nobody can tell" } else { "" };
+        app.out.line(format!("    {:<9} {held}  {at}  by {}{doubt}", rung_word(Some(proof.rung)), proof.console));
     }
     app.out.line("  files");
     for file in &manifest.files {
@@ -124,24 +149,77 @@ pub fn run_show(app: &App, wanted: &str) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// How long the service was down for the copy, where the copy tells.
+fn downtime(facts: &Value) -> Option<String> {
+    let told = facts.get("downtime")?;
+    let seconds = |name: &str| told.get(name)?.as_u64().map(|span| Duration::from_millis(span).as_secs_f64());
+    let parts = [("stop", "stop_ms"), ("copy", "copy_ms"), ("start", "start_ms")];
+    let parts = parts.iter().filter_map(|(name, key)| Some(format!("{name} {:.2} s", seconds(key)?)));
+    let estimated = seconds("estimated_ms").map_or_else(String::new, |span| format!(" (estimated {span:.2} s)"));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    Some(format!("{:.2} s{estimated}: {parts}", seconds("measured_ms")?))
+}
+
+/// Damage that took a snapshot out of the catalogue, such as a destroyed manifest: what was selected may have been there.
+fn damage_of<'f>(app: &App, found: &'f Catalogue, selectors: &[String]) -> Result<Vec<&'f Finding>> {
+    let selectors: Vec<Selector> = selectors.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+    let root = app.desk.vault_path();
+    let is_meant = |finding: &&Finding| {
+        // A finding above an item, or under no name of one, may be about anything.
+        selectors.is_empty()
+            || crate::vault::item_of_path(root, &finding.path)
+                .is_none_or(|item| selectors.iter().any(|selector| selector.matches(&item, &app.desk.inventory)))
+    };
+    Ok(found.findings.iter().filter(|finding| finding.is_damage()).filter(is_meant).collect())
+}
+
+/// Whether a word of `verify` names one snapshot: an `@` behind the item. One before it is a login's.
+fn names_a_snapshot(word: &str) -> bool {
+    word.split('/').nth(2).is_some_and(|item| item.contains('@'))
+}
+
+/// What the words of `verify` mean, snapshots by name and selectors in any mixture, each snapshot once; everything
+/// without any. Damage that stands in the way of what was selected is told, and so is a selector that means nothing here:
+/// neither may end as if it had been checked.
+fn named_and_selected(app: &App, store: &Store, words: &[String], exits: &mut Vec<Exit>) -> Result<Vec<Snapshot>> {
+    let (named, selectors): (Vec<String>, Vec<String>) = words.iter().cloned().partition(|word| names_a_snapshot(word));
+    let mut snapshots = Vec::new();
+    for text in &named {
+        let reference: SnapshotRef = text.parse().map_err(|e| vault_failure(&e))?;
+        snapshots.push(store.vault.select(&reference, &Policy::default()).map_err(|e| vault_failure(&e))?.snapshot);
+    }
+    if named.is_empty() || !selectors.is_empty() {
+        let found = catalogue(app, store)?;
+        let damage = damage_of(app, &found, &selectors)?;
+        for finding in &damage {
+            app.out.line(format!("BROKEN    {finding}"));
+            exits.push(Exit::Integrity);
+        }
+        for text in &selectors {
+            let selector: Selector = text.parse()?;
+            let is_meant = |snapshot: &Snapshot| selector.matches(snapshot.item(), &app.desk.inventory);
+            if damage.is_empty() && !found.snapshots.iter().any(is_meant) {
+                app.out.failure(&Failure::new(Exit::Nothing, format!("The vault has no snapshot of '{text}'.")));
+                exits.push(Exit::Nothing);
+            }
+        }
+        snapshots.extend(selected(app, found, &selectors)?);
+    }
+    snapshots.sort_by(|a, b| (a.item(), a.id()).cmp(&(b.item(), b.id())));
+    snapshots.dedup_by(|a, b| (a.item(), a.id()) == (b.item(), b.id()));
+    Ok(snapshots)
+}
+
 /// Checks what is stored: everything, what is named, or a sample.
 pub fn run_verify(app: &App, verify: &Verify) -> Result<Exit> {
     let store = app.store()?;
-    let mut snapshots = if verify.snapshots.iter().any(|text| text.contains('@')) {
-        let mut named = Vec::new();
-        for text in &verify.snapshots {
-            let reference: SnapshotRef = text.parse().map_err(|e| vault_failure(&e))?;
-            named.push(store.vault.select(&reference, &Policy::default()).map_err(|e| vault_failure(&e))?.snapshot);
-        }
-        named
-    } else {
-        selected(app, catalogue(app, &store)?, &verify.snapshots)?
-    };
+    let mut exits = Vec::new();
+    let mut snapshots = named_and_selected(app, &store, &verify.snapshots, &mut exits)?;
     if let Some(percent) = verify.sample {
         sample(app, &mut snapshots, percent);
     }
-    if snapshots.is_empty() {
-        return Err(Failure::new(Exit::Nothing, "There is nothing to verify."));
+    if snapshots.is_empty() && exits.iter().all(|exit| *exit == Exit::Nothing) {
+        return Err(Failure::new(Exit::Nothing, "There is nothing to verify.").hint("See what is there: lifeboat list"));
     }
     let check = Check {
         vault: &store.vault,
@@ -151,7 +229,6 @@ pub fn run_verify(app: &App, verify: &Verify) -> Result<Exit> {
         cancel: &app.desk.cancel,
         record: !app.global.read_only,
     };
-    let mut exits = Vec::new();
     for snapshot in &mut snapshots {
         let name = format!("{}@{}", snapshot.item(), snapshot.id());
         app.out.status(&format!("verifying {name} …"));
@@ -165,7 +242,10 @@ pub fn run_verify(app: &App, verify: &Verify) -> Result<Exit> {
         exits.push(exit);
     }
     let receipts = store.vault.verify_receipts().map_err(|e| vault_failure(&e))?;
-    for finding in &receipts.findings {
+    let (strange, broken): (Vec<_>, Vec<_>) =
+        receipts.findings.into_iter().partition(|finding| finding.trouble == Trouble::Unexpected);
+    tell_findings(app, &strange);
+    for finding in &broken {
         app.out.line(format!("BROKEN    receipt: {finding}"));
         exits.push(Exit::Integrity);
     }

@@ -5,21 +5,24 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
 
 use super::checks::{Tables, check_whole};
 use super::error::ConfigError;
-use super::hosts::{read_cluster, read_defaults, read_host};
+use super::halves::Halves;
+use super::hosts::{HostKeys, read_cluster, read_defaults, read_host};
 use super::keys;
 use super::policy::{policy_table, read_policy};
 use super::reader::{Found, Notes, Section};
 use super::values::{self, Problem};
 use crate::model::ids::OwnerId;
-use crate::model::inventory::{Inventory, ServiceEntry, VaultSettings};
+use crate::model::inventory::{Host, Inventory, ServiceEntry, VaultSettings};
 
 /// The longest inventory that is read.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// Hosts, and services, from which on a second thread helps: the console's first frame waits for the inventory.
+const WORTH_A_THREAD: usize = 200;
 
 /// An inventory and what is doubtful about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +36,7 @@ pub struct Loaded {
 }
 
 /// Looks at one service's settings for whoever serves it; gives what is wrong with them.
-pub type CheckService<'a> = &'a dyn Fn(&ServiceEntry) -> Vec<WrongSetting>;
+pub type CheckService<'a> = &'a (dyn Fn(&ServiceEntry) -> Vec<WrongSetting> + Sync);
 
 /// A setting of a service that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,20 @@ pub fn load_checked(path: &Path, home: &Path, check: CheckService) -> Result<Loa
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let text = read_text(&path).map_err(|error| vec![error])?;
     parse_checked(&text, &path, home, check)
+}
+
+/// The digest of the file at `path` as it is now, to compare with [`Loaded::digest`]: of no more than an inventory may
+/// hold.
+///
+/// # Errors
+/// As reading it; also for what is no regular file, whose reading might not end.
+pub fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    Ok(openssl::sha::sha256(&bytes))
 }
 
 /// The text of the file at `path`, bounded, a regular file and UTF-8.
@@ -93,18 +110,21 @@ fn parse_checked(text: &str, path: &Path, home: &Path, check: CheckService) -> R
         return Err(vec![ConfigError::of_file(path, "The inventory is larger than 4 MiB.", "Is this the right file?")]);
     }
     let mut notes = Notes::new(path, text, home);
-    let (document, broken) = DeTable::parse_recoverable(text);
-    let top = Section::new(document.get_ref(), "");
+    let halves = Halves::of(text);
+    let (document, broken) = if let Some(whole) = halves.as_ref().and_then(Halves::parse) {
+        (whole, Vec::new())
+    } else {
+        let (document, broken) = DeTable::parse_recoverable(text);
+        (document.into_inner(), broken)
+    };
+    let top = Section::new(&document, "");
     let (inventory, tables) = read_top(&mut notes, &top);
     if broken.is_empty() {
         check_version(&mut notes, &top);
         check_whole(&mut notes, &inventory, &tables);
-        let of_clusters = inventory.clusters.values().flat_map(|cluster| cluster.services.values());
-        for entry in inventory.hosts.values().flat_map(|host| host.services.values()).chain(of_clusters) {
-            for WrongSetting { key, message, hint } in check(entry) {
-                let error = ConfigError::of_setting(path, entry, &key, message);
-                notes.errors.push(ConfigError { hint: Some(hint).filter(|hint| !hint.is_empty()), ..error });
-            }
+        for (entry, WrongSetting { key, message, hint }) in wrong_settings(&inventory, check) {
+            let error = ConfigError::of_setting(path, entry, &key, message);
+            notes.errors.push(ConfigError { hint: Some(hint).filter(|hint| !hint.is_empty()), ..error });
         }
     } else {
         // What stands above the first broken line was read as meant; anything below may have been misread.
@@ -118,11 +138,46 @@ fn parse_checked(text: &str, path: &Path, home: &Path, check: CheckService) -> R
     }
     if notes.errors.is_empty() {
         notes.warnings.sort_by_key(|warning| warning.line);
-        return Ok(Loaded { inventory, warnings: notes.warnings, digest: Sha256::digest(text.as_bytes()).into() });
+        return Ok(Loaded { inventory, warnings: notes.warnings, digest: openssl::sha::sha256(text.as_bytes()) });
     }
     notes.errors.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     notes.errors.dedup();
     Err(notes.errors)
+}
+
+/// Reads every host that can be read; those of a large inventory on two threads.
+fn read_hosts(notes: &mut Notes<'_>, hosts: &[(&str, Found<'_>)], defaults: &HostKeys) -> Vec<Host> {
+    let read = |notes: &mut Notes<'_>, hosts: &[(&str, Found<'_>)]| -> Vec<Host> {
+        hosts.iter().filter_map(|(name, found)| read_host(notes, name, found, defaults)).collect()
+    };
+    if hosts.len() < WORTH_A_THREAD {
+        return read(notes, hosts);
+    }
+    let (near, far) = hosts.split_at(hosts.len() / 2);
+    let mut beside = notes.beside();
+    let (mut all, more) = std::thread::scope(|scope| {
+        let far = scope.spawn(|| read(&mut beside, far));
+        (read(notes, near), far.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    notes.absorb(beside);
+    all.extend(more);
+    all
+}
+
+/// What is wrong with the settings of every service; those of a large inventory are looked at on two threads.
+fn wrong_settings<'i>(inventory: &'i Inventory, check: CheckService) -> Vec<(&'i ServiceEntry, WrongSetting)> {
+    let of_clusters = inventory.clusters.values().flat_map(|cluster| cluster.services.values());
+    let entries: Vec<_> = inventory.hosts.values().flat_map(|host| host.services.values()).chain(of_clusters).collect();
+    let wrong = |entries: &[&'i ServiceEntry]| -> Vec<_> {
+        entries.iter().flat_map(|&entry| check(entry).into_iter().map(move |wrong| (entry, wrong))).collect()
+    };
+    let (near, far) = entries.split_at(if entries.len() < WORTH_A_THREAD { 0 } else { entries.len() / 2 });
+    std::thread::scope(|scope| {
+        let near = (!near.is_empty()).then(|| scope.spawn(|| wrong(near)));
+        let far = wrong(far);
+        let near = near.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        near.into_iter().flatten().chain(far).collect()
+    })
 }
 
 pub(crate) fn syntax(error: &toml::de::Error) -> Problem {
@@ -159,7 +214,7 @@ fn read_top<'a>(notes: &mut Notes<'_>, top: &Section<'a>) -> (Inventory, Tables<
         path: notes.file.to_owned(),
         vault,
         policy,
-        defaults: defaults.access(&super::hosts::HostKeys::default()),
+        defaults: defaults.access(&HostKeys::default()),
         ..Inventory::default()
     };
     let defaults_table = match top.get(notes, "defaults") {
@@ -182,10 +237,11 @@ fn read_top<'a>(notes: &mut Notes<'_>, top: &Section<'a>) -> (Inventory, Tables<
         }
         tables.groups.push((name, found));
     }
-    for (name, found) in below(notes, "hosts") {
-        let host = read_host(notes, name, &found, &defaults);
-        inventory.hosts.extend(host.map(|host| (host.id.clone(), host)));
-        note_table(&mut tables.hosts, name, &found);
+    let hosts = below(notes, "hosts");
+    let read = read_hosts(notes, &hosts, &defaults);
+    inventory.hosts.extend(read.into_iter().map(|host| (host.id.clone(), host)));
+    for (name, found) in &hosts {
+        note_table(&mut tables.hosts, name, found);
     }
     for (name, found) in below(notes, "clusters") {
         let cluster = read_cluster(notes, name, &found);

@@ -5,6 +5,7 @@
 
 mod checks;
 mod error;
+mod halves;
 mod hosts;
 mod keys;
 mod load;
@@ -24,7 +25,7 @@ mod write;
 
 pub use error::{ConfigError, failure};
 pub use keys::known_keys;
-pub use load::{CheckService, LONGEST, Loaded, WrongSetting, load_checked, load_inventory, parse_inventory};
+pub use load::{CheckService, LONGEST, Loaded, WrongSetting, digest_of, load_checked, load_inventory, parse_inventory};
 pub use policy::effective_policy;
 pub use ssh_config::inventory_from_ssh_config;
 pub use write::set_vault_id;

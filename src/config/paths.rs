@@ -12,7 +12,7 @@ use crate::model::exit::{Exit, Failure, Result};
 pub const INVENTORY_VARIABLE: &str = "LIFEBOAT_INVENTORY";
 /// Puts the configuration somewhere else.
 pub const CONFIG_VARIABLE: &str = "LIFEBOAT_CONFIG_DIR";
-/// Puts keys, known hosts, leases, state and log somewhere else: another console installation.
+/// Puts keys, known hosts, state and log somewhere else: another console installation.
 pub const DATA_VARIABLE: &str = "LIFEBOAT_DATA_DIR";
 
 /// The directories of one console installation. Nothing is created by naming them.
@@ -22,7 +22,7 @@ pub struct Paths {
     pub home: PathBuf,
     /// What the operator writes: the inventory, themes, keys of the console.
     pub config_dir: PathBuf,
-    /// What must not be lost: the console's key, known hosts, leases.
+    /// What must not be lost: the console's key, known hosts.
     pub data_dir: PathBuf,
     /// What may be lost: the log, the last state of the screens.
     pub state_dir: PathBuf,
@@ -144,10 +144,6 @@ impl Paths {
     /// The host keys this console has accepted.
     pub fn known_hosts(&self) -> PathBuf {
         self.data_dir.join("known_hosts")
-    }
-    /// The leases this console holds.
-    pub fn leases_dir(&self) -> PathBuf {
-        self.data_dir.join("leases")
     }
     /// The log.
     pub fn log_file(&self) -> PathBuf {

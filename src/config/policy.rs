@@ -3,8 +3,7 @@
 use super::keys;
 use super::reader::{Found, Notes, Section};
 use super::values;
-use crate::model::ids::{HostId, OwnerId, ServiceName};
-use crate::model::inventory::{Inventory, Keep, Policy, ServiceEntry};
+use crate::model::inventory::{Inventory, Keep, Policy};
 
 /// Reads the `policy` table of `section`; an absent one says nothing.
 pub(crate) fn read_policy(notes: &mut Notes<'_>, section: &Section<'_>) -> Policy {
@@ -52,18 +51,11 @@ fn overlay(far: Policy, near: &Policy) -> Policy {
     }
 }
 
-/// What holds for a service of a host or cluster: service, owner, group, everywhere, the nearest winning key by key.
+/// What holds for something that is in `groups`: what is said nearest wins, key by key.
 ///
-/// Of an owner's groups the one listed first is the nearest. What nobody says stays empty: each kind of item
-/// brings its own default. An owner the inventory does not know gets what holds everywhere.
-pub fn effective_policy(inventory: &Inventory, owner: &OwnerId, service: Option<&ServiceName>) -> Policy {
-    let host = HostId::new(owner.as_str()).ok().and_then(|id| inventory.hosts.get(&id));
-    let (groups, own, services) = match (host, inventory.clusters.get(owner)) {
-        (Some(host), _) => (&host.groups[..], Some(&host.policy), Some(&host.services)),
-        (None, Some(cluster)) => (&cluster.groups[..], Some(&cluster.policy), Some(&cluster.services)),
-        (None, None) => (&[][..], None, None),
-    };
-    let entry: Option<&ServiceEntry> = services.zip(service).and_then(|(all, name)| all.get(name));
-    let groups = groups.iter().rev().filter_map(|group| inventory.group_policies.get(group));
-    groups.chain(own).chain(entry.map(|entry| &entry.policy)).fold(inventory.policy.clone(), overlay)
+/// `nearer` is what its owner and itself say, the nearest last. Of the groups the one listed first is the nearest. What
+/// nobody says stays empty: each kind of item brings its own default.
+pub fn effective_policy(inventory: &Inventory, groups: &[String], nearer: &[&Policy]) -> Policy {
+    let of_groups = groups.iter().rev().filter_map(|group| inventory.group_policies.get(group));
+    of_groups.chain(nearer.iter().copied()).fold(inventory.policy.clone(), overlay)
 }

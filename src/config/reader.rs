@@ -1,6 +1,7 @@
 //! Reading TOML tables with every mistake noted, so that one wrong key does not hide the next.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,7 +18,7 @@ pub(crate) struct Notes<'t> {
     pub home: &'t Path,
     /// The directory of the inventory, for relative paths.
     pub base: &'t Path,
-    line_starts: Vec<usize>,
+    line_starts: Arc<[usize]>,
     /// Mistakes so far.
     pub errors: Vec<ConfigError>,
     /// Doubts so far.
@@ -36,6 +37,17 @@ impl<'t> Notes<'t> {
             errors: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Nothing noted yet about the same text, for a thread beside this one.
+    pub fn beside(&self) -> Self {
+        Self { line_starts: self.line_starts.clone(), errors: Vec::new(), warnings: Vec::new(), ..*self }
+    }
+
+    /// Takes over what was noted beside.
+    pub fn absorb(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.warnings.extend(other.warnings);
     }
 
     /// The line of a byte offset, from 1.
@@ -133,9 +145,13 @@ impl<'a> Section<'a> {
 
     /// Notes every key that is in none of `known`, with the one probably meant.
     pub fn refuse_unknown(&self, notes: &mut Notes<'_>, known: &[Keys]) {
+        let all = || known.iter().flat_map(|keys| keys.iter().copied());
+        let is_known = |name: &str| all().any(|key| key == name);
+        if self.table.keys().all(|name| is_known(name.get_ref())) {
+            return;
+        }
         for (name, found) in self.entries(notes) {
-            let all = || known.iter().flat_map(|keys| keys.iter().copied());
-            if all().any(|key| key == name) {
+            if is_known(name) {
                 continue;
             }
             let place = if self.path.is_empty() { "at the top".to_owned() } else { format!("in [{}]", self.path) };

@@ -1,6 +1,6 @@
 //! Secrets found where the inventory says they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -16,7 +16,7 @@ use super::paths::Paths;
 use super::prompt::Prompter;
 use super::shell::first_line_of;
 use super::values;
-use crate::model::inventory::{Access, Inventory, ServiceEntry};
+use crate::model::inventory::Inventory;
 use crate::model::secret::{SecretRef, SecretString, Secrets};
 
 /// Reads a variable of the environment; injected, so that a test needs no environment of its own.
@@ -55,7 +55,7 @@ impl SecretResolver {
             home: paths.home.clone(),
             prompter,
             lookup: Box::new(|name| std::env::var_os(name)),
-            hidden: secret_variables(inventory),
+            hidden: inventory.secret_variables(),
             timeout: Duration::from_mins(2),
             found: Mutex::default(),
         }
@@ -73,11 +73,6 @@ impl SecretResolver {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
-    }
-
-    /// Forgets a secret that turned out wrong, so that the next attempt asks or reads again.
-    pub fn forget(&self, wanted: &SecretRef, purpose: &str) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(wanted, purpose));
     }
 
     fn find(&self, wanted: &SecretRef, purpose: &str) -> Result<SecretString, String> {
@@ -122,6 +117,10 @@ impl Secrets for SecretResolver {
         let secret = self.find(wanted, purpose)?;
         *slot = Some(secret.clone());
         Ok(secret)
+    }
+
+    fn forget(&self, wanted: &SecretRef, purpose: &str) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(wanted, purpose));
     }
 }
 
@@ -172,40 +171,4 @@ pub(crate) fn first_line(bytes: &[u8]) -> Result<SecretString, &'static str> {
         return Err("has a first line with a zero byte in it");
     }
     Ok(SecretString::from(text))
-}
-
-/// The environment variables that hold secrets of `inventory`, sorted.
-///
-/// Taking them out of our own environment is not possible in safe Rust, so whoever starts a child process must call
-/// `Command::env_remove` with each of these.
-pub fn secret_variables(inventory: &Inventory) -> Vec<String> {
-    let mut names = BTreeSet::new();
-    let mut of_access = |access: &Access| {
-        for secret in [&access.password, &access.passphrase, &access.become_password] {
-            if let Some(SecretRef::Env(name)) = secret {
-                names.insert(name.clone());
-            }
-        }
-    };
-    of_access(&inventory.defaults);
-    inventory.hosts.values().for_each(|host| of_access(&host.access));
-    let hosts = inventory.hosts.values().flat_map(|host| host.services.values());
-    let entries = hosts.chain(inventory.clusters.values().flat_map(|cluster| cluster.services.values()));
-    entries.for_each(|entry: &ServiceEntry| variables_in(&entry.settings, &mut names));
-    names.into_iter().collect()
-}
-
-/// Finds `{ env = "NAME" }` at any depth of a driver's settings.
-fn variables_in(table: &toml::Table, names: &mut BTreeSet<String>) {
-    if let (1, Some(toml::Value::String(name))) = (table.len(), table.get("env")) {
-        names.insert(name.clone());
-    }
-    let mut rest: Vec<&toml::Value> = table.values().collect();
-    while let Some(value) = rest.pop() {
-        match value {
-            toml::Value::Table(table) => variables_in(table, names),
-            toml::Value::Array(values) => rest.extend(values),
-            _ => {}
-        }
-    }
 }

@@ -7,6 +7,7 @@ use super::values;
 use crate::model::exit::{Exit, Failure};
 use crate::model::ids::{HostId, ItemRef, OwnerId};
 use crate::model::inventory::{Host, Inventory, TransportKind};
+use crate::model::text::matches_glob;
 
 /// A name with `*` for any run of characters and `?` for any one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,30 +19,9 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether `name` matches, in time bounded by the product of both lengths.
+    /// Whether `name` matches.
     pub fn matches(&self, name: &str) -> bool {
-        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
-        let (mut p, mut n, mut star) = (0, 0, None);
-        while n < name.len() {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    star = Some((p, n));
-                    p += 1;
-                }
-                Some(&c) if c == b'?' || c == name[n] => {
-                    p += 1;
-                    n += 1;
-                }
-                _ => {
-                    // The last star takes one character more, and the rest is tried again.
-                    let Some((at, taken)) = star else { return false };
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    n = taken + 1;
-                }
-            }
-        }
-        pattern[p..].iter().all(|&c| c == b'*')
+        matches_glob(&self.0, name)
     }
 
     /// `text` taken as it is, also with what no selector may hold.

@@ -50,7 +50,7 @@ pub struct Capture<'e> {
 
 /// The failure an operator reads for the vault's error.
 pub fn vault_failure(error: &VaultError) -> Failure {
-    error.hints().into_iter().fold(Failure::new(error.exit(), error.to_string()), Failure::hint)
+    error.into()
 }
 
 impl Capture<'_> {
@@ -62,9 +62,12 @@ impl Capture<'_> {
         let kind = step.args["kind"].as_str().unwrap_or_default().to_owned();
         let item: Item = services::common::args_of(&step.args["item"])?;
         let driver = services::driver(&kind)?;
-        let verifier = formats::verifier(&item.format).ok_or_else(|| {
+        let mut verifier = formats::verifier(&item.format).ok_or_else(|| {
             Failure::new(Exit::Failed, format!("This version of Lifeboat cannot verify the format '{}'.", item.format))
         })?;
+        if step.args[services::common::KEEPS_DAMAGED] == true {
+            verifier.note_damage();
+        }
         let clock_skew = clock_skew(cx);
         let holder = Holder::this(self.console.clone());
         let request = StageRequest {
@@ -79,7 +82,7 @@ impl Capture<'_> {
         if let Some(size) = item.size {
             board.expect(size.0);
         }
-        let verdict =
+        let Judged { verdict, damaged } =
             copy(cx, &mut *source, &staging, verifier, board).map_err(|failure| name_the_item(failure, &self.place))?;
         counts()?;
         let conclusion = driver.conclude(&item, &verdict.facts);
@@ -97,6 +100,7 @@ impl Capture<'_> {
         facts["verified"] = json!(verdict.facts);
         let mut marks = source.marks();
         marks.extend(conclusion.marks);
+        marks.extend(damaged.iter().map(|what| CleanText::new(&format!("damaged: {what}"))));
         marks.extend(verdict.warnings.iter().map(|warning| CleanText::new(warning)));
         let now = self.clock.now();
         let mut manifest = Manifest {
@@ -113,6 +117,8 @@ impl Capture<'_> {
             source: Origin {
                 host: cx.host.clone(),
                 address: endpoint.address.clone(),
+                port: Some(endpoint.port).filter(|port| !matches!(port, 0 | 22)),
+                via: endpoint.via.clone(),
                 host_key: endpoint.host_key.clone(),
                 clock_skew,
                 version: self.version.clone(),
@@ -126,25 +132,7 @@ impl Capture<'_> {
             files: Vec::new(),
         };
         staging.describe(&mut manifest);
-        let proof = |rung, detail| Proof {
-            version: 1,
-            rung,
-            at: now,
-            console: self.console.clone(),
-            run: Some(self.run.clone()),
-            passed: true,
-            detail,
-        };
-        let proofs = [
-            proof(
-                Rung::Copied,
-                json!({"trailer": "the node's own trailer and byte count agree with what arrived", "bytes": verdict.plain_bytes}),
-            ),
-            proof(
-                Rung::Verified,
-                json!({"format": item.format, "entries": verdict.entries, "warnings": verdict.warnings}),
-            ),
-        ];
+        let proofs = self.proofs(now, &item.format, &verdict, &damaged);
         // Publishing is one moment that nothing interrupts: the last wish to stop counts before it.
         cx.cancel.check().map_err(|error| services::common::as_failure(&error))?;
         let card = super::card::render(&manifest, &driver.recipe(&manifest));
@@ -153,14 +141,48 @@ impl Capture<'_> {
         Ok(json!({
             "snapshot": published.id, "item": self.place, "path": published.path, "sums_sha256": published.sums_sha256,
             "bytes": manifest.files.iter().map(|file| file.plain_size).sum::<u64>(), "identities": manifest.identities, "marks": manifest.marks,
-            "remarks": source.remarks(),
+            "remarks": source.remarks(), "damaged": damaged,
         }))
+    }
+}
+
+/// What was found of the bytes that were stored.
+struct Judged {
+    verdict: Verdict,
+    /// What was damaged on the node already, and was kept because it was asked for.
+    damaged: Vec<String>,
+}
+
+impl Capture<'_> {
+    /// What the copying itself showed: that all of it arrived, and whether it is sound.
+    fn proofs(&self, at: jiff::Timestamp, format: &str, verdict: &Verdict, damaged: &[String]) -> [Proof; 2] {
+        let proof = |rung, passed, detail| Proof {
+            version: 1,
+            rung,
+            at,
+            console: self.console.clone(),
+            run: Some(self.run.clone()),
+            passed,
+            detail,
+        };
+        let arrived = "the node's own trailer and byte count agree with what arrived";
+        let found = json!({
+            "format": format, "entries": verdict.entries, "warnings": verdict.warnings, "damaged": damaged,
+        });
+        [
+            proof(Rung::Copied, true, json!({"trailer": arrived, "bytes": verdict.plain_bytes})),
+            proof(Rung::Verified, damaged.is_empty(), found),
+        ]
     }
 }
 
 fn name_the_item(failure: Failure, place: &ItemRef) -> Failure {
     let message = format!("{place} was not copied: {}", failure.message);
-    Failure { message, ..failure }
+    let failure = Failure { message, ..failure };
+    if failure.hints.is_empty() && failure.exit != Exit::Cancelled {
+        return failure.hint("Nothing of it was kept: run the same again once the cause is gone.");
+    }
+    failure
 }
 
 /// The node's clock minus the console's, in seconds; 0 when it does not tell.
@@ -213,7 +235,7 @@ fn copy(
     staging: &Staging,
     verifier: Box<dyn Verifier>,
     board: &Board,
-) -> Result<Verdict> {
+) -> Result<Judged> {
     std::thread::scope(|scope| {
         let (pieces, arriving) = sync_channel(QUEUE);
         let (empty, emptied) = channel();
@@ -224,11 +246,21 @@ fn copy(
         let verdict =
             judge.join().unwrap_or_else(|_| Err(FormatError::io("", io::Error::other("the verifier stopped"))));
         match (sent, verdict) {
-            (Ok(()), Ok(verdict)) => Ok(verdict),
+            (Ok(()), Ok(verdict)) => Ok(Judged { verdict, damaged: Vec::new() }),
+            // Only a verifier that was told to go on past damage says so.
+            (Ok(()), Err(FormatError::Damaged(damaged))) => {
+                Ok(Judged { damaged: damaged.sentences(), verdict: damaged.verdict })
+            }
             // When the stream itself broke, what the verifier thinks of the stump is no news.
             (Err(Stopped::By(failure)), _) => Err(failure),
             (Ok(()) | Err(Stopped::VerifierLeft), Err(error)) => {
-                Err(Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}")))
+                let failure = Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}"));
+                Err(if error.leaves_the_rest_readable() {
+                    failure
+                        .hint("Save it all the same, with what is damaged named on the snapshot: --set damaged=keep.")
+                } else {
+                    failure.hint("It was cut short, or altered while it was read: try again, and when it stays so read the service's own log there.")
+                })
             }
             (Err(Stopped::VerifierLeft), Ok(_)) => {
                 Err(Failure::new(Exit::Failed, "the verifier ended before the stream did."))

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::board::Board;
 use super::capture::vault_failure;
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::plan::Step;
+use crate::model::manifest::StoredFile;
+use crate::model::plan::{Effect, Step};
 use crate::services::{self, Cx};
 use crate::transport::Cancel;
-use crate::vault::{Keys, Snapshot, Vault};
+use crate::vault::{Keys, Snapshot, Vault, VaultError};
 
 /// What a delivery reads from.
 pub struct Delivery<'e> {
@@ -32,39 +33,75 @@ impl Delivery<'_> {
         let driver = services::driver(kind)?;
         let mut sink = driver.sink(cx, &step.args["sink"])?;
         board.expect(self.snapshot.plain_size());
-        for file in &self.snapshot.manifest().files {
-            let clear = self.vault.open_file(self.snapshot, file, self.keys).map_err(|e| vault_failure(&e))?;
-            let mut counted = Counted { inner: clear, board, cancel: cx.cancel };
-            sink.put(file, &mut counted)?;
-            // The end is where the hashes are compared: a sink that stopped early has not taken the file.
-            let mut rest = [0; 1];
-            let more = counted.read(&mut rest).map_err(|error| {
-                Failure::new(
-                    Exit::Integrity,
-                    format!("{} of {} is not what was stored: {error}", file.name, self.snapshot.id()),
-                )
-            })?;
-            if more > 0 {
-                return Err(Failure::new(Exit::Failed, format!("{} was not taken whole on {}.", file.name, cx.host)));
-            }
+        for (number, file) in self.snapshot.manifest().files.iter().enumerate() {
+            let opened = self.vault.open_file(self.snapshot, file, self.keys).map_err(|e| vault_failure(&e));
+            // What replaces a service's state in one request has done nothing before its first bytes. Other sinks may
+            // have made room beside the target by now, which their undo removes.
+            let is_untouched = number == 0 && step.effect == Effect::Destroy;
+            let clear = opened.map_err(|failure| if is_untouched { failure.untouched() } else { failure })?;
+            let mut counted = Counted { inner: clear, board, cancel: cx.cancel, is_cancelled: false };
+            let taken = sink.put(file, &mut counted).and_then(|()| self.check_end(cx, file, &mut counted));
+            taken.map_err(|failure| if counted.is_cancelled { cancelled(failure, file) } else { failure })?;
             board.file_done();
         }
         let learned = sink.finish()?;
         Ok(json!({"snapshot": self.snapshot.id(), "learned": learned}))
     }
+
+    /// The end is where the hashes are compared: a sink that stopped early has not taken the file.
+    fn check_end(&self, cx: &Cx, file: &StoredFile, counted: &mut impl Read) -> Result<()> {
+        match counted.read(&mut [0; 1]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(Failure::new(Exit::Failed, format!("{} was not taken whole on {}.", file.name, cx.host))),
+            Err(error) => {
+                let error = VaultError::from_io(&self.snapshot.dir().join(&file.stored_name), "read", error);
+                let mut failure = vault_failure(&error);
+                if failure.exit == Exit::Integrity {
+                    let (name, id) = (&file.name, self.snapshot.id());
+                    failure.message = format!("{name} of {id} is not what was stored: {}", failure.message);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// A sink cannot tell a body that the operator broke off from one that is damaged.
+fn cancelled(failure: Failure, file: &StoredFile) -> Failure {
+    Failure { exit: Exit::Cancelled, message: format!("Cancelled while {} was brought.", file.name), ..failure }
 }
 
 struct Counted<'c, R> {
     inner: R,
     board: &'c Board,
     cancel: &'c Cancel,
+    /// Whether reading ended because the operator wished to stop.
+    is_cancelled: bool,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check().map_err(io::Error::other)?;
+        if let Err(error) = self.cancel.check() {
+            self.is_cancelled = true;
+            return Err(io::Error::other(error));
+        }
         let count = self.inner.read(buffer)?;
         self.board.moved(count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_was_broken_off_is_cancelled_and_not_damaged() {
+        let (board, cancel) = (Board::default(), Cancel::new());
+        let mut counted = Counted { inner: &b"abc"[..], board: &board, cancel: &cancel, is_cancelled: false };
+        let mut one = [0; 1];
+        assert!(counted.read(&mut one).is_ok() && !counted.is_cancelled);
+        cancel.cancel();
+        assert!(counted.read(&mut one).is_err() && counted.is_cancelled);
     }
 }

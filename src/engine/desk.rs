@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::board::Board;
 use super::capture::vault_failure;
 use super::dialer::NodeDialer;
+use super::fleet::last_look::About;
 use super::links::Links;
 use super::practice::Practice;
 use super::runs::Runs;
@@ -61,6 +62,8 @@ pub struct Desk {
     pub inventory: Inventory,
     /// The inventory file's digest when it was read, to notice an edit.
     pub digest: [u8; 32],
+    /// The vault the call named instead of the inventory's.
+    pub other_vault: Option<PathBuf>,
     /// What reading it warned of.
     pub warnings: Vec<String>,
     /// Tokens and passwords.
@@ -122,6 +125,7 @@ impl Desk {
             named,
             inventory,
             digest,
+            other_vault: opening.vault.clone(),
             warnings: warnings.iter().map(ToString::to_string).collect(),
             secrets,
             clock: Arc::new(SystemClock::default()),
@@ -152,6 +156,7 @@ impl Desk {
     /// What runs are made with, for one run with a board and a wish to stop of its own.
     pub fn runs<'a>(&'a self, store: &'a Store, links: &'a Links<'a>, board: Arc<Board>, cancel: Cancel) -> Runs<'a> {
         Runs {
+            inventory: &self.inventory,
             vault: &store.vault,
             sealing: &store.sealing,
             keys: &store.keys,
@@ -240,6 +245,11 @@ impl Desk {
         }
         warnings.extend(keys.warnings().iter().map(ToString::to_string));
         Ok(keys)
+    }
+
+    /// What a look from here is about.
+    pub fn about(&self) -> About {
+        About { inventory: self.named.path.clone(), digest: self.digest, vault: self.other_vault.clone() }
     }
 
     /// Where the vault is, for messages.

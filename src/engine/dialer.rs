@@ -58,6 +58,7 @@ impl Dialer for NodeDialer {
                     name: host.id.to_string(),
                     privilege: host.access.privilege,
                     become_password: host.access.become_password.clone(),
+                    hidden: inventory.secret_variables(),
                     prefix: Vec::new(),
                 };
                 local::connect(&spec, &self.secrets)

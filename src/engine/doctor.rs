@@ -102,6 +102,9 @@ impl Prober<'_> {
             aspects.push(aspect("host key", Level::Ok, format!("{key}, {known}"), None));
         }
         aspects.push(aspect("login", Level::Ok, format!("{} by {}", way.user, way.login), None));
+        for note in &way.notes {
+            aspects.push(aspect("settings", Level::Warning, note, None));
+        }
         let asked = self.clock.now();
         let answer = self.on(host, |cx| read_node(cx, Script::new(LOOK), "Looking at the node"));
         let answered = self.clock.now();
@@ -180,4 +183,77 @@ pub fn exit_of(health: &[Health]) -> Exit {
 /// A failure for a host that is not in the inventory; kept here so that both faces say it alike.
 pub fn unknown_host(name: &str) -> Failure {
     Failure::new(Exit::Nothing, format!("There is no host '{name}' in the inventory."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: f64 = 1_800_000_000.0;
+    const TOOLS: &str = "tar flock sha256sum systemctl mv sync";
+
+    /// The aspects of a node that answers with these five lines.
+    fn read(answers: &str) -> Vec<Aspect> {
+        let mut aspects = Vec::new();
+        read_answers(answers, NOW, &mut aspects);
+        assert_eq!(aspects.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["tools", "clock", "free space"]);
+        aspects
+    }
+
+    fn answers(clock: &str, tools: &str, free: &str) -> String {
+        format!("{clock}\n{tools}\nzstd gzip\n{free}\n0\n")
+    }
+
+    #[test]
+    fn a_sound_node_is_ok_in_every_aspect() {
+        let aspects = read(&answers("1800000000.200000000", TOOLS, "99999999999"));
+        assert!(aspects.iter().all(|one| one.level == Level::Ok && one.hint.is_none()), "{aspects:?}");
+        assert_eq!(aspects[0].found.as_str(), "all needed; helpful: zstd gzip");
+        assert_eq!(aspects[1].found.as_str(), "+0.2 s from here");
+    }
+
+    #[test]
+    fn every_tool_that_is_missing_is_named_and_in_the_way() {
+        let found = |tools: &str| read(&answers("1800000000.0", tools, "99999999999")).remove(0);
+        for missing in NEEDED {
+            let rest = TOOLS.split(' ').filter(|tool| *tool != missing).collect::<Vec<_>>().join(" ");
+            let tools = found(&rest);
+            assert_eq!((tools.level, tools.found.to_string()), (Level::Critical, format!("missing: {missing}")));
+            assert_eq!(tools.hint, Some(format!("Install what provides {missing} there.")));
+        }
+        let none = found("");
+        assert_eq!(none.found.as_str(), "missing: tar, flock, sha256sum, systemctl, mv, sync");
+    }
+
+    #[test]
+    fn a_clock_is_looked_at_from_five_seconds_on_either_way() {
+        let clock = |told: &str| read(&answers(told, TOOLS, "99999999999")).remove(1);
+        for (told, level, found) in [
+            ("1800000004.9", Level::Ok, "+4.9 s from here"),
+            ("1799999995.1", Level::Ok, "-4.9 s from here"),
+            ("1800000006.0", Level::Warning, "+6.0 s from here"),
+            ("1799999994.0", Level::Warning, "-6.0 s from here"),
+        ] {
+            let clock = clock(told);
+            assert_eq!((clock.level, clock.found.as_str()), (level, found), "{told}");
+            assert_eq!(clock.hint.is_some(), level == Level::Warning, "{told}");
+        }
+        // A `date` without nanoseconds prints the letter, a broken one nothing.
+        for told in ["", "1800000000.%N", "date: invalid", "NaN"] {
+            assert_eq!(clock(told).level, Level::Warning, "{told}");
+        }
+    }
+
+    #[test]
+    fn little_room_is_looked_at_and_no_answer_is_not_taken_for_much() {
+        let room = |free: &str| read(&answers("1800000000.0", TOOLS, free)).remove(2);
+        assert_eq!(room(&ROOM.to_string()).level, Level::Ok);
+        let little = room(&(ROOM - 1).to_string());
+        assert!(little.level == Level::Warning && little.hint.is_some() && little.found.as_str().starts_with("only"));
+        for free in ["", "-1", "df: no"] {
+            assert_eq!((room(free).level, room(free).found.as_str()), (Level::Warning, "it could not be told"));
+        }
+        // A node that stops in the middle of its answer.
+        assert!(read("").iter().all(|one| one.level != Level::Ok));
+    }
 }

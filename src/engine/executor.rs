@@ -9,15 +9,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+mod guards;
+mod states;
+mod undo;
+
+pub use states::{StepState, fill_in_run, states_of};
+
 use super::board::Board;
 use super::heartbeat::Heartbeat;
 use super::links::Links;
-use super::node_run;
+use super::{node_run, rollback};
 use crate::model::clock::Clock;
 use crate::model::event::{Event, EventKind};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{ConsoleId, HostId, RunId, StepId};
-use crate::model::plan::{Effect, Guard, OnLapse, Plan, Step};
+use crate::model::plan::{Effect, Plan, Step};
 use crate::model::secret::Secrets;
 use crate::services::common::{CAPTURE, DELIVER};
 use crate::services::{self, Cx, Mark, Now};
@@ -35,19 +41,6 @@ pub trait Carrier: Sync {
     fn capture(&self, cx: &Cx, step: &Step, board: &Board, check: &dyn Fn() -> Result<()>) -> Result<Value>;
     /// Brings a snapshot's bytes onto the node.
     fn deliver(&self, cx: &Cx, step: &Step, board: &Board) -> Result<Value>;
-}
-
-/// What the journal knows of a step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StepState {
-    /// It began; whether it acted is unknown until somebody looks.
-    Started(Value),
-    /// It was done: what it found before, what it learned.
-    Finished(Value, Value),
-    /// It had nothing to do.
-    Skipped(Value),
-    /// It was undone.
-    Reverted,
 }
 
 /// Everything a run needs besides its plan.
@@ -73,13 +66,25 @@ pub struct Executor<'e> {
     means: Means<'e>,
     run: RunId,
     plan: Plan,
+    /// The plan as it lies on the nodes: how it is undone is decided by whoever undoes it.
+    written: Plan,
     record: Box<dyn Record + 'e>,
     mark: Mark,
     next_seq: u64,
+    /// Every event of the run, to give a node those that it does not have.
+    events: Vec<Event>,
+    /// How many lines each node's journal has; none for one that nobody knows since a write came to no certain end.
+    spread: BTreeMap<HostId, usize>,
     states: BTreeMap<StepId, StepState>,
     opened: BTreeSet<HostId>,
     heartbeats: BTreeMap<HostId, Heartbeat>,
+    /// What was listed as kept aside on each node when the run was closed there.
+    kept: BTreeMap<HostId, Vec<String>>,
     undoes: Option<RunId>,
+    /// From the first undoing on a vault that fails stops nothing any more.
+    is_winding_up: bool,
+    /// The first event that the vault did not take since then.
+    unwritten: Option<Failure>,
 }
 
 /// How long a revert may take before it is given up; the node's guard goes on.
@@ -93,14 +98,20 @@ impl<'e> Executor<'e> {
         Self {
             means,
             run,
+            written: plan.clone(),
             plan,
             record,
             mark,
             next_seq: 0,
+            events: Vec::new(),
+            spread: BTreeMap::new(),
             states: BTreeMap::new(),
             opened: BTreeSet::new(),
             heartbeats: BTreeMap::new(),
+            kept: BTreeMap::new(),
             undoes: None,
+            is_winding_up: false,
+            unwritten: None,
         }
     }
 
@@ -109,6 +120,7 @@ impl<'e> Executor<'e> {
     pub fn resuming(mut self, events: &[Event]) -> Self {
         self.next_seq = events.last().map_or(0, |event| event.seq + 1);
         self.states = states_of(events);
+        self.events = events.to_vec();
         self.undoes = events.iter().find_map(|event| match &event.kind {
             EventKind::Undoes { undone, .. } => Some(undone.clone()),
             _ => None,
@@ -124,14 +136,38 @@ impl<'e> Executor<'e> {
         self
     }
 
+    /// Has an undoing keep aside what stands in place of what was replaced: it has been in use since.
+    ///
+    /// # Errors
+    /// A step's arguments cannot be read.
+    pub fn keeping_aside(mut self) -> Result<Self> {
+        self.plan = rollback::plan_keeping_aside(self.plan, &self.run)?;
+        Ok(self)
+    }
+
+    /// What was listed as kept aside on each node when the run was closed there.
+    pub fn kept(&self) -> &BTreeMap<HostId, Vec<String>> {
+        &self.kept
+    }
+
     /// What each step has come to.
     pub fn states(&self) -> &BTreeMap<StepId, StepState> {
         &self.states
     }
 
     /// Journals an event that is not a step's.
+    ///
+    /// # Errors
+    /// The vault's, as long as nothing is being brought back.
     pub fn note(&mut self, kind: EventKind) -> Result<()> {
-        let event = self.journal(kind)?;
+        let event = match self.journal(kind) {
+            Ok(event) => event,
+            Err(failure) if self.is_winding_up => {
+                self.unwritten.get_or_insert(failure);
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
         self.spread(&event)?;
         self.means.board.add(event);
         Ok(())
@@ -141,19 +177,33 @@ impl<'e> Executor<'e> {
         let event = Event { schema: 1, run: self.run.clone(), seq: self.next_seq, at: self.means.clock.now(), kind };
         self.record.append(&event)?;
         self.next_seq += 1;
+        self.events.push(event.clone());
         Ok(event)
     }
 
-    /// Writes an event into the journals on the nodes.
-    fn spread(&self, event: &Event) -> Result<()> {
-        let line = serde_json::to_string(event).unwrap_or_default() + "\n";
+    /// Writes an event into the journals on the nodes, with every earlier one that did not get there. Before a step acts
+    /// that must come to its end, so each node's journal is whole up to what happens next; after a step it may wait until
+    /// then.
+    fn spread(&mut self, event: &Event) -> Result<()> {
         for host in self.opened.clone() {
-            let appended = self.with_cx(&host, &self.means.cancel, |cx| node_run::append_journal(cx, &line));
-            // After the last change the node's copy is a courtesy; before a step it is a promise.
+            let spread = self.spread_to(&host);
             if matches!(event.kind, EventKind::StepStarted { .. } | EventKind::Undoes { .. }) {
-                appended?;
+                spread?;
             }
         }
+        Ok(())
+    }
+
+    fn spread_to(&mut self, host: &HostId) -> Result<()> {
+        let had = match self.spread.remove(host) {
+            Some(had) => had,
+            None => self.with_cx(host, &self.means.cancel, |cx| node_run::count_journal(cx, &self.run))?,
+        };
+        // One that has more than it should gets the newest all the same; whoever reads it passes over what it has twice.
+        let missing = self.events.iter().skip(had.min(self.events.len().saturating_sub(1)));
+        let lines: String = missing.map(|event| serde_json::to_string(event).unwrap_or_default() + "\n").collect();
+        self.with_cx(host, &self.means.cancel, |cx| node_run::append_journal(cx, &lines))?;
+        self.spread.insert(host.clone(), self.events.len());
         Ok(())
     }
 
@@ -174,6 +224,7 @@ impl<'e> Executor<'e> {
 
     /// Every step is done, so nothing is undone any more: what remains is taking guards and locks off, if need be over a new login.
     fn finish(&mut self) -> Result<()> {
+        self.is_winding_up = true;
         let Err(first) = self.close_nodes() else { return Ok(()) };
         self.opened.iter().for_each(|host| self.means.links.forget(host));
         self.close_nodes().map_err(|_| {
@@ -215,26 +266,16 @@ impl<'e> Executor<'e> {
         self.guard_undoing()
     }
 
-    /// Lets the guards finish the undoing if nothing is heard any more.
-    pub fn guard_undoing(&mut self) -> Result<()> {
-        for guard in self.plan.guards.clone() {
-            let begun = self.plan.steps.iter().any(|step| {
-                step.guard.as_ref() == Some(&guard.id)
-                    && matches!(self.states.get(&step.id), Some(StepState::Started(_) | StepState::Finished(..)))
-            });
-            if begun {
-                self.put_in_force(&guard, OnLapse::Revert)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether this run undoes an earlier one.
     pub fn is_undoing(&self) -> bool {
         self.undoes.is_some()
     }
 
-    /// Gives the run's locks, holds and guards back and leaves everything else as it is now.
+    /// Gives the run's locks, holds and guards back and leaves everything else as it is now. What lies beside its places
+    /// is listed, so that it can be found and removed.
+    ///
+    /// # Errors
+    /// A node cannot be reached, or cannot tell what lies there.
     pub fn leave(&mut self) -> Result<()> {
         self.open_nodes()?;
         self.heartbeats.clear();
@@ -243,127 +284,32 @@ impl<'e> Executor<'e> {
                 if !node_run::read_run_file(cx, &self.run, "fired")?.is_empty() {
                     node_run::set_fired_aside(cx, &self.mark)?;
                 }
-                node_run::close_run(cx, "", None)
+                Ok(())
             })?;
-            self.opened.remove(&host);
+            let left = self.beside(&host)?;
+            self.close_node(&host, left, None)?;
         }
         Ok(())
     }
 
-    /// Takes in what guards did by themselves: steps a guard undid are undone, and its note no longer blocks the run.
-    fn absorb_guards(&mut self) -> Result<()> {
-        let cancel = Cancel::new().within(REVERT_LIMIT);
-        for host in self.opened.clone() {
-            let Some(fired) = self.with_cx(&host, &cancel, |cx| node_run::read_fired(cx, &self.run))? else { continue };
-            if !fired.is_sound {
-                let log = fired.log.one_line();
-                return Err(Failure::new(
-                    Exit::Changed,
-                    format!("The guard on {host} acted, but not all of it worked: {log}."),
-                )
-                .hint(format!("Look at the service on {host}, then: lifeboat resume {} --leave", self.run)));
-            }
-            self.with_cx(&host, &cancel, |cx| node_run::set_fired_aside(cx, &self.mark))?;
-            // The timer has run out; a new one counts from the next guarded step on.
-            self.heartbeats.remove(&host);
-            for guard in self.plan.guards.clone().into_iter().filter(|guard| guard.host == host) {
-                self.note(EventKind::GuardFired { guard: guard.id.clone() })?;
-                let undone = self
-                    .plan
-                    .steps
-                    .iter()
-                    .filter(|step| step.guard.as_ref() == Some(&guard.id))
-                    .map(|step| step.id.clone());
-                for id in undone.collect::<Vec<_>>() {
-                    let begun = matches!(self.states.get(&id), Some(StepState::Started(_) | StepState::Finished(..)));
-                    if fired.on_lapse == OnLapse::Revert && begun {
-                        self.states.insert(id.clone(), StepState::Reverted);
-                        self.note(EventKind::StepReverted { step: id })?;
-                    }
-                }
-            }
+    /// What lies on a node under the run's id.
+    fn beside(&self, host: &HostId) -> Result<Vec<String>> {
+        let dirs = rollback::dirs_of(&self.plan, &self.run, host);
+        if dirs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.with_cx(host, &Cancel::new(), |cx| node_run::list_beside(cx, &self.run, &dirs))
+    }
+
+    /// Closes the run on one node, where `kept` is listed from then on, and what `undone` had kept no longer.
+    fn close_node(&mut self, host: &HostId, kept: Vec<String>, undone: Option<&RunId>) -> Result<()> {
+        let list = if kept.is_empty() { String::new() } else { serde_json::to_string(&[&kept]).unwrap_or_default() };
+        self.with_cx(host, &Cancel::new(), |cx| node_run::close_run(cx, &list, undone))?;
+        self.opened.remove(host);
+        if !kept.is_empty() {
+            self.kept.insert(host.clone(), kept);
         }
         Ok(())
-    }
-
-    /// The console that took the run over, if one did: then nothing more may be touched here.
-    fn taken_over_by(&self) -> Option<String> {
-        let cancel = Cancel::new().within(Duration::from_secs(30));
-        self.opened.iter().find_map(|host| {
-            let owner = self.with_cx(host, &cancel, |cx| node_run::owner_of(cx, &self.run)).ok()??;
-            (owner.as_str() != self.mark.owner).then(|| owner.to_string())
-        })
-    }
-
-    /// Undoes every step that was done or begun, newest first, and closes the run on its nodes.
-    pub fn undo(&mut self, failure: Failure) -> Failure {
-        if failure.cut {
-            self.opened.iter().for_each(|host| self.means.links.forget(host));
-        }
-        if let Some(other) = self.taken_over_by() {
-            self.heartbeats.clear();
-            let state = format!("Console {other} runs this now; nothing more was done from here.");
-            return Failure { exit: Exit::Changed, ..failure }.state(state);
-        }
-        if let Err(error) = self.absorb_guards() {
-            self.heartbeats.clear();
-            return self.judge(failure, &[error.message.trim_end_matches('.').to_owned()]);
-        }
-        let mut left = Vec::new();
-        if let Err(error) = self.arm_the_way_back() {
-            left.push(format!("the guard could not be set for the way back: {}", error.message.trim_end_matches('.')));
-        }
-        let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
-        for step in &steps {
-            let before = match self.states.get(&step.id) {
-                Some(StepState::Started(before) | StepState::Finished(before, _)) => before.clone(),
-                Some(StepState::Skipped(_) | StepState::Reverted) | None => continue,
-            };
-            match self.revert_step(step, &before) {
-                Ok(true) => {}
-                // Who rolls a finished run back knows that a fence stays; a run that failed on its own must say so.
-                Ok(false) if failure.exit == Exit::Done && step.effect == Effect::Fence => {
-                    let text = format!("'{}' stays: nothing undoes a fence but a person.", step.title);
-                    let _ = self.note(EventKind::Note { text: text.as_str().into() });
-                }
-                Ok(false) => left.push(format!("'{}' stays as it is: nothing undoes it", step.title)),
-                Err(error) => {
-                    left.push(format!("'{}' was not undone: {}", step.title, error.message.trim_end_matches('.')));
-                    let _ = self.note(EventKind::RevertFailed { step: step.id.clone(), failure: error });
-                }
-            }
-        }
-        if left.is_empty()
-            && let Err(error) = self.close_nodes()
-        {
-            left.push(error.message.trim_end_matches('.').to_owned());
-        }
-        self.heartbeats.clear();
-        self.judge(failure, &left)
-    }
-
-    fn judge(&self, failure: Failure, left: &[String]) -> Failure {
-        if left.is_empty() {
-            return Failure { state: failure.state.or_else(|| Some("Everything is as it was.".to_owned())), ..failure };
-        }
-        let guarded: Vec<_> = self
-            .plan
-            .guards
-            .iter()
-            .map(|g| {
-                format!(
-                    "The guard on {} brings its services back by itself within {} of the last word it heard.",
-                    g.host, g.lapse
-                )
-            })
-            .collect();
-        let mut state = left.join(". ") + ".";
-        if !guarded.is_empty() {
-            state = format!("{state} {}", guarded.join(" "));
-        }
-        Failure { exit: Exit::Changed, ..failure }
-            .state(state)
-            .hint(format!("See what is true now: lifeboat runs {}", self.run))
     }
 
     fn outs(&self) -> BTreeMap<StepId, Value> {
@@ -384,7 +330,7 @@ impl<'e> Executor<'e> {
     }
 
     fn open_nodes(&mut self) -> Result<()> {
-        let plan = serde_json::to_vec_pretty(&self.plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+        let plan = serde_json::to_vec_pretty(&self.written).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
         let key = self.plan.command.place().service.to_string();
         let changed = self.plan.steps.iter().filter(|step| step.effect != Effect::Read).map(|step| step.host.clone());
         for host in changed.collect::<BTreeSet<_>>() {
@@ -409,20 +355,17 @@ impl<'e> Executor<'e> {
 
     /// Disarms every guard, gives the locks back and leaves the list of what was kept.
     fn close_nodes(&mut self) -> Result<()> {
-        let kept: Vec<_> = self.outs().values().filter_map(|out| out.get("kept").cloned()).collect();
         for host in self.opened.clone() {
             if self.heartbeats.contains_key(&host) {
-                self.with_cx(&host, &Cancel::new(), node_run::disarm_guard)?;
-                self.heartbeats.remove(&host);
-                for guard in self.plan.guards.clone().iter().filter(|guard| guard.host == host) {
-                    self.note(EventKind::GuardDisarmed { guard: guard.id.clone() })?;
-                }
+                self.disarm(&host)?;
             }
-            let here = self.plan.steps.iter().any(|step| step.host == host && step.op.starts_with("files.swap"));
-            let list =
-                if here && !kept.is_empty() { serde_json::to_string(&kept).unwrap_or_default() } else { String::new() };
-            self.with_cx(&host, &Cancel::new(), |cx| node_run::close_run(cx, &list, self.undoes.as_ref()))?;
-            self.opened.remove(&host);
+            let mut kept = rollback::kept_on(&host, &self.plan, &self.states);
+            if kept.iter().any(|path| rollback::is_aside(&self.plan, path)) {
+                // Where nothing stood in place any more, nothing was put aside.
+                let there = self.beside(&host)?;
+                kept.retain(|path| there.contains(path) || !rollback::is_aside(&self.plan, path));
+            }
+            self.close_node(&host, kept, self.undoes.clone().as_ref())?;
         }
         Ok(())
     }
@@ -433,6 +376,7 @@ impl<'e> Executor<'e> {
             Some(StepState::Started(before)) => Some(before.clone()),
             Some(StepState::Reverted) | None => None,
         };
+        let is_first = known.is_none();
         if self.means.cancel.is_cancelled() {
             return Err(Failure::new(Exit::Cancelled, format!("Cancelled before '{}'.", step.title)));
         }
@@ -445,7 +389,12 @@ impl<'e> Executor<'e> {
                 self.note(EventKind::StepFinished { step: step.id.clone(), out })
             }
             Err(failure) => {
-                let failure = self.name_the_limit(step, failure);
+                let mut failure = self.name_the_limit(step, failure);
+                // What an earlier try did, this one does not know.
+                failure.untouched &= is_first;
+                if failure.untouched {
+                    self.states.remove(&step.id);
+                }
                 let _ = self.note(EventKind::StepFailed { step: step.id.clone(), failure: failure.clone() });
                 Err(failure)
             }
@@ -465,10 +414,9 @@ impl<'e> Executor<'e> {
 
     fn name_the_limit(&self, step: &Step, failure: Failure) -> Failure {
         if failure.exit == Exit::Cancelled && !self.means.cancel.is_cancelled() {
-            return Failure::new(
-                Exit::Failed,
-                format!("'{}' on {} took longer than {}.", step.title, step.host, step.timeout),
-            );
+            // Whether it acted is as unknown as after a cut.
+            let message = format!("'{}' on {} took longer than {}.", step.title, step.host, step.timeout);
+            return Failure { cut: true, ..Failure::new(Exit::Failed, message) };
         }
         failure
     }
@@ -510,7 +458,7 @@ impl<'e> Executor<'e> {
         if !self.plan.proves {
             let message = format!("'{}' had begun when the run broke off, and it is never done twice.", step.title);
             return Err(Failure::new(Exit::Failed, message)
-                .hint("Look at the service, then leave the run: lifeboat resume RUN --leave"));
+                .hint(format!("Look at the service, then leave the run: lifeboat resume {} --leave", self.run)));
         }
         let text =
             format!("'{}' had begun and is not done twice; whether it arrived, the next steps tell.", step.title);
@@ -527,167 +475,5 @@ impl<'e> Executor<'e> {
             DELIVER => self.means.carrier.deliver(cx, step, &self.means.board),
             name => services::op(name)?.run(cx, &step.args, before),
         })
-    }
-
-    /// Whether the step could be undone and was.
-    fn revert_step(&mut self, step: &Step, before: &Value) -> Result<bool> {
-        let cancel = Cancel::new().within(REVERT_LIMIT);
-        let script = Self::undo_script(step, before)?;
-        let Some(script) = script else {
-            return Ok(step.effect == Effect::Read || step.op == "command.run/1");
-        };
-        let undo = |this: &Self| {
-            this.with_cx(&step.host, &cancel, |cx| match step.op.as_str() {
-                DELIVER => services::common::run_change(cx, &script, "Removing what was delivered").map(|_| ()),
-                CAPTURE => {
-                    let (doing, limit) = ("Bringing back what the copy stopped", REVERT_LIMIT);
-                    services::common::run_change_with(cx, &script, &[], doing, limit).map(|_| ())
-                }
-                name => services::op(name)?.revert(cx, &step.args, before),
-            })
-        };
-        if let Err(first) = undo(self) {
-            // The login may be the thing that broke.
-            self.means.links.forget(&step.host);
-            undo(self).map_err(|again| if again.exit == Exit::Unreachable { first } else { again })?;
-        }
-        self.states.insert(step.id.clone(), StepState::Reverted);
-        self.note(EventKind::StepReverted { step: step.id.clone() })?;
-        Ok(true)
-    }
-
-    fn undo_script(step: &Step, before: &Value) -> Result<Option<String>> {
-        match step.op.as_str() {
-            CAPTURE | DELIVER => Ok(step.args.get("undo").and_then(Value::as_str).map(str::to_owned)),
-            name => services::op(name)?.undo_script(&step.args, before),
-        }
-    }
-
-    /// Puts in force, before the step acts, what the node does by itself if nothing is heard from then on.
-    fn arm(&mut self, step: &Step) -> Result<()> {
-        let (Some(id), Some(on_lapse)) = (&step.guard, step.on_lapse) else { return Ok(()) };
-        let Some(guard) = self.plan.guards.iter().find(|guard| guard.id == *id).cloned() else {
-            return Err(Failure::new(Exit::Usage, format!("The plan has no guard '{id}'.")));
-        };
-        self.put_in_force(&guard, on_lapse)
-    }
-
-    fn put_in_force(&mut self, guard: &Guard, on_lapse: OnLapse) -> Result<()> {
-        let parts = self.guard_parts(guard, on_lapse)?;
-        let script = node_run::guard_script(&self.run, &guard.id, on_lapse, &parts);
-        self.with_cx(&guard.host, &self.means.cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
-        self.watch_over(guard)
-    }
-
-    /// From the first undone step on, the node too goes back and not forward.
-    fn arm_the_way_back(&mut self) -> Result<()> {
-        let cancel = Cancel::new().within(REVERT_LIMIT);
-        for guard in self.plan.guards.clone() {
-            let parts = self.guard_parts(&guard, OnLapse::Revert)?;
-            if parts.is_empty() || !self.opened.contains(&guard.host) {
-                continue;
-            }
-            let script = node_run::guard_script(&self.run, &guard.id, OnLapse::Revert, &parts);
-            self.with_cx(&guard.host, &cancel, |cx| node_run::arm_guard(cx, &script, guard.lapse))?;
-            self.watch_over(&guard)?;
-        }
-        Ok(())
-    }
-
-    /// Renews a guard that counts, from now until the run lets it go.
-    fn watch_over(&mut self, guard: &Guard) -> Result<()> {
-        if !self.heartbeats.contains_key(&guard.host) {
-            let link = self.means.links.get(&guard.host, &Cancel::new())?;
-            let beat = Heartbeat::start(
-                &link,
-                guard.host.clone(),
-                self.mark.clone(),
-                guard.lapse,
-                self.means.clock.clone(),
-                self.means.secrets.clone(),
-            );
-            self.heartbeats.insert(guard.host.clone(), beat);
-            self.note(EventKind::GuardArmed { guard: guard.id.clone() })?;
-        }
-        Ok(())
-    }
-
-    fn guard_parts(&self, guard: &Guard, on_lapse: OnLapse) -> Result<Vec<(String, String)>> {
-        let guarded =
-            self.plan.steps.iter().filter(|step| step.guard.as_ref() == Some(&guard.id) && step.host == guard.host);
-        let mut parts = Vec::new();
-        match on_lapse {
-            OnLapse::StayDown => {}
-            OnLapse::Start => {
-                for step in guarded.filter(|step| step.op != CAPTURE && step.op != DELIVER) {
-                    if let Some(script) = services::op(&step.op)?.forward_script(&step.args)? {
-                        parts.push((step.id.to_string(), script));
-                    }
-                }
-            }
-            OnLapse::Revert => {
-                for step in guarded.collect::<Vec<_>>().into_iter().rev() {
-                    let Some(StepState::Started(begun) | StepState::Finished(begun, _)) = self.states.get(&step.id)
-                    else {
-                        continue;
-                    };
-                    if let Some(script) = Self::undo_script(step, begun)? {
-                        parts.push((step.id.to_string(), script));
-                    }
-                }
-            }
-        }
-        Ok(parts)
-    }
-}
-
-/// What each step came to, by the journal.
-pub fn states_of(events: &[Event]) -> BTreeMap<StepId, StepState> {
-    let mut states = BTreeMap::new();
-    for event in events {
-        match &event.kind {
-            EventKind::StepStarted { step, before } => {
-                states.insert(step.clone(), StepState::Started(before.clone()));
-            }
-            EventKind::StepFinished { step, out } => {
-                let before = match states.get(step) {
-                    Some(StepState::Started(before)) => before.clone(),
-                    _ => Value::Null,
-                };
-                states.insert(step.clone(), StepState::Finished(before, out.clone()));
-            }
-            EventKind::StepSkipped { step, out } => {
-                states.insert(step.clone(), StepState::Skipped(out.clone()));
-            }
-            EventKind::StepReverted { step } => {
-                states.insert(step.clone(), StepState::Reverted);
-            }
-            EventKind::Undoes { steps, .. } => {
-                let finished = |(before, out): &(Value, Value)| StepState::Finished(before.clone(), out.clone());
-                states.extend(steps.iter().map(|(step, found)| (step.clone(), finished(found))));
-            }
-            _ => {}
-        }
-    }
-    states
-}
-
-/// Puts the run's id where the plan says `{run}`: plans are hashed before there is a run.
-pub fn fill_in_run(mut plan: Plan, run: &RunId) -> Plan {
-    for step in &mut plan.steps {
-        fill_in(&mut step.args, run.as_str());
-    }
-    for line in &mut plan.leaves {
-        *line = line.as_str().replace("{run}", run.as_str()).into();
-    }
-    plan
-}
-
-fn fill_in(value: &mut Value, run: &str) {
-    match value {
-        Value::String(text) if text.contains("{run}") => *text = text.replace("{run}", run),
-        Value::Array(values) => values.iter_mut().for_each(|value| fill_in(value, run)),
-        Value::Object(map) => map.values_mut().for_each(|value| fill_in(value, run)),
-        _ => {}
     }
 }

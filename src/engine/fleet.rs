@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::doctor::Health;
 use super::holdings::{CopyView, Holdings, Shelf};
-use super::scan::{Found, Wanted, wanted_of};
+use super::scan::{Found, Wanted};
+use crate::config::effective_policy;
 use crate::model::exit::Failure;
 use crate::model::facts::{Identity, UnitFacts};
 use crate::model::ids::{HostId, ItemRef, OwnerId, ServiceName, SnapshotId};
-use crate::model::inventory::{Access, Inventory, Policy, TransportKind};
+use crate::model::inventory::{Access, Inventory, Policy, ServiceEntry, TransportKind};
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::manifest::Rung;
 use crate::model::text::CleanText;
@@ -23,6 +24,7 @@ use crate::model::units::ByteSize;
 
 mod judge;
 pub mod last_look;
+pub mod origin;
 
 /// Facts longer than this, as JSON, are not kept: a node must not fill the console's memory.
 const LONGEST_FACTS: usize = 16 * 1024;
@@ -146,25 +148,26 @@ pub struct ItemView {
     pub why: String,
 }
 
-/// How an item stands, the best first.
+/// How an item stands, the least urgent first: what needs nothing, what cannot be helped, what somebody should see to
+/// soon, and what is wrong now. A face that shows these in four colours never shows a calmer one above a louder one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemState {
-    /// A verified copy, young enough.
-    Ok,
     /// Not on the node, and nothing to save.
     Absent,
-    /// A copy that will be too old soon.
-    Due,
+    /// A verified copy, young enough.
+    Ok,
     /// It cannot be saved, and why is said.
     Uncovered,
-    /// The node does not answer; what is stored is what there is.
-    Unreachable,
+    /// A copy that will be too old soon.
+    Due,
     /// Copied, but no check has shown what the copy is worth.
     Unverified,
     /// What runs is not what was saved.
     Changed,
     /// The newest good copy is too old.
     Stale,
+    /// The node does not answer; what is stored is what there is.
+    Unreachable,
     /// Never saved.
     Never,
     /// Something speaks against the newest copy.
@@ -172,16 +175,16 @@ pub enum ItemState {
 }
 
 impl ItemState {
-    /// Every state, the best first.
+    /// Every state, the least urgent first.
     pub const ALL: [Self; 10] = [
-        Self::Ok,
         Self::Absent,
-        Self::Due,
+        Self::Ok,
         Self::Uncovered,
-        Self::Unreachable,
+        Self::Due,
         Self::Unverified,
         Self::Changed,
         Self::Stale,
+        Self::Unreachable,
         Self::Never,
         Self::Suspect,
     ];
@@ -220,8 +223,8 @@ impl ItemView {
     }
 
     /// The highest rung any of its copies holds, and when it was reached last.
-    pub fn last_proof(&self) -> Option<(Rung, Timestamp)> {
-        self.copies().iter().filter_map(CopyView::highest).max()
+    pub fn last_proof(&self, now: Timestamp) -> Option<(Rung, Timestamp)> {
+        super::holdings::last_proof(self.copies(), now)
     }
 
     /// The copy of an id.
@@ -293,36 +296,39 @@ impl Fleet {
     /// What the inventory names, before anything is known of it.
     pub fn of_inventory(inventory: &Inventory) -> Self {
         let mut owners: Vec<OwnerView> = Vec::new();
-        let blank = |id: OwnerId, groups: &[String], members: &[HostId], way: String| OwnerView {
-            id,
-            groups: groups.to_vec(),
-            members: members.to_vec(),
-            way,
-            reach: Reach::Unknown,
-            health: None,
-            services: Vec::new(),
-        };
-        owners.extend(
-            inventory
-                .hosts
-                .values()
-                .map(|host| blank((&host.id).into(), &host.groups, &[], way_of(&host.id, &host.access))),
-        );
-        owners.extend(inventory.clusters.values().map(|c| blank(c.id.clone(), &c.groups, &c.members, String::new())));
-        let index: BTreeMap<OwnerId, usize> =
-            owners.iter().enumerate().map(|(number, owner)| (owner.id.clone(), number)).collect();
-        for wanted in wanted_of(inventory) {
-            if let Some(owner) = index.get(&wanted.owner).and_then(|&number| owners.get_mut(number)) {
-                owner.services.push(ServiceView {
-                    name: wanted.entry.name.clone(),
-                    kind: wanted.entry.kind.clone(),
-                    policy: policy_of(inventory, &wanted),
-                    found: None,
-                    failure: None,
-                    items: Vec::new(),
-                });
+        let blank = |id: OwnerId, groups: &[String], own: &Policy, services: &BTreeMap<ServiceName, ServiceEntry>| {
+            let service = |entry: &ServiceEntry| ServiceView {
+                name: entry.name.clone(),
+                kind: entry.kind.clone(),
+                policy: effective_policy(inventory, groups, &[own, &entry.policy]),
+                found: None,
+                failure: None,
+                items: Vec::new(),
+            };
+            OwnerView {
+                id,
+                groups: groups.to_vec(),
+                members: Vec::new(),
+                way: String::new(),
+                reach: Reach::Unknown,
+                health: None,
+                services: services.values().map(service).collect(),
             }
-        }
+        };
+        owners.extend(inventory.hosts.values().map(|host| OwnerView {
+            way: way_of(&host.id, &host.access),
+            ..blank((&host.id).into(), &host.groups, &host.policy, &host.services)
+        }));
+        owners.extend(inventory.clusters.values().map(|cluster| OwnerView {
+            members: cluster.members.clone(),
+            ..blank(cluster.id.clone(), &cluster.groups, &cluster.policy, &cluster.services)
+        }));
+        Self::of(owners)
+    }
+
+    /// Of these owners, none of them read or remembered.
+    fn of(owners: Vec<OwnerView>) -> Self {
+        let index = owners.iter().enumerate().map(|(number, owner)| (owner.id.clone(), number)).collect();
         Self { owners, read_at: None, remembered: None, index }
     }
 
@@ -405,13 +411,21 @@ impl Fleet {
         }
     }
 
+    /// The first moment after `now` at which the clock alone may change how an item stands; `None` when it never will.
+    pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
+        self.owners.iter().filter_map(|owner| judge::next_turn(owner, now)).min()
+    }
+
     /// How many items stand in each state.
     pub fn counts(&self) -> BTreeMap<ItemState, usize> {
-        let mut counts = BTreeMap::new();
+        // Every frame asks, so five thousand items are told apart by number.
+        let mut counts = [0; ItemState::ALL.len()];
         for item in self.owners.iter().flat_map(OwnerView::items) {
-            *counts.entry(item.state).or_insert(0) += 1;
+            if let Some(count) = counts.get_mut(item.state as usize) {
+                *count += 1;
+            }
         }
-        counts
+        ItemState::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
     fn place_mut(&mut self, place: &ItemRef) -> Option<&mut ItemView> {
@@ -436,29 +450,14 @@ fn way_of(host: &HostId, access: &Access) -> String {
     }
     let user = access.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
     let port = access.port.map(|port| format!(":{port}")).unwrap_or_default();
-    let jump = access.jump.as_deref().map(|jump| format!(" through {jump}")).unwrap_or_default();
+    // `none` as a jump means directly, whatever ssh itself would do.
+    let jump = access
+        .jump
+        .as_deref()
+        .filter(|jump| *jump != "none")
+        .map(|jump| format!(" through {jump}"))
+        .unwrap_or_default();
     format!("{user}{}{port}{jump}", access.address.as_deref().unwrap_or(host.as_str()))
-}
-
-/// The nearest policy wins, field by field: service, host or cluster, group, inventory.
-fn policy_of(inventory: &Inventory, wanted: &Wanted) -> Policy {
-    let (own, groups) = match inventory.clusters.get(&wanted.owner) {
-        Some(cluster) => (Some(&cluster.policy), &cluster.groups[..]),
-        None => match HostId::new(wanted.owner.as_str()).ok().and_then(|id| inventory.hosts.get(&id)) {
-            Some(host) => (Some(&host.policy), &host.groups[..]),
-            None => (None, &[][..]),
-        },
-    };
-    let near_to_far = std::iter::once(&wanted.entry.policy)
-        .chain(own)
-        .chain(groups.iter().filter_map(|group| inventory.group_policies.get(group)))
-        .chain(std::iter::once(&inventory.policy));
-    near_to_far.fold(Policy::default(), |policy, next| Policy {
-        max_age: policy.max_age.or(next.max_age),
-        verify_every: policy.verify_every.or(next.verify_every),
-        min_copies: policy.min_copies.or(next.min_copies),
-        keep: policy.keep.or_else(|| next.keep.clone()),
-    })
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ impl Heartbeat {
         let thread = std::thread::spawn(move || {
             let mut own: Option<Arc<dyn Transport>> = None;
             while !stopped.wait(turn) {
-                let node = own.take().or_else(|| first.again().ok()).unwrap_or_else(|| first.clone());
+                let limit = stopped.within(turn.max(Duration::from_secs(5)));
+                let node = own.take().or_else(|| first.again(&limit).ok()).unwrap_or_else(|| first.clone());
                 let limit = stopped.within(turn.max(Duration::from_secs(5)));
                 let cx = Cx {
                     host: &host,
@@ -67,5 +68,57 @@ impl Drop for Heartbeat {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::engine::world::SystemClock;
+    use crate::model::ids::RunId;
+    use crate::model::secret::{SecretRef, SecretString};
+    use crate::transport::{Dial, Duplex, Endpoint, Running, Script, TransportError};
+
+    /// A node that answers nothing, and whose second login would take for ever.
+    #[derive(Debug, Default)]
+    struct Mute(Endpoint);
+
+    impl Transport for Mute {
+        fn endpoint(&self) -> &Endpoint {
+            &self.0
+        }
+        fn start(&self, _: &Script, _: &Cancel) -> std::result::Result<Box<dyn Running>, TransportError> {
+            Err(TransportError::Lost { host: "n1".into(), why: "nothing answers".into() })
+        }
+        fn dial(&self, _: &Dial, _: &Cancel) -> std::result::Result<Box<dyn Duplex>, TransportError> {
+            Err(TransportError::Lost { host: "n1".into(), why: "nothing answers".into() })
+        }
+        fn again(&self, cancel: &Cancel) -> std::result::Result<Arc<dyn Transport>, TransportError> {
+            cancel.wait(Duration::from_hours(1));
+            Err(TransportError::Cancelled)
+        }
+        fn hang_up(&self) {}
+    }
+
+    struct Nothing;
+    impl Secrets for Nothing {
+        fn resolve(&self, _: &SecretRef, purpose: &str) -> std::result::Result<SecretString, String> {
+            Err(format!("no secret for {purpose}"))
+        }
+    }
+
+    #[test]
+    fn it_ends_at_once_also_while_it_logs_in() {
+        let link: Arc<dyn Transport> = Arc::new(Mute::default());
+        let mark = Mark { run: RunId::new("20261120T184500Z-7f3a9c").unwrap(), owner: "console-1 1".into() };
+        let host = HostId::new("n1").unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let heart = Heartbeat::start(&link, host, mark, Seconds(1), clock, Arc::new(Nothing));
+        std::thread::sleep(Duration::from_millis(600));
+        let began = Instant::now();
+        drop(heart);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::clock::is_ahead;
 use crate::model::facts::Identity;
 use crate::model::ids::{HostId, ItemRef, SnapshotId};
-use crate::model::manifest::Rung;
+use crate::model::manifest::{Rung, held_since};
 use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
 use crate::vault::{Candidate, Catalogue, Finding, Policy, Vault, VaultError};
@@ -49,7 +50,7 @@ pub struct CopyView {
     pub stored: ByteSize,
     /// Whether it is sealed.
     pub sealed: bool,
-    /// Its ladder, oldest first.
+    /// Its ladder, in the order the proofs came.
     pub proofs: Box<[ProofView]>,
     /// What speaks against it.
     pub against: Vec<String>,
@@ -62,18 +63,16 @@ pub struct CopyView {
 pub struct ProofView {
     /// Which rung.
     pub rung: Rung,
-    /// When.
+    /// When, as far as it can be told: see [`crate::model::manifest::Proof::dated`].
     pub at: Timestamp,
     /// Whether it held.
     pub passed: bool,
 }
 
 impl CopyView {
-    /// The newest proof of a rung, if the rung holds: it passed, and no later proof of the same or a weaker rung failed.
+    /// When a rung was last reached, if it holds; see [`held_since`].
     pub fn holds(&self, rung: Rung) -> Option<Timestamp> {
-        let newest = self.proofs.iter().rev().find(|p| p.rung == rung).filter(|p| p.passed)?;
-        let spoilt = self.proofs.iter().any(|p| !p.passed && p.rung <= rung && p.at >= newest.at);
-        (!spoilt).then_some(newest.at)
+        held_since(self.proofs.iter().map(|p| (p.rung, p.at, p.passed)), rung)
     }
 
     /// The strongest rung that holds, and since when.
@@ -92,8 +91,8 @@ impl CopyView {
     }
 }
 
-impl From<&Candidate> for CopyView {
-    fn from(candidate: &Candidate) -> Self {
+impl CopyView {
+    fn of(candidate: &Candidate, now: Timestamp) -> Self {
         let manifest = candidate.snapshot.manifest();
         let proofs = candidate.snapshot.proofs().iter();
         Self {
@@ -101,9 +100,9 @@ impl From<&Candidate> for CopyView {
             created: manifest.created,
             source: manifest.source.host.clone(),
             size: ByteSize(candidate.snapshot.plain_size()),
-            stored: ByteSize(manifest.files.iter().map(|file| file.stored_size).sum()),
+            stored: ByteSize(manifest.files.iter().fold(0, |sum, file| file.stored_size.saturating_add(sum))),
             sealed: candidate.snapshot.is_sealed(),
-            proofs: proofs.map(|p| ProofView { rung: p.rung, at: p.at, passed: p.passed }).collect(),
+            proofs: proofs.map(|p| ProofView { rung: p.rung, at: p.dated(now), passed: p.passed }).collect(),
             against: candidate.against.clone(),
             marks: manifest.marks.clone(),
         }
@@ -113,12 +112,23 @@ impl From<&Candidate> for CopyView {
 /// Every rung, the weakest first.
 pub const RUNGS: [Rung; 6] = [Rung::Intact, Rung::Copied, Rung::Openable, Rung::Verified, Rung::Drilled, Rung::Proven];
 
+/// The newest of several dates. One that lies ahead of `now` tells nothing, so it outranks none that does not.
+pub fn newest(dates: impl Iterator<Item = Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    dates.max_by_key(|at| (!is_ahead(*at, now), *at))
+}
+
+/// The highest rung that any of several copies holds, and when it was reached last; see [`newest`].
+pub fn last_proof(copies: &[CopyView], now: Timestamp) -> Option<(Rung, Timestamp)> {
+    let highest = copies.iter().filter_map(CopyView::highest);
+    highest.max_by_key(|(rung, at)| (*rung, !is_ahead(*at, now), *at))
+}
+
 impl Shelf {
-    /// The copies of one item, judged against each other.
-    pub fn of(candidates: &[Candidate]) -> Self {
+    /// The copies of one item, judged against each other, as a reader whose clock says `now` sees them.
+    pub fn of(candidates: &[Candidate], now: Timestamp) -> Self {
         let best = candidates.iter().find(|candidate| candidate.against.is_empty());
         Self {
-            copies: candidates.iter().map(CopyView::from).collect(),
+            copies: candidates.iter().map(|candidate| CopyView::of(candidate, now)).collect(),
             identities: best
                 .map(|best| best.snapshot.manifest().identities.iter().cloned().collect())
                 .unwrap_or_default(),
@@ -127,16 +137,16 @@ impl Shelf {
 }
 
 impl Holdings {
-    /// Reads the vault, one item after the other.
+    /// Reads the vault, one item after the other; `now` is what the reader's clock says.
     ///
     /// # Errors
     /// When the vault cannot be listed; a snapshot that cannot be read is a finding.
-    pub fn read(vault: &Vault) -> Result<Self, VaultError> {
+    pub fn read(vault: &Vault, now: Timestamp) -> Result<Self, VaultError> {
         let mut items = BTreeMap::new();
         let findings = vault.walk(&mut |shelf: &mut Catalogue| {
             if let Some(place) = shelf.snapshots.first().map(|snapshot| snapshot.item().clone()) {
                 let judged = shelf.judged(&place, &Policy::default());
-                items.insert(place, Shelf::of(&judged));
+                items.insert(place, Shelf::of(&judged, now));
             }
         })?;
         Ok(Self { items, findings })

@@ -1,6 +1,10 @@
 //! Plans, runs and events in plain words: both faces say the same.
 
-use crate::model::event::{Event, EventKind};
+use std::fmt::Display;
+
+use jiff::Timestamp;
+
+use crate::model::event::{Event, EventKind, Resume};
 use crate::model::exit::Exit;
 use crate::model::ids::StepId;
 use crate::model::item::Copying;
@@ -46,6 +50,43 @@ pub fn guard_phrase(plan: &Plan, guard: &Guard) -> String {
     format!("guard on {}: if nothing is heard for {}, {then}", guard.host, guard.lapse)
 }
 
+/// How a run of the plan is undone: while it runs, and once it is done.
+pub fn way_back_phrase(plan: &Plan) -> &'static str {
+    let replaces = plan.steps.iter().any(|step| step.effect == Effect::Destroy);
+    let fences = plan.steps.iter().any(|step| step.effect == Effect::Fence);
+    match (replaces, plan.can_be_rolled_back(), fences) {
+        (true, true, true) => {
+            "cancel undoes every step but the fence; afterwards: lifeboat rollback RUN, the fence stays"
+        }
+        (true, true, false) => "cancel undoes every step; afterwards: lifeboat rollback RUN",
+        (true, false, _) => "cancel undoes what can be undone; afterwards nothing brings the old state back",
+        (false, ..) => "cancel undoes every step; afterwards there is nothing to undo",
+    }
+}
+
+/// A time to the minute, in UTC: "2026-11-20 02:50Z".
+pub fn utc(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+/// A number of things: "1 host", "12 hosts", "3 copies".
+pub fn count<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
+    if number == N::from(1) {
+        return format!("1 {what}");
+    }
+    match what.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {what}s"),
+    }
+}
+
+/// A phrase with a capital and a full stop.
+pub fn sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
 /// A step by number, host and title: "3/7 val-1: Stop avalanchego.service"; by its name where no plan is at hand.
 pub fn step_phrase(plan: Option<&Plan>, id: &StepId) -> String {
     let Some(plan) = plan else { return id.to_string() };
@@ -60,7 +101,9 @@ pub fn event_phrase(event: &Event, plan: Option<&Plan>) -> Option<(&'static str,
     let name = |id: &StepId| step_phrase(plan, id);
     Some(match &event.kind {
         EventKind::RunStarted { .. } => ("run", event.run.to_string()),
-        EventKind::RunAdopted { epoch, .. } => ("run", format!("{} taken up, epoch {epoch}", event.run)),
+        EventKind::RunAdopted { epoch, how, .. } => {
+            ("run", format!("{} taken up to {}, epoch {epoch}", event.run, resume_phrase(*how)))
+        }
         EventKind::StepFinished { step, .. } => ("done", name(step)),
         EventKind::StepSkipped { step, .. } => ("already", name(step)),
         EventKind::StepFailed { step, failure } => ("FAILED", format!("{}: {}", name(step), failure.message)),
@@ -72,6 +115,15 @@ pub fn event_phrase(event: &Event, plan: Option<&Plan>) -> Option<(&'static str,
         EventKind::Note { text } => ("note", text.to_string()),
         EventKind::StepStarted { .. } | EventKind::GuardDisarmed { .. } | EventKind::RunFinished { .. } => return None,
     })
+}
+
+/// What a run is taken up for: "taken up to …".
+pub fn resume_phrase(how: Resume) -> &'static str {
+    match how {
+        Resume::GoOn => "go on with it",
+        Resume::RollBack => "undo it",
+        Resume::Leave => "leave it as it is",
+    }
 }
 
 /// How an item is copied, in a word.

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use super::canonical::plan_hash;
 use super::scan::{Found, Prober, Wanted, settings_of, wanted_of};
+use super::sightings::{Homes, Sightings, Sought};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{HostId, ItemRef, OwnerId, ServiceName};
-use crate::model::inventory::ServiceEntry;
+use crate::model::ids::{GateId, HostId, ItemRef, OwnerId, ServiceName, StepId};
+use crate::model::inventory::{Host, ServiceEntry};
 use crate::model::item::{Item, Standing};
 use crate::model::manifest::Manifest;
-use crate::model::plan::{Choice, Chosen, Command, Gate, Plan};
+use crate::model::plan::{Choice, Chosen, Command, Effect, Gate, Plan};
 use crate::model::text::CleanText;
-use crate::model::units::Seconds;
-use crate::services::{self, Ask, Draft, Sighting, Whereabouts, common};
+use crate::model::units::{ByteSize, Seconds};
+use crate::services::{self, Ask, Draft, Sighting, common};
+use crate::vault::Vault;
 
 /// A plan with everything its preview shows.
 #[derive(Debug, Clone)]
@@ -36,8 +38,40 @@ pub struct Planned {
 impl Planned {
     /// The gates that `given` does not answer with the right word.
     pub fn open_gates(&self, given: &BTreeMap<String, String>) -> Vec<&Gate> {
-        self.plan.gates.iter().filter(|gate| given.get(gate.id.as_str()) != Some(&gate.word)).collect()
+        open_gates(&self.plan.gates, given)
     }
+
+    /// Says what stands against copying into a vault that has `free` bytes, where the item may not fit.
+    ///
+    /// It is told and nothing is refused: what a probe counts may be more than what travels, for it does not know what is
+    /// left out, has holes or is compressed, and it may be less, for files grow. A disk that is certainly too full,
+    /// without room even for the run's own journal, ends the run before anything is stopped.
+    pub fn expect_room(&mut self, free: Option<u64>) {
+        let (Some(free), Some(ByteSize(size)), Command::Backup { .. }) = (free, self.item.size, &self.plan.command)
+        else {
+            return;
+        };
+        if size > free {
+            self.expects.push(may_not_fit(size, free).into());
+        }
+    }
+
+    /// The values that somebody chose, as they were given.
+    pub fn set(&self) -> BTreeMap<String, String> {
+        let chosen = self.plan.choices.iter().filter(|choice| !choice.by_default);
+        chosen.map(|choice| (choice.key.clone(), choice.value.clone())).collect()
+    }
+}
+
+/// What is said of copies that a vault may not have room for.
+pub fn may_not_fit(size: u64, free: u64) -> String {
+    let (size, free) = (ByteSize(size), ByteSize(free));
+    format!("about {size} are copied and the vault's disk has {free} free: it may not fit")
+}
+
+/// Of some gates those that `given` does not answer with the right word.
+pub fn open_gates<'g>(gates: &'g [Gate], given: &BTreeMap<String, String>) -> Vec<&'g Gate> {
+    gates.iter().filter(|gate| given.get(gate.id.as_str()) != Some(&gate.word)).collect()
 }
 
 /// The engine's own choice: how long a node waits for the console.
@@ -60,20 +94,49 @@ impl Prober<'_> {
         reason: Option<String>,
         set: &BTreeMap<String, String>,
     ) -> Result<Planned> {
-        let found = self.probe(&self.wanted(&place.owner, &place.service)?)?;
+        let found = self.probe_for(&self.wanted(&place.owner, &place.service)?, Some(&place.item))?;
         plan_backup_of(found, place, reason, set)
     }
 
-    /// Plans to bring a snapshot back onto a host.
-    pub fn plan_restore(&self, manifest: &Manifest, to: &HostId, set: &BTreeMap<String, String>) -> Result<Planned> {
+    /// Plans a backup once more from the host it was planned from, as long as that one can serve: a whole service of a
+    /// cluster may have been found on another member than one item of it is found on first, and both plans are right.
+    pub fn plan_backup_again(
+        &self,
+        place: &ItemRef,
+        from: &HostId,
+        reason: Option<String>,
+        set: &BTreeMap<String, String>,
+    ) -> Result<Planned> {
+        let mut wanted = self.wanted(&place.owner, &place.service)?;
+        wanted.hosts.sort_by_key(|host| host != from);
+        plan_backup_of(self.probe_for(&wanted, Some(&place.item))?, place, reason, set)
+    }
+
+    /// Plans to bring a snapshot back onto a host; `vault` tells where its identities have been.
+    pub fn plan_restore(
+        &self,
+        vault: &Vault,
+        manifest: &Manifest,
+        to: &HostId,
+        set: &BTreeMap<String, String>,
+    ) -> Result<Planned> {
         self.links.host(to)?;
         let wanted = self.target(manifest, to)?;
         let found = self.probe_on(to, &wanted)?;
         let item =
             found.items.iter().find(|item| item.id == manifest.item.item).cloned().unwrap_or_else(|| item_of(manifest));
-        let sightings = self.sight(manifest, to);
+        let source = Some(&manifest.source.host);
+        let sought = Sought { kind: &manifest.kind, identities: &manifest.identities, to, source };
+        let sightings = self.sight(&sought, &Homes::of(vault, &manifest.identities, self.clock.now())?);
         let command = Command::Restore { item: manifest.item.clone(), snapshot: manifest.id.clone(), to: to.clone() };
-        assemble(command, found, item, Some(manifest), sightings, set)
+        let saved = Saved { manifest, is_its_host: self.is_same_host(&manifest.source.host, to) };
+        assemble(command, found, item, Some(saved), sightings, set)
+    }
+
+    /// Whether a host is the one that went by a name, now or formerly.
+    fn is_same_host(&self, name: &HostId, host: &HostId) -> bool {
+        let formerly = |host: &Host| host.formerly.contains(&OwnerId::from(name));
+        name == host || self.inventory.hosts.get(host).is_some_and(formerly)
     }
 
     /// The entry of a host or cluster.
@@ -105,43 +168,6 @@ impl Prober<'_> {
         settings_of(self.inventory, &to.into(), &entry)?;
         Ok(Wanted { owner: to.into(), hosts: vec![to.clone()], entry })
     }
-
-    /// Looks on every other host that has such a service, and on the one it came from, for the snapshot's identities.
-    fn sight(&self, manifest: &Manifest, to: &HostId) -> Vec<Sighting> {
-        if manifest.identities.is_empty() {
-            return Vec::new();
-        }
-        let source = &manifest.source.host;
-        let was_source = |host: &HostId| {
-            host == source || self.inventory.hosts.get(host).is_some_and(|h| h.formerly.contains(&source.into()))
-        };
-        let mut sightings = Vec::new();
-        for wanted in wanted_of(self.inventory).iter().filter(|w| w.entry.kind == manifest.kind) {
-            for host in wanted.hosts.iter().filter(|host| *host != to) {
-                let (unit, state) = match self.probe_on(host, wanted) {
-                    Ok(found) => {
-                        // Stopping the unit would not stop what runs outside it.
-                        let unit = found.facts.units.first().filter(|_| !found.facts.outside);
-                        (unit.map(|facts| facts.unit.clone()), whereabouts(&found, manifest))
-                    }
-                    Err(failure) => (None, Whereabouts::Unreachable(CleanText::new(&failure.message))),
-                };
-                // A host that never had it and does not answer proves nothing either way; only the source's silence is a question.
-                if was_source(host) || !matches!(state, Whereabouts::Unreachable(_)) {
-                    sightings.push(Sighting { host: host.clone(), unit, state });
-                }
-            }
-        }
-        if source != to && !sightings.iter().any(|sighting| was_source(&sighting.host)) {
-            let why = if self.inventory.hosts.contains_key(source) {
-                "the inventory names no such service on it any more"
-            } else {
-                "it is not in the inventory any more"
-            };
-            sightings.push(Sighting { host: source.clone(), unit: None, state: Whereabouts::Unreachable(why.into()) });
-        }
-        sightings
-    }
 }
 
 /// Plans a backup of one item of a service that was just looked at. Pure.
@@ -154,7 +180,7 @@ pub fn plan_backup_of(
     let item = found.item(&place.item)?.clone();
     match &item.standing {
         Standing::Ready => {}
-        Standing::Impossible(why) => {
+        Standing::Impossible(why) | Standing::NotAsked(why) => {
             return Err(Failure::new(
                 Exit::Failed,
                 format!("{place} cannot be backed up: {}.", why.as_str().trim_end_matches('.')),
@@ -168,20 +194,7 @@ pub fn plan_backup_of(
         }
     }
     let command = Command::Backup { item: place.clone(), reason };
-    assemble(command, found, item, None, Vec::new(), set)
-}
-
-fn whereabouts(found: &Found, manifest: &Manifest) -> Whereabouts {
-    let shared: Vec<_> = found.facts.identities.iter().filter(|id| manifest.identities.contains(id)).cloned().collect();
-    let heard: Vec<_> = found.facts.heard.iter().filter(|id| manifest.identities.contains(id)).cloned().collect();
-    let units = &found.facts.units;
-    let running = found.facts.outside || units.iter().any(crate::model::facts::UnitFacts::is_running);
-    match (shared.is_empty(), running) {
-        (true, _) if !heard.is_empty() => Whereabouts::Heard(heard),
-        (true, _) => Whereabouts::Elsewhere,
-        (false, true) => Whereabouts::Alive(shared),
-        (false, false) => Whereabouts::Stopped { fenced: !units.is_empty() && units.iter().all(|facts| facts.fenced) },
-    }
+    assemble(command, found, item, None, Sightings::default(), set)
 }
 
 /// The item a snapshot is of, for a service that does not list it (yet).
@@ -198,12 +211,24 @@ fn item_of(manifest: &Manifest) -> Item {
     }
 }
 
+/// What a restore brings back.
+#[derive(Clone, Copy)]
+struct Saved<'a> {
+    manifest: &'a Manifest,
+    /// Whether it goes back to the host it came from.
+    is_its_host: bool,
+}
+
+/// The facts of a plan that hold the identities it brings, and those of what it replaces.
+pub(super) const BROUGHT: &str = "identities brought";
+pub(super) const REPLACED: &str = "identities replaced";
+
 fn assemble(
     command: Command,
     found: Found,
     item: Item,
-    manifest: Option<&Manifest>,
-    sightings: Vec<Sighting>,
+    saved: Option<Saved>,
+    sightings: Sightings,
     set: &BTreeMap<String, String>,
 ) -> Result<Planned> {
     let driver = services::driver(&found.kind)?;
@@ -216,8 +241,8 @@ fn assemble(
         facts: &found.facts,
         item: &item,
         place: &place,
-        manifest,
-        sightings: &sightings,
+        manifest: saved.map(|saved| saved.manifest),
+        sightings: &sightings.counted,
         chosen: &no_choice,
     };
     let mut choices = driver.choices(&ask);
@@ -225,10 +250,45 @@ fn assemble(
     let chosen = choose(&choices, set)?;
     let mut draft = driver.plan(&Ask { chosen: &chosen, ..ask })?;
     let expects = std::mem::take(&mut draft.expects);
+    if let Some(saved) = saved {
+        let lists = [(BROUGHT, &saved.manifest.identities), (REPLACED, &found.facts.identities)];
+        let told = lists.into_iter().filter(|(_, identities)| !identities.is_empty());
+        draft.basis.extend(told.map(|(name, identities)| (name.to_owned(), serde_json::json!(identities))));
+        draft.gates.extend(overwrite(&draft, &found, &item, saved)?);
+    }
     let plan = finish(command, draft, &choices, &chosen, set)?;
     let hash = plan_hash(&plan)?;
+    let sightings = sightings.counted.into_iter().chain(sightings.untold).collect();
     Ok(Planned { plan, hash, found, item, choices, expects, sightings })
 }
+
+/// Who restores onto another host than the one a copy came from, or over another identity, says so by name, unless the
+/// driver asks for it already: what is there now may be a service of its own.
+fn overwrite(draft: &Draft, found: &Found, item: &Item, saved: Saved) -> Result<Option<Gate>> {
+    let replaces = draft.steps.iter().any(|step| step.effect == Effect::Destroy && step.host == found.host);
+    let is_asked = draft.gates.iter().any(|gate| [OVERWRITE, DISCARD].contains(&gate.id.as_str()));
+    let (brought, there) = (&saved.manifest.identities, &found.facts.identities);
+    let is_another =
+        !brought.is_empty() && !there.is_empty() && !there.iter().any(|identity| brought.contains(identity));
+    let is_there = matches!(item.standing, Standing::Ready | Standing::NotAsked(_));
+    if !replaces || is_asked || !is_there || (saved.is_its_host && !is_another) {
+        return Ok(None);
+    }
+    let whose: Vec<_> = there.iter().map(|identity| identity.value.as_str()).collect();
+    let whose = if whose.is_empty() { String::new() } else { format!(" It is {} now.", whose.join(" and ")) };
+    let question = format!(
+        "What {} has as '{}' is replaced by that of {}.{whose} What is there now is kept aside.",
+        found.host, item.title, saved.manifest.source.host
+    );
+    let id = GateId::new(OVERWRITE).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    Ok(Some(Gate { id, question: question.as_str().into(), word: found.host.to_string() }))
+}
+
+/// The gate of what is replaced and kept aside.
+const OVERWRITE: &str = "overwrite";
+
+/// The gate of what is replaced and not kept.
+const DISCARD: &str = "discard-old";
 
 /// Every choice with the value in force; a key or a value that does not exist is refused.
 fn choose(choices: &[Choice], set: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
@@ -285,8 +345,7 @@ fn finish(
 }
 
 /// The rules every plan keeps: what stops something is guarded, what fences is not, and every op exists.
-fn check_plan(plan: &Plan) -> Result<()> {
-    use crate::model::plan::Effect;
+pub(super) fn check_plan(plan: &Plan) -> Result<()> {
     for step in &plan.steps {
         let wrong = match step.effect {
             Effect::Quiesce if step.guard.is_none() => "stops something without a guard",
@@ -318,7 +377,13 @@ pub fn check_fresh(old: &Plan, new: &Plan) -> Result<()> {
     if changed.is_empty() && plan_hash(old)? == plan_hash(new)? {
         return Ok(());
     }
-    let changed: Vec<_> = changed.into_iter().map(String::as_str).collect();
+    let mut changed: Vec<String> = changed.into_iter().cloned().collect();
+    let steps: std::collections::BTreeSet<_> = old.steps.iter().chain(&new.steps).map(|step| &step.id).collect();
+    let of = |plan: &Plan, id: &StepId| plan.steps.iter().find(|step| step.id == *id).cloned();
+    changed.extend(steps.into_iter().filter(|id| of(old, id) != of(new, id)).map(|id| format!("step '{id}'")));
+    if old.gates != new.gates {
+        changed.push("what must be confirmed".to_owned());
+    }
     let what = if changed.is_empty() { "the plan itself".to_owned() } else { changed.join(", ") };
     Err(Failure::new(Exit::Stale, format!("What the plan rests on has changed: {what}."))
         .hint("Look at the new plan, then run that one."))

@@ -25,6 +25,8 @@ pub enum Fault {
     FillDisk,
     /// Its service is killed, as by a crash.
     KillService,
+    /// Its service does not end when it is told to: it is killed once its unit's patience is over.
+    HangStop,
     /// It shows another host key than the one that is known.
     ChangeHostKey,
     /// One byte of its newest snapshot in the vault is another one.
@@ -37,11 +39,12 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order they are offered.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CutLink,
         Self::Stall,
         Self::FillDisk,
         Self::KillService,
+        Self::HangStop,
         Self::ChangeHostKey,
         Self::CorruptArtefact,
         Self::CloneIdentity,
@@ -55,6 +58,7 @@ impl Fault {
             Self::Stall => "stall",
             Self::FillDisk => "fill-disk",
             Self::KillService => "kill-service",
+            Self::HangStop => "hang-stop",
             Self::ChangeHostKey => "change-host-key",
             Self::CorruptArtefact => "corrupt-artefact",
             Self::CloneIdentity => "clone-identity",
@@ -69,6 +73,7 @@ impl Fault {
             Self::Stall => "its network stands still",
             Self::FillDisk => "its disk is full",
             Self::KillService => "its service is killed",
+            Self::HangStop => "its service does not end when told to",
             Self::ChangeHostKey => "it shows another host key",
             Self::CorruptArtefact => "a byte of its newest snapshot is changed",
             Self::CloneIdentity => "another node runs with its identity",
@@ -154,7 +159,7 @@ pub struct ExerciseStep {
     pub title: String,
     /// Why, in one or two sentences.
     pub why: String,
-    /// The key to press in the console.
+    /// What is pressed in the console; an action is named in braces, for its key is the operator's: `{verify} on val-1`.
     pub key: String,
     /// What does it.
     pub deed: Deed,

@@ -1,6 +1,6 @@
 //! Runs as the vault keeps them: begun, followed, ended with a receipt, and read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -8,28 +8,48 @@ use serde_json::{Value, json};
 use super::board::Board;
 use super::capture::{Capture, captured, vault_failure};
 use super::deliver::Delivery;
-use super::executor::{Carrier, Executor, Means, Record, StepState, states_of};
+use super::executor::{Carrier, Executor, Means, Record, StepState, fill_in_run, states_of};
 use super::links::Links;
 use super::node_run;
-use super::planner::Planned;
+use super::phrases::exit_phrase;
+use super::planner::{Planned, check_fresh, open_gates};
+use super::rollback;
+use super::scan::Prober;
 use crate::model::clock::{Clock, Entropy};
 use crate::model::event::{Event, EventKind};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, RunId, StepId};
+use crate::model::inventory::Inventory;
 use crate::model::manifest::{Proof, Rung};
-use crate::model::plan::{Command, Effect, Plan, Step};
+use crate::model::plan::{Command, Effect, Gate, Plan, Step};
 use crate::model::secret::Secrets;
 use crate::model::text::CleanText;
 use crate::services::Cx;
 use crate::transport::Cancel;
-use crate::vault::{ConsoleKey, Journal, Keys, RunDir, Sealing, Snapshot, Vault};
+use crate::vault::{ConsoleKey, Journal, Keys, Reserve, RunDir, Sealing, Snapshot, Vault, VaultError};
 use std::sync::Arc;
+
+mod ahead;
+mod consent;
+mod looks;
+mod sheet;
+mod taken;
+mod told;
+
+pub use crate::model::event::Resume;
+pub use ahead::{Ahead, Place, StepBack, Written, plan_back, steps_back};
+pub use looks::{StepLook, StepStage, steps_of};
+pub use sheet::{Line, Sheet, StepLine, written_phrase};
+pub use taken::{PLAN_GATE, plan_answer};
+pub use told::{Account, Confirmed, OnNode, Told};
 
 /// Room held back in the vault for a run's journal and receipt.
 const JOURNAL_ROOM: u64 = 1 << 20;
 
 /// What runs are made with.
 pub struct Runs<'e> {
+    /// The hosts and services.
+    pub inventory: &'e Inventory,
     /// The vault.
     pub vault: &'e Vault,
     /// To whom new snapshots are sealed.
@@ -61,32 +81,24 @@ pub struct Report {
     pub outs: BTreeMap<StepId, Value>,
     /// The number of the receipt.
     pub receipt: u64,
+    /// What it left aside, as it is listed on each node.
+    pub kept: BTreeMap<HostId, Vec<String>>,
 }
 
-/// A run as its files tell it.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// The run.
-    pub run: RunId,
-    /// Its plan.
-    pub plan: Plan,
-    /// Its events.
-    pub events: Vec<Event>,
-    /// How it ended, if it did.
-    pub ended: Option<(Exit, Option<Failure>)>,
-    /// Whether its receipt is there and holds.
-    pub receipt: Option<u64>,
+impl Report {
+    /// Whether the run showed that what it restored is what was saved.
+    pub fn is_proven(&self, plan: &Plan) -> bool {
+        plan.proves && why_unproved(&self.outs).is_none()
+    }
+    /// Why a step found nothing to prove it by, where it meant to.
+    pub fn why_unproved(&self) -> Option<&str> {
+        why_unproved(&self.outs)
+    }
 }
 
-/// What an operator does with an interrupted run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resume {
-    /// Go on with what is left.
-    GoOn,
-    /// Undo what was done.
-    RollBack,
-    /// Leave everything as it is and give the locks back.
-    Leave,
+/// A step that was to prove a restore and could not says so in what it learned, under `unproved`.
+fn why_unproved(outs: &BTreeMap<StepId, Value>) -> Option<&str> {
+    outs.values().find_map(|out| out.get("unproved")?.as_str())
 }
 
 /// The vault's journal as the executor writes it.
@@ -148,17 +160,24 @@ impl Runs<'_> {
     }
 
     /// Runs a plan whose gates are answered: exactly that plan, step by step, with a receipt at the end.
+    ///
+    /// # Errors
+    /// [`Exit::Confirmation`] when a gate is open, and [`Exit::Stale`] when what the plan rests on is no longer so: both
+    /// are looked at right before, however long ago the plan was made.
     pub fn run(
         &self,
         planned: &Planned,
         snapshot: Option<Snapshot>,
         answered: &BTreeMap<String, String>,
     ) -> Result<Report> {
+        let confirmed = stated(&planned.plan.gates, answered)?;
+        self.look_again(planned, snapshot.as_ref())?;
         let run = self.new_id()?;
-        let dir = self.vault.run_dir(&run).map_err(|e| vault_failure(&e))?;
-        let reserve = self.vault.reserve(&run, JOURNAL_ROOM).map_err(|e| vault_failure(&e))?;
-        let plan = serde_json::to_vec_pretty(&planned.plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-        dir.write_plan(&plan).map_err(|e| vault_failure(&e))?;
+        if matches!(planned.plan.command, Command::Backup { .. }) {
+            // No reason not to back up: what stays is told by `list`, `verify` and `doctor`.
+            let _ = self.vault.clear_leftovers(&*self.clock);
+        }
+        let (dir, reserve) = self.begin(&run, &planned.plan)?;
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
         let version = planned.found.facts.version.clone();
         let carrier =
@@ -169,6 +188,7 @@ impl Runs<'_> {
             plan_hash: planned.hash.clone(),
             console: self.console.id().clone(),
             epoch: 1,
+            confirmed: confirmed.clone(),
         })?;
         let outcome = executor.execute();
         let report = self.end(
@@ -176,11 +196,54 @@ impl Runs<'_> {
             &mut executor,
             outcome,
             &planned.plan,
-            &json!({"confirmed": answered}),
+            &json!({"confirmed": confirmed}),
             carrier.snapshot.clone(),
         );
         drop(reserve);
         report
+    }
+
+    /// Makes a run's directory with its plan, and holds room back for its journal: a disk that is too full ends it here.
+    /// Then nothing of it is left, for it never began.
+    fn begin(&self, run: &RunId, plan: &Plan) -> Result<(RunDir, Reserve)> {
+        let plan = serde_json::to_vec_pretty(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+        let dir = self.vault.run_dir(run).map_err(|e| vault_failure(&e))?;
+        let begun = self.vault.reserve(run, JOURNAL_ROOM).and_then(|reserve| dir.write_plan(&plan).map(|()| reserve));
+        match begun {
+            Ok(reserve) => Ok((dir, reserve)),
+            Err(error) => {
+                dir.give_up();
+                Err(vault_failure(&error))
+            }
+        }
+    }
+
+    /// Looks at the nodes, to plan.
+    fn prober(&self) -> Prober<'_> {
+        Prober {
+            inventory: self.inventory,
+            links: self.links,
+            clock: self.clock.clone(),
+            secrets: self.secrets.clone(),
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    /// Makes the plan once more and compares: between planning and running a person may have thought for an hour, or
+    /// other runs have had their turn.
+    fn look_again(&self, planned: &Planned, snapshot: Option<&Snapshot>) -> Result<()> {
+        self.board.begin("Look once more whether the plan still holds".into(), 0);
+        let (prober, set) = (self.prober(), planned.set());
+        let now = match (&planned.plan.command, snapshot) {
+            (Command::Backup { item, reason }, _) => {
+                prober.plan_backup_again(item, &planned.found.host, reason.clone(), &set)?
+            }
+            (Command::Restore { to, .. }, Some(from)) => prober.plan_restore(self.vault, from.manifest(), to, &set)?,
+            (Command::Restore { .. }, None) => {
+                return Err(Failure::new(Exit::Failed, "There is no snapshot to restore."));
+            }
+        };
+        check_fresh(&planned.plan, &now.plan)
     }
 
     fn means<'c>(&'c self, carrier: &'c dyn Carrier) -> Means<'c> {
@@ -209,21 +272,35 @@ impl Runs<'_> {
         said: &Value,
         snapshot: Option<Snapshot>,
     ) -> Result<Report> {
+        let outcome =
+            outcome.map_err(|failure| rollback::with_the_ways_on(failure, plan, executor.states(), dir.run()));
         let (exit, failure) = match &outcome {
             Ok(_) => (Exit::Done, None),
             Err(failure) => (failure.exit, Some(failure.clone())),
         };
-        executor.note(EventKind::RunFinished { exit, failure: failure.clone() })?;
+        let kept = executor.kept().clone();
+        let noted = executor.note(EventKind::RunFinished { exit, failure: failure.clone(), kept: kept.clone() });
         let outs = outcome.as_ref().ok();
         let body = json!({
             "command": plan.command, "exit": exit, "failure": failure, "said": said,
-            "snapshots": outs.map(captured), "outs": outs,
+            "snapshots": outs.map(captured), "outs": outs, "kept": kept,
         });
-        let receipt =
-            dir.write_receipt(&body, self.console, &*self.clock, &*self.entropy).map_err(|e| vault_failure(&e));
-        let outs = outcome?;
-        let receipt = receipt?;
-        if let (Command::Restore { to, .. }, Some(mut snapshot), true) = (&plan.command, snapshot, plan.proves) {
+        let receipt = noted.and_then(|()| {
+            dir.write_receipt(&body, self.console, &*self.clock, &*self.entropy).map_err(|e| vault_failure(&e))
+        });
+        let (outs, receipt) = match (outcome, receipt) {
+            (Ok(outs), Ok(receipt)) => (outs, receipt),
+            (Ok(_), Err(missing)) => {
+                return Err(missing.state("Every step is done; only the vault's own record of the run is not whole."));
+            }
+            (Err(failure), Ok(_)) => return Err(failure),
+            // What became of the nodes is what must be read first.
+            (Err(failure), Err(missing)) => {
+                return Err(failure.hint(format!("The vault holds no receipt of the run: {}", missing.message)));
+            }
+        };
+        let proves = plan.proves && why_unproved(&outs).is_none();
+        if let (Command::Restore { to, .. }, Some(mut snapshot), true) = (&plan.command, snapshot, proves) {
             let proof = Proof {
                 version: 1,
                 rung: Rung::Proven,
@@ -233,9 +310,12 @@ impl Runs<'_> {
                 passed: true,
                 detail: json!({"restored_to": to, "receipt": receipt.number}),
             };
-            snapshot.add_proof(proof).map_err(|e| vault_failure(&e))?;
+            snapshot.add_proof(proof).map_err(|e| {
+                let state = "The restore is done and proven, and its receipt says so; only the proof could not be dated on the snapshot.";
+                vault_failure(&e).state(state)
+            })?;
         }
-        Ok(Report { run: dir.run().clone(), outs, receipt: receipt.number })
+        Ok(Report { run: dir.run().clone(), outs, receipt: receipt.number, kept })
     }
 
     /// Every run of the vault, oldest first; what cannot be read is said.
@@ -272,52 +352,44 @@ impl Runs<'_> {
         let replay = dir.read_journal().map_err(|e| vault_failure(&e))?;
         let events = replay.entries.into_iter().map(|entry| parse(entry.entry)).collect::<Result<Vec<Event>>>()?;
         let receipt = dir.read_receipt().map_err(|e| vault_failure(&e))?.map(|receipt| receipt.number);
-        Ok(told(run.clone(), parse(serde_json::from_slice(&plan).map_err(|e| unreadable(&e))?)?, events, receipt))
+        let plan = parse(serde_json::from_slice(&plan).map_err(|e| unreadable(&e))?)?;
+        Ok(Told::of(run.clone(), plan, events, receipt, None))
     }
 
-    /// Reads a run from a node it lies on, for a console whose vault does not know it.
-    pub fn read_from(&self, host: &HostId, run: &RunId) -> Result<Told> {
-        let node = self.links.get(host, &self.cancel)?;
-        let cx =
-            Cx { host, node: &*node, cancel: &self.cancel, clock: &*self.clock, secrets: &*self.secrets, run: None };
-        let plan = node_run::read_run_file(&cx, run, "plan.json")?;
-        if plan.is_empty() {
-            return Err(Failure::new(Exit::Nothing, format!("Run {run} does not lie on {host}.")));
+    /// What lies beside a run's places on each node under its id, as the nodes tell it now: what stays when it is left.
+    ///
+    /// # Errors
+    /// A node that the run changes cannot be asked.
+    pub fn beside(&self, told: &Told) -> Result<BTreeMap<HostId, Vec<String>>> {
+        let plan = fill_in_run(told.plan.clone(), &told.run);
+        let changed = plan.steps.iter().filter(|step| step.effect != Effect::Read).map(|step| &step.host);
+        let mut found = BTreeMap::new();
+        for host in changed.collect::<BTreeSet<_>>() {
+            let dirs = rollback::dirs_of(&plan, &told.run, host);
+            let paths = self.prober().on(host, |cx| node_run::list_beside(cx, &told.run, &dirs))?;
+            if !paths.is_empty() {
+                found.insert(host.clone(), paths);
+            }
         }
-        let journal = node_run::read_run_file(&cx, run, "journal.jsonl")?;
-        // A torn last line did not happen.
-        let whole = journal.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let lines =
-            journal.get(..whole).unwrap_or_default().split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        let events = lines
-            .map(|line| serde_json::from_slice(line).map_err(|e| unreadable(&e)))
-            .collect::<Result<Vec<Event>>>()?;
-        Ok(told(run.clone(), serde_json::from_slice(&plan).map_err(|e| unreadable(&e))?, events, None))
+        Ok(found)
     }
 
     /// Takes an interrupted run up, or another console's over: goes on, rolls back or leaves it.
-    pub fn resume(&self, told: &Told, how: Resume, snapshot: Option<Snapshot>) -> Result<Report> {
-        if let Some((exit, _)) = &told.ended
-            && !matches!(exit, Exit::Changed)
-        {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("Run {} has ended ({exit:?}); there is nothing to take up.", told.run),
-            ));
-        }
-        let dir = self.vault.run_dir(&told.run).map_err(|e| vault_failure(&e))?;
-        let (journal, replay) = dir.journal().map_err(|e| vault_failure(&e))?;
-        let mut record = Journaled { journal, clock: self.clock.clone() };
-        if replay.entries.is_empty() {
-            let plan = serde_json::to_vec_pretty(&told.plan).map_err(|e| unreadable(&e))?;
-            let _ = dir.write_plan(&plan);
-            told.events.iter().try_for_each(|event| record.append(event))?;
-        }
-        let epoch = 1 + told
-            .events
-            .iter()
-            .filter(|e| matches!(e.kind, EventKind::RunStarted { .. } | EventKind::RunAdopted { .. }))
-            .count() as u64;
+    ///
+    /// # Errors
+    /// As [`Runs::gates_of_resume`]; [`Exit::Confirmation`] when one of those gates is open.
+    pub fn resume(
+        &self,
+        told: &Told,
+        how: Resume,
+        snapshot: Option<Snapshot>,
+        answered: &BTreeMap<String, String>,
+    ) -> Result<Report> {
+        refuse_ended(told)?;
+        let confirmed = stated(&self.gates_of_resume(told, how)?, answered)?;
+        let (dir, journal, reserve) = self.take_up(told)?;
+        let record = Journaled { journal, clock: self.clock.clone() };
+        let epoch = told.next_epoch();
         let carrier = PlanCarrier {
             runs: self,
             run: told.run.clone(),
@@ -328,45 +400,71 @@ impl Runs<'_> {
         let mut executor =
             Executor::new(self.means(&carrier), told.run.clone(), told.plan.clone(), Box::new(record), epoch)
                 .resuming(&told.events);
+        if rollback::was_in_use(told) {
+            executor = executor.keeping_aside()?;
+        }
         if how != Resume::Leave {
             executor.take_over()?;
         }
-        executor.note(EventKind::RunAdopted { console: self.console.id().clone(), epoch })?;
+        let console = self.console.id().clone();
+        executor.note(EventKind::RunAdopted { console, epoch, how, confirmed: confirmed.clone() })?;
         let outcome = match how {
             Resume::GoOn if !executor.is_undoing() => executor.execute(),
-            Resume::Leave => executor.leave().map(|()| BTreeMap::new()),
+            Resume::Leave => executor.leave().map_err(still_open).map(|()| BTreeMap::new()),
             // Going on with the undoing of an earlier run is to undo the rest of it.
             Resume::GoOn | Resume::RollBack => executor
                 .guard_undoing()
+                .map_err(still_open)
                 .and_then(|()| rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back.")))),
         };
         let proven = carrier.snapshot.clone().filter(|_| how == Resume::GoOn && !executor.is_undoing());
-        self.end(
-            &dir,
-            &mut executor,
-            outcome,
-            &told.plan,
-            &json!({"resumed": format!("{how:?}"), "epoch": epoch}),
-            proven,
-        )
+        let said = json!({"resumed": format!("{how:?}"), "epoch": epoch, "confirmed": confirmed});
+        let report = self.end(&dir, &mut executor, outcome, &told.plan, &said, proven);
+        drop(reserve);
+        report
+    }
+
+    /// Opens a run's journal to go on with it, and holds room back for what will be written: a vault that is too full ends
+    /// it here, before any node hears of it. One that only a node knew of gets its plan and its events first.
+    fn take_up(&self, told: &Told) -> Result<(RunDir, Journal, Reserve)> {
+        let dir = self.vault.run_dir(&told.run).map_err(|e| no_room_to_take_up(told, &e))?;
+        let taken = dir.journal().and_then(|(mut journal, replay)| {
+            // Whoever has the journal open has the room to itself, too.
+            let reserve = self.vault.reserve(&told.run, JOURNAL_ROOM)?;
+            if replay.entries.is_empty() {
+                let unwritable =
+                    |why: serde_json::Error| VaultError::Misuse { path: dir.path().into(), why: why.to_string() };
+                match dir.write_plan(&serde_json::to_vec_pretty(&told.plan).map_err(unwritable)?) {
+                    // Whoever began this wrote its plan and no more.
+                    Ok(()) | Err(VaultError::Exists { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+                for event in &told.events {
+                    journal.append(&*self.clock, &serde_json::to_value(event).map_err(unwritable)?)?;
+                }
+            }
+            Ok((journal, reserve))
+        });
+        match taken {
+            Ok((journal, reserve)) => Ok((dir, journal, reserve)),
+            Err(error) => {
+                dir.give_up();
+                Err(no_room_to_take_up(told, &error))
+            }
+        }
     }
 
     /// Undoes a finished run from what it kept aside, as a run of its own kind: journalled, guarded, with a receipt.
-    pub fn rollback(&self, told: &Told) -> Result<Report> {
-        if !matches!(told.ended, Some((Exit::Done, _))) {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("Run {} did not finish, so it is not rolled back.", told.run),
-            )
-            .hint(format!("Undo what it did: lifeboat resume {} --roll-back", told.run)));
-        }
+    ///
+    /// # Errors
+    /// As [`Runs::gates_of_rollback`]; [`Exit::Confirmation`] when one of those gates is open.
+    pub fn rollback(&self, told: &Told, answered: &BTreeMap<String, String>) -> Result<Report> {
+        self.check_rollback(told)?;
         let states = states_of(&told.events);
-        self.check_undoable(told, &states)?;
-        let run = self.new_id()?;
-        let dir = self.vault.run_dir(&run).map_err(|e| vault_failure(&e))?;
-        let plan = super::executor::fill_in_run(told.plan.clone(), &told.run);
-        dir.write_plan(&serde_json::to_vec_pretty(&plan).map_err(|e| unreadable(&e))?)
-            .map_err(|e| vault_failure(&e))?;
+        let mut confirmed = stated(&self.gates_of_rollback(told)?, answered)?;
+        confirmed.extend(answered.get_key_value(rollback::GATE).map(|(gate, word)| (gate.clone(), word.clone())));
+        let (run, plan) = (self.new_id()?, rollback::plan_of(told)?);
+        let (dir, reserve) = self.begin(&run, &plan)?;
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
         let carrier =
             PlanCarrier { runs: self, run: run.clone(), command: plan.command.clone(), version: None, snapshot: None };
@@ -376,22 +474,38 @@ impl Runs<'_> {
             plan_hash: super::canonical::plan_hash(&plan)?,
             console: self.console.id().clone(),
             epoch: 1,
+            confirmed: confirmed.clone(),
         })?;
-        executor.begin_undoing()?;
-        let outcome = rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back.")));
-        self.end(&dir, &mut executor, outcome, &plan, &json!({"undoes": told.run}), None)
+        let outcome = match executor.begin_undoing() {
+            Ok(()) => rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back."))),
+            Err(failure) => Err(executor.give_back(failure)),
+        };
+        let said = json!({"undoes": told.run, "confirmed": confirmed});
+        let report = self.end(&dir, &mut executor, outcome, &plan, &said, None);
+        drop(reserve);
+        report
+    }
+
+    /// Refuses what cannot be rolled back: before anything is touched, and before anybody is asked.
+    fn check_rollback(&self, told: &Told) -> Result<()> {
+        if !matches!(told.ended, Some((Exit::Done, _))) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("Run {} did not finish, so it is not rolled back.", told.run),
+            )
+            .hint(format!("Undo what it did: lifeboat resume {} --roll-back", told.run)));
+        }
+        rollback::check_latest(self, told)?;
+        self.check_undoable(told, &states_of(&told.events))
     }
 
     /// Looks, before anything is touched, that what the run put in place and kept is still where it left it.
     fn check_undoable(&self, told: &Told, states: &BTreeMap<StepId, StepState>) -> Result<()> {
-        let plan = super::executor::fill_in_run(told.plan.clone(), &told.run);
+        let plan = fill_in_run(told.plan.clone(), &told.run);
         for step in plan.steps.iter().filter(|step| step.effect == Effect::Destroy) {
             let Some(StepState::Finished(before, _)) = states.get(&step.id) else { continue };
             let Ok(op) = crate::services::op(&step.op) else {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!("'{}' cannot be undone from what was kept.", step.title),
-                ));
+                return Err(rollback::nothing_kept(step, states));
             };
             let node = self.links.get(&step.host, &self.cancel)?;
             let cx = Cx {
@@ -424,13 +538,49 @@ fn rolled_back(failure: Failure) -> Result<BTreeMap<StepId, Value>> {
     if failure.exit == Exit::Done { Ok(BTreeMap::new()) } else { Err(failure) }
 }
 
-fn told(run: RunId, plan: Plan, events: Vec<Event>, receipt: Option<u64>) -> Told {
-    let ended = events.iter().rev().find_map(|event| match &event.kind {
-        EventKind::RunFinished { exit, failure } => Some(Some((*exit, failure.clone()))),
-        EventKind::RunAdopted { .. } => Some(None),
-        _ => None,
-    });
-    Told { run, plan, events, ended: ended.flatten(), receipt }
+/// Refuses to take up a run that has ended and left nothing.
+fn refuse_ended(told: &Told) -> Result<()> {
+    match &told.ended {
+        Some((exit, _)) if *exit != Exit::Changed => {
+            let message = format!("Run {} has ended ({}); there is nothing to take up.", told.run, exit_phrase(*exit));
+            Err(Failure::new(Exit::Usage, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a run was not taken up, as its vault tells it: no node was asked for anything.
+fn no_room_to_take_up(told: &Told, error: &VaultError) -> Failure {
+    let failure = vault_failure(error).state("Nothing was begun: the run lies on its nodes as it did.");
+    if failure.exit != Exit::NoSpace {
+        return failure;
+    }
+    let hosts: BTreeSet<_> =
+        told.plan.steps.iter().filter(|step| step.effect != Effect::Read).map(|step| &step.host).collect();
+    hosts.into_iter().fold(failure, |failure, host| {
+        failure.hint(format!(
+            "Into a vault on another disk: lifeboat --vault PATH resume {} --adopt --on {host}",
+            told.run
+        ))
+    })
+}
+
+/// The failure of a run that was taken up and of which nothing more was done: it can be taken up again.
+fn still_open(failure: Failure) -> Failure {
+    let state = "Nothing more was done; the run still lies on its nodes and can be taken up again.";
+    Failure { exit: Exit::Changed, ..failure }.state(state)
+}
+
+/// The answers to what is asked, and no others that were given: they are written down. Refuses to go on while one is
+/// missing, naming all of those.
+fn stated(gates: &[Gate], answered: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    let open = open_gates(gates, answered);
+    if open.is_empty() {
+        return Ok(gates.iter().map(|gate| (gate.id.to_string(), gate.word.clone())).collect());
+    }
+    let failure = Failure::new(Exit::Confirmation, "Nothing was changed: something must be confirmed first.");
+    let hint = |gate: &&Gate| format!("{} --confirm {}={}", gate.question, gate.id, gate.word);
+    Err(open.iter().map(hint).fold(failure, Failure::hint))
 }
 
 fn unreadable(error: &serde_json::Error) -> Failure {

@@ -13,7 +13,7 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::Facts;
 use crate::model::ids::{HostId, ItemId, ItemRef, OwnerId, ServiceName};
 use crate::model::inventory::{Host, Inventory, ServiceEntry};
-use crate::model::item::Item;
+use crate::model::item::{Item, Standing};
 use crate::model::secret::Secrets;
 use crate::services::{self, Cx};
 use crate::transport::{Cancel, Transport};
@@ -152,19 +152,21 @@ impl Prober<'_> {
         })
     }
 
-    /// Looks at a service on the first host that answers and has it.
+    /// Looks at a service on the first host that answers and can give everything that is there.
+    ///
+    /// A member of a cluster that is up and cannot serve, because it is silent or without a leader, does not hide one that
+    /// can: the search goes on, and the best that was found is taken.
     ///
     /// # Errors
-    /// The last host's failure when none does.
+    /// The last host's failure when none has it.
     pub fn probe(&self, wanted: &Wanted) -> Result<Found> {
-        let mut last = Err(Failure::new(Exit::Usage, format!("{} has no members.", wanted.owner)));
-        for host in &wanted.hosts {
-            last = self.probe_on(host, wanted);
-            if last.as_ref().is_ok_and(|found| found.facts.present) {
-                break;
-            }
-        }
-        last
+        self.probe_for(wanted, None)
+    }
+
+    /// As [`Prober::probe`], for the sake of one item.
+    pub fn probe_for(&self, wanted: &Wanted, item: Option<&ItemId>) -> Result<Found> {
+        let nobody = Err(Failure::new(Exit::Usage, format!("{} has no members.", wanted.owner)));
+        best_of(wanted.hosts.iter().map(|host| self.probe_on(host, wanted)), item).unwrap_or(nobody)
     }
 
     /// Looks on a host for services its entry does not name, each by its driver's default settings.
@@ -218,6 +220,36 @@ impl Prober<'_> {
     }
 }
 
+/// Of several looks at one service the best: the first at which nothing wanted stands in the way ends the search.
+fn best_of(looks: impl Iterator<Item = Result<Found>>, item: Option<&ItemId>) -> Option<Result<Found>> {
+    let mut best: Option<(usize, Result<Found>)> = None;
+    for look in looks {
+        let worth = worth_of(&look, item);
+        // Of equals the first, by the order of preference; of failures the last, which is the freshest news.
+        if best.as_ref().is_none_or(|(most, _)| worth > *most || (worth == 0 && *most == 0)) {
+            best = Some((worth, look));
+        }
+        if worth == MOST {
+            break;
+        }
+    }
+    best.map(|(_, look)| look)
+}
+
+/// What the best look is worth.
+const MOST: usize = 3;
+
+fn worth_of(look: &Result<Found>, item: Option<&ItemId>) -> usize {
+    let Ok(found) = look else { return 0 };
+    let is_hindered =
+        |one: &Item| item.is_none_or(|id| *id == one.id) && matches!(one.standing, Standing::Impossible(_));
+    match (found.facts.present, found.items.iter().any(is_hindered)) {
+        (false, _) => 1,
+        (true, true) => 2,
+        (true, false) => MOST,
+    }
+}
+
 /// Applies `work` to every input on at most `jobs` threads; results in the order of the inputs.
 pub fn in_parallel<I: Sync, O: Send>(inputs: &[I], jobs: usize, work: impl Fn(&I) -> O + Sync) -> Vec<O> {
     let next = AtomicUsize::new(0);
@@ -237,4 +269,52 @@ pub fn in_parallel<I: Sync, O: Send>(inputs: &[I], jobs: usize, work: impl Fn(&I
         }
     });
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::item::{Copying, Sensitivity};
+
+    fn look(host: &str, present: bool, standing: &Standing) -> Found {
+        let item = Item {
+            id: ItemId::new("snapshot").unwrap(),
+            title: String::new(),
+            size: None,
+            sensitivity: Sensitivity::Plain,
+            copying: Copying::Protocol,
+            standing: standing.clone(),
+            format: String::new(),
+            facts: Value::Null,
+        };
+        Found {
+            owner: OwnerId::new("dc1").unwrap(),
+            service: ServiceName::new("consul").unwrap(),
+            kind: "consul".into(),
+            host: HostId::new(host).unwrap(),
+            settings: Value::Null,
+            facts: Facts { present, ..Facts::default() },
+            items: vec![item],
+        }
+    }
+
+    #[test]
+    fn a_member_that_cannot_serve_does_not_hide_one_that_can() {
+        let silent = Standing::Impossible("there is no leader".into());
+        let gone = || Err(Failure::new(Exit::Unreachable, "gone"));
+        let host = |looks: Vec<Result<Found>>| {
+            let best = best_of(looks.into_iter(), None).unwrap();
+            best.map_or_else(|failure| failure.message, |found| found.host.to_string())
+        };
+        let (up, bad) = (|name| Ok(look(name, true, &Standing::Ready)), |name| Ok(look(name, true, &silent)));
+        assert_eq!(host(vec![bad("a"), gone(), up("c"), up("d")]), "c");
+        assert_eq!(host(vec![gone(), bad("b"), bad("c")]), "b", "the first of equals");
+        assert_eq!(host(vec![Ok(look("a", false, &silent)), bad("b")]), "b");
+        assert_eq!(host(vec![Ok(look("a", false, &silent)), gone()]), "a");
+        assert_eq!(host(vec![gone(), Err(Failure::new(Exit::Unreachable, "last"))]), "last");
+        // What is not wanted now does not matter.
+        let other = ItemId::new("agent-config").unwrap();
+        let best = best_of([bad("a"), up("b")].into_iter(), Some(&other)).unwrap().unwrap();
+        assert_eq!(best.host.as_str(), "a");
+    }
 }

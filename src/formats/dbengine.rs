@@ -15,13 +15,15 @@ mod index;
 mod journal;
 mod page;
 
-pub use data::{DataFile, read_data_file};
+pub use data::{DataFile, read_data_file, read_data_file_by_sums};
 pub use error::DbengineError;
 pub use index::{IndexFile, IndexState, read_index_file};
 pub use journal::{JournalFile, read_journal_file};
 pub use page::{Page, PageKind};
 
-use std::io::{self, Read};
+use std::io::Read;
+
+use super::stream::fill;
 
 /// The unit of every file: super blocks, journal records and extents begin at a multiple of it.
 pub const BLOCK: usize = 4096;
@@ -100,20 +102,6 @@ fn check_super_block(block: &[u8], magic: &'static str, rest: &[u8]) -> Result<(
         return Err(DbengineError::SuperBlock);
     }
     Ok(())
-}
-
-/// Fills a buffer from the stream; fewer bytes only at its end.
-fn fill(input: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(room) = into.get_mut(done..).filter(|room| !room.is_empty()) {
-        match input.read(room) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }
 
 /// Fills a buffer whole, or says at which byte of the file the stream ended.

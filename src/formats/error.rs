@@ -5,6 +5,7 @@ use super::netdata::NetdataError;
 use super::staking::StakingError;
 use super::tar::TarError;
 use super::text::EntryName;
+use super::verify::Damaged;
 
 /// Why an artefact is not sound; one variant for each reader, and what is wrong with a set of files as such.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,10 @@ pub enum FormatError {
     /// A Netdata artefact is not sound.
     #[error("{0}")]
     Netdata(#[from] NetdataError),
+    /// Parts of the set are damaged, and the rest of it was read to its end: only from a verifier that was told to note
+    /// damage.
+    #[error("{0}")]
+    Damaged(Box<Damaged>),
     /// No format has this name.
     #[error("No format is called \"{name}\".")]
     Unknown {
@@ -59,6 +64,15 @@ pub enum FormatError {
 }
 
 impl FormatError {
+    /// Whether a verifier that is told to note damage would go on past this, and so a copy could be kept all the same.
+    pub fn leaves_the_rest_readable(&self) -> bool {
+        match self {
+            Self::Netdata(error) => error.leaves_the_rest_readable(),
+            Self::Damaged(_) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(path: &str, source: std::io::Error) -> Self {
         Self::Io { path: EntryName::from(path.as_bytes()), source }
     }

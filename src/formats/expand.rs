@@ -14,13 +14,15 @@ pub struct ExpandLimits {
     pub max_ratio: u64,
     /// Plain bytes that are always allowed, so that a small file of zeros is no bomb.
     pub free_bytes: u64,
-    /// The largest zstd window, as a power of two: the memory one stream may ask for. 27 is what the `zstd` tool allows.
+    /// The largest zstd window, as a power of two: the memory one stream may ask for. The stream says how much it wants, so
+    /// the default is 8 MiB, which RFC 8878 asks every decoder to bear and `zstd` needs up to its level 19; what Lifeboat
+    /// has compressed on a node needs 512 KiB. The tool itself allows 27: with eight streams at once a GiB.
     pub max_window_log: u32,
 }
 
 impl Default for ExpandLimits {
     fn default() -> Self {
-        Self { max_ratio: 2_000, free_bytes: 64 << 20, max_window_log: 27 }
+        Self { max_ratio: 2_000, free_bytes: 64 << 20, max_window_log: 23 }
     }
 }
 
@@ -312,6 +314,23 @@ mod tests {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ExpandError>());
             assert!(matches!(inner, Some(ExpandError::Ratio { .. })), "{error}");
         }
+    }
+
+    #[test]
+    fn a_stream_does_not_choose_how_much_memory_it_takes() {
+        let framed = |window_log: u32| {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(window_log).unwrap();
+            encoder.write_all(&sample()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let most = ExpandLimits::default().max_window_log;
+        assert_eq!(1_u64 << most, 8 << 20);
+        assert_eq!(read(&framed(most)).unwrap(), sample());
+        let error = read(&framed(most + 1)).unwrap_err();
+        assert!(error.to_string().contains("too much memory"), "{error}");
+        // The levels a person would choose fit.
+        assert_eq!(read(&zstd::encode_all(sample().as_slice(), 19).unwrap()).unwrap(), sample());
     }
 
     #[test]

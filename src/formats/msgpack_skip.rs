@@ -5,6 +5,7 @@
 
 use super::text::shown;
 use std::io::{self, BufRead};
+use zeroize::Zeroize;
 
 /// What one value may cost.
 #[derive(Debug, Clone, Copy)]
@@ -163,12 +164,24 @@ fn pass(r: &mut impl BufRead, out: &mut Vec<u8>, start: usize, n: u64, l: &Msgpa
         if piece.is_empty() {
             return Err(MsgpackError::Cut(have));
         }
-        out.extend_from_slice(piece);
+        append(out, piece);
         let count = piece.len();
         r.consume(count);
         have += count as u64;
     }
     Ok(())
+}
+
+/// Appends `piece`; when that needs a larger buffer, the one of before is wiped, for a record may hold a token.
+fn append(out: &mut Vec<u8>, piece: &[u8]) {
+    let length = out.len().saturating_add(piece.len());
+    if length > out.capacity() {
+        let mut larger = Vec::with_capacity(length.max(out.capacity().saturating_mul(2)));
+        larger.extend_from_slice(out);
+        out.zeroize();
+        *out = larger;
+    }
+    out.extend_from_slice(piece);
 }
 
 /// Walks over a value already in memory.

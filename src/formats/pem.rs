@@ -322,6 +322,25 @@ mod tests {
         assert_eq!(none.unwrap_err(), PemError::Missing { wanted: "PRIVATE KEY" });
     }
 
+    #[test]
+    fn every_limit_holds_at_its_last_and_breaks_one_over() {
+        let limits = PemLimits { max_input: 400, max_blocks: 3, max_line: 40 };
+        let block = "-----BEGIN A-----\nZm9v\n-----END A-----\n";
+        let read = |text: &str| parse_pem(text.as_bytes(), &limits).map(|blocks| blocks.len());
+        let sized = |size: usize| format!("{block}{}", "\n".repeat(size - block.len()));
+        assert_eq!(read(&sized(400)), Ok(1));
+        assert_eq!(read(&sized(401)), Err(PemError::TooLarge { size: 401, limit: 400 }));
+        assert_eq!(read(&block.repeat(3)), Ok(3));
+        assert_eq!(read(&block.repeat(4)), Err(PemError::TooManyBlocks { line: 10, limit: 3 }));
+        let lined = |length: usize| format!("note\n{}\n{block}", "x".repeat(length));
+        assert_eq!(read(&lined(40)), Ok(1));
+        assert_eq!(read(&lined(41)), Err(PemError::LongLine { line: 2, limit: 40 }));
+        // Inside a block as well, where a line is decoded.
+        let inside = |length: usize| format!("-----BEGIN A-----\n{}\n-----END A-----\n", "Zm9v".repeat(length / 4));
+        assert_eq!(read(&inside(40)), Ok(1));
+        assert_eq!(read(&inside(44)), Err(PemError::LongLine { line: 2, limit: 40 }));
+    }
+
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+pub(crate) use crate::model::text::hex;
+use crate::model::text::reorders_or_hides;
+
 /// The longest piece of foreign text an error or a row carries, in bytes of the original.
 const SHOWN: usize = 80;
 
@@ -33,7 +36,7 @@ fn escape_but(bytes: &[u8], plain: &[char]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if is_format_control(c) {
+            if reorders_or_hides(c) {
                 out.extend(c.escape_unicode());
             } else if plain.contains(&c) {
                 out.push(c);
@@ -43,30 +46,10 @@ fn escape_but(bytes: &[u8], plain: &[char]) -> String {
         }
         for byte in chunk.invalid() {
             out.push_str("\\x");
-            push_hex(&mut out, *byte);
+            out.push_str(&hex(&[*byte]));
         }
     }
     out
-}
-
-/// Whether a character can reorder or hide its neighbours without being a control character.
-const fn is_format_control(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// Renders bytes as lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        push_hex(&mut out, *byte);
-    }
-    out
-}
-
-fn push_hex(out: &mut String, byte: u8) {
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('?'));
-    }
 }
 
 /// Reads exactly `N` bytes of hex, in either case.

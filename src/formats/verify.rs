@@ -20,6 +20,12 @@ const STAKING_FILE: u64 = 64 * 1024;
 
 /// Checks the plain files of one item as they stream past, in manifest order.
 pub trait Verifier: Send {
+    /// From here on damage that leaves the rest readable is noted instead of ending the check; [`Verifier::finish`] then
+    /// fails with [`FormatError::Damaged`], which names all of it. A format that is whole or nothing takes no notice.
+    fn note_damage(&mut self) {}
+    /// From here on what a checksum inside the format vouches for is not expanded to see that it can be: for bytes that
+    /// were looked into whole when they were copied, and hash as they did then.
+    fn trust_checksums(&mut self) {}
     /// Reads one file to its end; `path` is its name in the manifest (payload name).
     fn file(&mut self, path: &str, input: &mut dyn std::io::Read) -> Result<(), FormatError>;
     /// Judges the set once every file has passed.
@@ -37,6 +43,43 @@ pub struct Verdict {
     pub entries: u64,
     /// Bytes of the files as they were read, before any decompression.
     pub plain_bytes: u64,
+}
+
+/// A set of which parts are damaged, and all else is as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Damaged {
+    /// What the rest says of itself. Its fact `damaged` is [`Self::found`].
+    pub verdict: Verdict,
+    /// What is damaged: whole sentences, each with its file, at most `MOST_DAMAGE`.
+    pub found: Vec<String>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// How many damaged files are named.
+pub const MOST_DAMAGE: usize = 50;
+
+impl Damaged {
+    /// Notes one more.
+    pub(super) fn add(&mut self, what: String) {
+        if self.found.len() < MOST_DAMAGE {
+            self.found.push(what);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Every sentence, with how many are not there.
+    pub fn sentences(&self) -> Vec<String> {
+        let more = (self.more > 0).then(|| format!("And {} more are damaged.", self.more));
+        self.found.iter().cloned().chain(more).collect()
+    }
+}
+
+impl std::fmt::Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.sentences().join(" "))
+    }
 }
 
 impl Verdict {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use super::text::hex;
 
 /// The console's own clock.
 ///
@@ -17,6 +19,14 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, span: Duration);
 }
 
+/// A date this far ahead of the clock is no rounding: one of two clocks is wrong.
+pub const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether a date lies so far ahead that it tells nothing of when something was.
+pub fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at.duration_since(now) > AHEAD
+}
+
 /// A source of unpredictable bytes.
 pub trait Entropy: Send + Sync {
     /// Fills `bytes` with random values.
@@ -24,12 +34,8 @@ pub trait Entropy: Send + Sync {
 
     /// `count` random bytes as lower-case hexadecimal.
     fn hex(&self, count: usize) -> String {
-        use std::fmt::Write;
         let mut bytes = vec![0; count];
         self.fill(&mut bytes);
-        bytes.iter().fold(String::with_capacity(2 * count), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&bytes)
     }
 }

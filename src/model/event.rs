@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
-use super::ids::{ConsoleId, GuardId, RunId, StepId};
+use super::ids::{ConsoleId, GuardId, HostId, RunId, StepId};
 use super::text::CleanText;
 
 /// One journalled happening of a run.
@@ -38,6 +38,9 @@ pub enum EventKind {
         console: ConsoleId,
         /// Rises with every adoption; an older epoch is refused on the node.
         epoch: u64,
+        /// The answers to its gates, by gate: the words as they were typed or given by flags.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        confirmed: BTreeMap<String, String>,
     },
     /// Another console took the run over, or the same one came back.
     RunAdopted {
@@ -45,6 +48,12 @@ pub enum EventKind {
         console: ConsoleId,
         /// The new epoch.
         epoch: u64,
+        /// What for.
+        #[serde(default)]
+        how: Resume,
+        /// The answers to what was asked before.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        confirmed: BTreeMap<String, String>,
     },
     /// A guard was armed on its node.
     GuardArmed {
@@ -120,5 +129,21 @@ pub enum EventKind {
         /// The failure, when it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+        /// What it left aside, as it listed it on each node.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        kept: BTreeMap<HostId, Vec<String>>,
     },
+}
+
+/// What an operator takes up an interrupted run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    /// Go on with what is left.
+    #[default]
+    GoOn,
+    /// Undo what was done.
+    RollBack,
+    /// Leave everything as it is and give the locks back.
+    Leave,
 }

@@ -98,6 +98,9 @@ pub struct Failure {
     /// Whether the connection went away under it, so that whether it acted is unknown until somebody looks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// Whether it is known that nothing on the node was changed, although the step had begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untouched: bool,
     /// What to do next, each a sentence or a command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
@@ -106,12 +109,18 @@ pub struct Failure {
 impl Failure {
     /// A failure with its sentence.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), state: None, cut: false, hints: Vec::new() }
+        Self { exit, message: message.into(), state: None, cut: false, untouched: false, hints: Vec::new() }
     }
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+    /// Says that nothing on the node was changed, and that this is known.
+    #[must_use]
+    pub fn untouched(mut self) -> Self {
+        self.untouched = true;
         self
     }
     /// Says what state things are in now.

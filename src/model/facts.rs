@@ -63,6 +63,45 @@ pub struct UnitFacts {
 impl UnitFacts {
     /// Whether it runs or is about to.
     pub fn is_running(&self) -> bool {
-        matches!(self.active.as_str(), "active" | "activating" | "reloading")
+        matches!(self.active.as_str(), "active" | "activating" | "reloading" | "refreshing")
+    }
+
+    /// Whether systemd says that nothing of it runs.
+    ///
+    /// Not the opposite of [`UnitFacts::is_running`]: a unit whose stop is under way, a state this program does not know,
+    /// and no answer at all are neither. What may only happen to a service that is down asks this.
+    pub fn is_down(&self) -> bool {
+        matches!(self.active.as_str(), "inactive" | "failed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_systemd_says_is_down_is_down() {
+        for (active, runs, down) in [
+            ("active", true, false),
+            ("activating", true, false),
+            ("reloading", true, false),
+            ("refreshing", true, false),
+            ("inactive", false, true),
+            ("failed", false, true),
+            ("deactivating", false, false),
+            ("maintenance", false, false),
+            ("", false, false),
+        ] {
+            let facts = UnitFacts {
+                unit: UnitName::new("app.service").unwrap(),
+                load: "loaded".into(),
+                active: active.into(),
+                enabled: String::new(),
+                invocation: String::new(),
+                main_pid: 0,
+                fenced: false,
+            };
+            assert_eq!((facts.is_running(), facts.is_down()), (runs, down), "{active:?}");
+        }
     }
 }

@@ -25,7 +25,7 @@ fn check(what: &'static str, name: &str) -> Result<(), BadName> {
     if !first.is_ascii_alphanumeric() {
         return refuse("it must start with a letter or a digit");
     }
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
+    if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')) {
         return refuse("only letters, digits, '.', '_' and '-' may stand in it");
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The inventory as validated: constructing one proves names unique and references resolvable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,41 @@ pub struct Inventory {
     pub hosts: BTreeMap<HostId, Host>,
     /// Data that belongs to a cluster rather than a host, by name.
     pub clusters: BTreeMap<OwnerId, Cluster>,
+}
+
+impl Inventory {
+    /// The environment variables that hold its secrets, sorted.
+    ///
+    /// Taking them out of our own environment is not possible in safe Rust, so whoever starts a child process must call
+    /// `Command::env_remove` with each of these.
+    pub fn secret_variables(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        let accesses = std::iter::once(&self.defaults).chain(self.hosts.values().map(|host| &host.access));
+        for secret in accesses.flat_map(|access| [&access.password, &access.passphrase, &access.become_password]) {
+            if let Some(SecretRef::Env(name)) = secret {
+                names.insert(name.clone());
+            }
+        }
+        let of_hosts = self.hosts.values().flat_map(|host| host.services.values());
+        let of_clusters = self.clusters.values().flat_map(|cluster| cluster.services.values());
+        of_hosts.chain(of_clusters).for_each(|entry| variables_in(&entry.settings, &mut names));
+        names.into_iter().collect()
+    }
+}
+
+/// Finds `{ env = "NAME" }` at any depth of a driver's settings.
+fn variables_in(table: &toml::Table, names: &mut BTreeSet<String>) {
+    if let (1, Some(toml::Value::String(name))) = (table.len(), table.get("env")) {
+        names.insert(name.clone());
+    }
+    let mut rest: Vec<&toml::Value> = table.values().collect();
+    while let Some(value) = rest.pop() {
+        match value {
+            toml::Value::Table(table) => variables_in(table, names),
+            toml::Value::Array(values) => rest.extend(values),
+            _ => {}
+        }
+    }
 }
 
 /// The `[vault]` table.

@@ -58,6 +58,18 @@ pub enum Standing {
     Ready,
     /// It cannot be backed up, and the reason: key inline, ephemeral, remote signer, not permitted.
     Impossible(CleanText),
+    /// It could be backed up, and the inventory does not ask for it.
+    NotAsked(CleanText),
     /// It is not there, and the reason it was looked for.
     Absent(CleanText),
+}
+
+impl Standing {
+    /// Why it is not backed up now; empty when it can be.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Ready => "",
+            Self::Impossible(why) | Self::NotAsked(why) | Self::Absent(why) => why.as_str(),
+        }
+    }
 }

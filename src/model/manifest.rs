@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::clock::is_ahead;
 use super::facts::Identity;
 use super::ids::{ConsoleId, HostId, ItemRef, RunId, SnapshotId};
 use super::item::{Copying, Sensitivity};
@@ -61,6 +62,12 @@ pub struct Source {
     pub host: HostId,
     /// The address it was reached at.
     pub address: String,
+    /// The SSH port, when it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The jump hosts on the way, in order, by their names in the inventory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// Its host key's fingerprint, `SHA256:…`; none for the local transport.
     pub host_key: Option<String>,
     /// The node's clock minus the console's, in seconds.
@@ -114,6 +121,33 @@ pub struct Proof {
     pub detail: Value,
 }
 
+impl Proof {
+    /// When it was made, as far as a reader whose clock says `now` can tell.
+    ///
+    /// A proof is dated after those that lay there (`at`), so that the order in which they came stands whatever the clocks
+    /// said. Where one of those was dated by a clock that ran ahead, what this proof's own clock said is nearer the truth;
+    /// it stands in `detail.clock`. A date that is still ahead tells nothing and is shown as it is.
+    pub fn dated(&self, now: Timestamp) -> Timestamp {
+        let own = || self.detail.get("clock")?.as_str()?.parse::<Timestamp>().ok();
+        if is_ahead(self.at, now) { own().unwrap_or(self.at) } else { self.at }
+    }
+}
+
+/// When a rung was last reached, if it holds: its newest proof passed, and no proof of the same or a weaker rung failed
+/// with it or after it. `ladder` has of each proof its rung, its date and whether it passed, in the order they came.
+pub fn held_since(ladder: impl Iterator<Item = (Rung, Timestamp, bool)>, rung: Rung) -> Option<Timestamp> {
+    let (mut since, mut spoilt) = (None, None);
+    for (of, at, passed) in ladder {
+        if passed && of == rung {
+            // Which of two came first in one moment nobody can tell.
+            since = (spoilt != Some(at)).then_some(at);
+        } else if !passed && of <= rung {
+            (since, spoilt) = (None, Some(at));
+        }
+    }
+    since
+}
+
 /// What was shown of a snapshot, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,4 +164,47 @@ pub enum Rung {
     Drilled,
     /// Used in a real restore whose result was checked.
     Proven,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn proof(at: Timestamp, detail: Value) -> Proof {
+        Proof {
+            version: 1,
+            rung: Rung::Verified,
+            at,
+            console: ConsoleId::new("c").unwrap(),
+            run: None,
+            passed: true,
+            detail,
+        }
+    }
+
+    #[test]
+    fn a_date_ahead_gives_way_to_what_the_proof_s_own_clock_said() {
+        let now = at("2026-11-20T12:00:00Z");
+        let (near, far) = (at("2026-11-20T12:04:00Z"), at("2031-01-01T00:00:00Z"));
+        let own = json!({"clock": "2026-11-20T11:59:00Z"});
+        assert_eq!(proof(far, own.clone()).dated(now), at("2026-11-20T11:59:00Z"));
+        assert_eq!(proof(near, own).dated(now), near, "a clock that is behind is no better");
+        assert_eq!(proof(far, json!({})).dated(now), far, "nothing tells when it was");
+        assert_eq!(proof(far, json!({"clock": 5})).dated(now), far);
+    }
+
+    #[test]
+    fn what_came_after_spoils_whatever_its_date_says() {
+        let (early, late) = (at("2026-11-20T12:00:00Z"), at("2031-01-01T00:00:00Z"));
+        let held = |ladder: &[(Rung, Timestamp, bool)]| held_since(ladder.iter().copied(), Rung::Verified);
+        assert_eq!(held(&[(Rung::Verified, late, true), (Rung::Intact, early, false)]), None);
+        assert_eq!(held(&[(Rung::Intact, late, false), (Rung::Verified, early, true)]), Some(early));
+        assert_eq!(held(&[(Rung::Proven, late, false), (Rung::Verified, early, true)]), Some(early));
+        assert_eq!(held(&[(Rung::Verified, early, false), (Rung::Verified, early, true)]), None, "in one moment");
+    }
 }

@@ -29,4 +29,9 @@ pub trait Secrets: Send + Sync {
     /// # Errors
     /// A sentence for the operator: a file others can read, a command that failed, nobody there to ask.
     fn resolve(&self, wanted: &SecretRef, purpose: &str) -> Result<SecretString, String>;
+
+    /// Forgets a secret that was refused where it is for, so that the next attempt asks or reads again.
+    fn forget(&self, wanted: &SecretRef, purpose: &str) {
+        let _ = (wanted, purpose);
+    }
 }

@@ -42,11 +42,15 @@ pub const CAST: [Role; 12] = [
     role("web-1", "sites", "files", "Backed up two hours ago."),
     role("web-2", "sites", "files", "Its newest copy holds a tenth of the one before: it is suspect."),
     Role {
-        policy: "[hosts.mail-1.policy]\nmax_age = \"60d\"\nverify_every = \"7d\"\n",
-        ..role("mail-1", "sites", "files", "Its copy was last verified twenty days ago.")
+        twin: Some("cache-1"),
+        policy: "[hosts.mon-1.policy]\nmax_age = \"60d\"\nverify_every = \"7d\"\n",
+        ..role("mon-1", "sites", "netdata", "Samples copied two hours ago; its configuration's copy is unverified.")
     },
-    role("cache-1", "sites", "files", "It cannot be reached, and was never backed up."),
+    role("cache-1", "sites", "netdata", "It cannot be reached, and was never backed up."),
 ];
+
+/// Items of which no check is on record.
+pub const UNVERIFIED: [&str; 1] = ["mon-1/netdata/config"];
 
 /// The cluster and its members.
 pub const CLUSTER: (&str, [&str; 3]) = ("dc1", ["consul-1", "consul-2", "consul-3"]);
@@ -63,7 +67,7 @@ pub struct Moment {
 
 /// The past of the fleet.
 pub const PAST: [Moment; 4] = [
-    Moment { hours: 20 * 24, changes: &[], backups: &["mail-1/files/tree", "web-2/files/tree"] },
+    Moment { hours: 20 * 24, changes: &[], backups: &["mon-1/netdata/config", "web-2/files/tree"] },
     Moment {
         hours: 9 * 24,
         changes: &[],
@@ -71,6 +75,7 @@ pub const PAST: [Moment; 4] = [
             "val-1/avalanchego/staking-identity",
             "val-2/avalanchego/staking-identity",
             "val-2/avalanchego/node-config",
+            "mon-1/netdata/identity",
             "dc1/consul/snapshot",
         ],
     },
@@ -88,6 +93,7 @@ pub const PAST: [Moment; 4] = [
             "val-3/avalanchego/staking-identity",
             "dc1/consul/snapshot",
             "web-1/files/tree",
+            "mon-1/netdata/metrics",
         ],
     },
 ];
@@ -123,4 +129,27 @@ pub fn inventory(ports: &[(&str, u16)], vault: &str, recipient: &str, key: &str,
         members.join(", ")
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::rehearsal::stand_ins::stand_ins;
+    use crate::services::REGISTRY;
+
+    #[test]
+    fn every_service_the_engine_knows_is_played_by_somebody_with_a_past() {
+        let kinds: BTreeSet<&str> = REGISTRY.iter().map(|driver| driver.kind()).collect();
+        let stood_in: BTreeSet<&str> = stand_ins().iter().map(|stand_in| stand_in.kind()).collect();
+        assert_eq!(stood_in, kinds);
+        let played: BTreeSet<&str> = CAST.iter().map(|role| role.kind).collect();
+        assert_eq!(played, kinds);
+        let backed_up = PAST.iter().flat_map(|moment| moment.backups);
+        let with_past: BTreeSet<&str> = backed_up.filter_map(|place| place.split('/').nth(1)).collect();
+        assert_eq!(with_past, kinds);
+        let groups: BTreeSet<&str> = CAST.iter().map(|role| role.group).collect();
+        assert_eq!((CAST.len(), groups.len()), (12, 3));
+    }
 }

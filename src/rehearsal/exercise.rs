@@ -57,7 +57,7 @@ fn before(val: &HostId) -> Vec<Line> {
             title: "See what could be brought back",
             why: "Before anything is lost: which copies of val-1 are in the vault, and are they sound? No node is needed. Every byte \
                   is hashed, the seal is opened with the key at hand, and the three files are shown to be one identity.",
-            key: "v on val-1",
+            key: "{verify} on val-1",
             deed: command(&["verify", "val-1"]),
             shows: Shows::All,
             check: Check::Reached(IDENTITY.to_owned(), Rung::Openable),
@@ -66,7 +66,7 @@ fn before(val: &HostId) -> Vec<Line> {
         Line {
             title: "Lose val-1",
             why: "The machine is gone with everything on it. This is the incident.",
-            key: "P on val-1",
+            key: "{practice} on val-1",
             deed: Deed::Break(val.clone(), Fault::LoseNode),
             shows: Shows::All,
             check: Check::InForce(val.clone(), Fault::LoseNode),
@@ -75,7 +75,7 @@ fn before(val: &HostId) -> Vec<Line> {
         Line {
             title: "Look at it",
             why: "Is it really gone, or is it the network? Lifeboat says how far it came and what it saw.",
-            key: "enter on val-1",
+            key: "{open} on val-1",
             deed: command(&["doctor", "val-1"]),
             shows: Shows::All,
             check: Check::Ended,
@@ -84,7 +84,7 @@ fn before(val: &HostId) -> Vec<Line> {
         Line {
             title: "Look at the spare",
             why: "What is on the machine that shall take its place?",
-            key: "enter on spare-1",
+            key: "{open} on spare-1",
             deed: command(&["doctor", "spare-1"]),
             shows: Shows::All,
             check: Check::Ended,
@@ -100,7 +100,7 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "Read the plan",
             why: "The plan is what will run, step by step, with the way back of each. Making it changes nothing.",
-            key: "r on the identity",
+            key: "{restore} on the identity",
             deed: command(&[restore.as_slice(), &["--plan"]].concat()),
             shows: Shows::All,
             check: Check::Ended,
@@ -110,7 +110,7 @@ fn after(spare: &HostId) -> Vec<Line> {
             title: "Try it without answering",
             why: "One identity, one running node: two would harm each other. val-1 does not answer, so nobody can prove it is off. \
                   The restore does not begin until somebody says so.",
-            key: "enter",
+            key: "{next}",
             deed: command(&[restore.as_slice(), &["--no-input"]].concat()),
             shows: Shows::From("lifeboat:".to_owned()),
             check: Check::Ended,
@@ -119,7 +119,7 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "Answer the gate and restore",
             why: "You know that val-1 is gone: you state it, by name. The statement will stand in the receipt.",
-            key: "val-1, enter",
+            key: "type val-1, then enter",
             deed: command(&[restore.as_slice(), &["--confirm", "fenced-val-1=val-1"]].concat()),
             shows: Shows::From("run ".to_owned()),
             check: Check::Runs(spare.clone(), "avalanchego.service".to_owned()),
@@ -128,7 +128,7 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "See it proven",
             why: "The copy was used in a real restore and the result was checked: it is proven now, with a date.",
-            key: "enter on the item",
+            key: "{open} on the item",
             deed: command(&["show", IDENTITY]),
             shows: Shows::Until("files".to_owned()),
             check: Check::Reached(IDENTITY.to_owned(), Rung::Proven),
@@ -137,7 +137,7 @@ fn after(spare: &HostId) -> Vec<Line> {
         Line {
             title: "Read the receipt",
             why: "What was done, what was confirmed and by whom, signed and linked to the receipt before.",
-            key: "R",
+            key: "{runs}",
             deed: command(&["runs", "{run}"]),
             shows: Shows::All,
             check: Check::Receipt(spare.clone()),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::fleet::{Fleet, Player};
 use super::server::{KeyPair, LinkState};
+use super::stand_ins::Part;
 use crate::engine::capture::vault_failure;
 use crate::engine::practice::{Check, Exercise, Fault, Practice, PracticeNode};
 use crate::model::exit::{Exit, Failure, Result};
@@ -36,7 +37,7 @@ pub enum Damage {
     },
 }
 
-const FILL: &str = "head -c 128m /dev/zero >/var/lib/.practice-full 2>/dev/null; sync -f /var/lib; true\n";
+const FILL: &str = "head -c 256m /dev/zero >/var/lib/.practice-full 2>/dev/null; sync -f /var/lib; true\n";
 const DRAIN: &str = "rm -f /var/lib/.practice-full\n";
 
 /// Where a twin's own files are kept while it plays another.
@@ -83,6 +84,10 @@ impl Fleet {
                     Failure::new(Exit::Failed, format!("{unit} does not run on {name}, so it cannot be killed."))
                 })?;
                 told(format!("{unit} on {name} was killed."))
+            }
+            Fault::HangStop => {
+                player.node.run(&format!(": >/stub/units/{unit}/hangs\n"), b"")?;
+                told(format!("{unit} on {name} does not end any more when it is told to."))
             }
             Fault::ChangeHostKey => {
                 let key = KeyPair::generate()
@@ -146,18 +151,34 @@ impl Fleet {
         Ok((Damage::Twin { host, ran }, format!("{twin} runs with the identity of {} now.", player.role.name)))
     }
 
-    fn undo(&self, player: &Player, fault: Fault, damage: Damage) -> Result<String> {
+    /// A lost machine plays nobody's twin any more: what it was given and what it had of its own went with it.
+    fn forget_twin(&self, lost: &Player) -> Result<()> {
+        // One lock at a time: another fault may be put in force meanwhile.
+        let is_on_it = |damage: &Damage| matches!(damage, Damage::Twin { host, .. } if *host == lost.node.id);
+        for player in self.players() {
+            player.damage().retain(|_, damage| !is_on_it(damage));
+        }
+        match std::fs::remove_file(lost.node.stub(KEPT.trim_start_matches("/stub/"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::new(
+                Exit::Failed,
+                format!("What {} was before it played a twin cannot be removed: {error}.", lost.role.name),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn undo(&self, player: &Player, fault: Fault, damage: &Damage) -> Result<String> {
         let name = player.role.name;
         let unit = player.stand_in.unit();
         match (fault, damage) {
             (_, Damage::Byte { file, at, was }) => {
-                flip(&file, at, Some(was))?;
+                flip(file, *at, Some(*was))?;
                 Ok("The byte is the old one again.".to_owned())
             }
             (_, Damage::Twin { host, ran }) => {
-                let other = self.player(&host)?;
+                let other = self.player(host)?;
                 let names: Vec<&str> = player.stand_in.identity_files().to_vec();
-                let start = if ran { format!("systemctl start {unit}\n") } else { String::new() };
+                let start = if *ran { format!("systemctl start {unit}\n") } else { String::new() };
                 let text = format!(
                     "systemctl stop {unit}\nrm -f {}\ntar -C / -xf {KEPT} && rm -f {KEPT}\n{start}",
                     names.join(" ")
@@ -174,12 +195,17 @@ impl Fleet {
                 player.node.run(&format!("systemctl reset-failed {unit}; systemctl start {unit}"), b"")?;
                 Ok(format!("{unit} on {name} runs again."))
             }
+            (Fault::HangStop, _) => {
+                player.node.run(&format!("rm -f /stub/units/{unit}/hangs\n"), b"")?;
+                Ok(format!("{unit} on {name} ends again when it is told to."))
+            }
             (Fault::ChangeHostKey, _) => {
                 player.server.set_host_key(&player.host_key);
                 Ok(format!("{name} shows the key it is known by again."))
             }
             (Fault::LoseNode, _) => {
-                player.node.fill(|image| player.stand_in.lay(image, &player.part()))?;
+                let new = Part { past_ended: None, ..player.part() };
+                player.node.renew(|image| player.stand_in.lay(image, &new))?;
                 player.node.start()?;
                 player.server.set_link(LinkState::Up);
                 Ok(format!(
@@ -206,7 +232,7 @@ fn flip(file: &std::path::Path, at: u64, byte: Option<u8>) -> Result<u8> {
 
 /// A fault that rests on another one: a lost node has no disk to fill.
 fn needs_the_node(fault: Fault) -> bool {
-    matches!(fault, Fault::FillDisk | Fault::KillService | Fault::CloneIdentity)
+    matches!(fault, Fault::FillDisk | Fault::KillService | Fault::HangStop | Fault::CloneIdentity)
 }
 
 impl Practice for Fleet {
@@ -242,19 +268,26 @@ impl Practice for Fleet {
         let (way_back, told) = self.damage_now(player, fault)?;
         if fault == Fault::LoseNode {
             // Gone with the machine.
-            damage.retain(|fault, _| !matches!(fault, Fault::FillDisk | Fault::KillService));
+            damage.retain(|fault, _| !matches!(fault, Fault::FillDisk | Fault::KillService | Fault::HangStop));
         }
         damage.insert(fault, way_back);
+        drop(damage);
+        if fault == Fault::LoseNode {
+            self.forget_twin(player)?;
+        }
         Ok(told)
     }
 
     fn mend(&self, host: &HostId, fault: Fault) -> Result<String> {
         let player = self.player(host)?;
         let mut damage = player.damage();
-        let Some(way_back) = damage.remove(&fault) else {
+        let Some(way_back) = damage.get(&fault) else {
             return Err(Failure::new(Exit::Nothing, format!("The fault '{fault}' is not in force on {host}.")));
         };
-        self.undo(player, fault, way_back)
+        // One that could not be taken back is in force still, and can be tried again.
+        let told = self.undo(player, fault, way_back)?;
+        damage.remove(&fault);
+        Ok(told)
     }
 
     fn exercise(&self) -> &Exercise {

@@ -6,7 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cast::{CAST, CLUSTER, Role, inventory};
+use super::calls;
+use super::cast::{CAST, CLUSTER, PAST, Role, inventory};
 use super::exercise::val_1_is_gone;
 use super::faults::Damage;
 use super::ground::Ground;
@@ -69,6 +70,10 @@ pub struct Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        // A node is also held by those it serves, who may let it go later than the ground does.
+        for player in &self.players {
+            player.node.end();
+        }
         self.players.clear();
         if let Some(runtime) = self.runtime.take() {
             // Waiting for it would be refused to a caller inside another runtime.
@@ -84,7 +89,15 @@ fn part(role: &Role) -> Part {
         cluster: member.then(|| CLUSTER.0.to_owned()),
         members: if member { CLUSTER.1.map(str::to_owned).to_vec() } else { Vec::new() },
         runs: role.runs,
+        past_ended: past_ended(role.name),
     }
+}
+
+/// When the newest copy of a node's was made, in hours; it has lived up to then.
+fn past_ended(name: &str) -> Option<u64> {
+    let is_own = |place: &str| place.split('/').next() == Some(name);
+    let mut moments = PAST.iter().filter(|moment| moment.backups.iter().any(|place| is_own(place)));
+    moments.next_back().and_then(|moment| u64::try_from(moment.hours).ok())
 }
 
 fn cannot(what: &str) -> impl Fn(io::Error) -> Failure {
@@ -217,6 +230,7 @@ fn player(
     let id = HostId::new(role.name).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let dir = ground.path().join("nodes").join(role.name);
     let node = Arc::new(Node::lay(id, dir, |image| stand_in.lay(image, &part(role)))?);
+    calls::listen(runtime.handle(), &node, Arc::clone(&stand_in)).map_err(cannot("A practice node cannot call"))?;
     node.start()?;
     let host_key = KeyPair::generate().map_err(cannot("A host key cannot be made"))?;
     let backend = Arc::new(Inside { node: Arc::clone(&node), stand_in: Arc::clone(&stand_in) });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::cast::{Moment, PAST};
+use super::cast::{Moment, PAST, UNVERIFIED};
 use super::fleet::Fleet;
 use crate::config::secrets::SecretResolver;
 use crate::engine::board::Board;
@@ -71,6 +71,7 @@ pub fn make(fleet: &Fleet, cancel: &Cancel) -> Result<()> {
             cancel: cancel.clone(),
         };
         let runs = Runs {
+            inventory: &inventory,
             vault: &vault,
             sealing: &sealing,
             keys: &keys,
@@ -87,7 +88,24 @@ pub fn make(fleet: &Fleet, cancel: &Cancel) -> Result<()> {
         });
         made.into_iter().collect::<Result<Vec<()>>>()?;
     }
+    UNVERIFIED.iter().try_for_each(|place| lose_checks(&vault, place))?;
     set_clocks(fleet, None)
+}
+
+/// Takes the proofs of an item's copies off the record that say they were checked.
+fn lose_checks(vault: &Vault, place: &str) -> Result<()> {
+    let place: ItemRef = place.parse::<SnapshotRef>().map_err(|e| vault_failure(&e))?.item;
+    let catalogue = vault.catalogue().map_err(|e| vault_failure(&e))?;
+    let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("A proof cannot be removed: {error}."));
+    for snapshot in catalogue.of(&place) {
+        for entry in fs::read_dir(snapshot.dir().join("proofs")).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.to_string_lossy().contains("-verified-") {
+                fs::remove_file(path).map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A node's own items one after the other: they share its lock.

@@ -12,6 +12,7 @@ use crate::engine::world::SystemEntropy;
 use crate::model::exit::Result;
 use crate::transport::Cancel;
 
+mod calls;
 mod cast;
 mod exercise;
 mod faults;

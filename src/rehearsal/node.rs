@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
@@ -24,6 +25,10 @@ const PROGRAMS: [(&str, &str); 3] = [
 const HOLD: &str = include_str!("node/hold");
 const PATH: &str = "PATH=/stub/bin:/usr/bin:/usr/sbin";
 
+/// Where programs on a node call the fleet.
+const CALLS: &str = "stub/call";
+const PRIVATE: rustix::fs::Mode = rustix::fs::Mode::RUSR.union(rustix::fs::Mode::WUSR);
+
 /// Directories every root has.
 const DIRECTORIES: [&str; 9] = ["etc/systemd/system", "home", "opt", "root", "run", "srv", "tmp", "var/lib", "var/log"];
 
@@ -35,6 +40,9 @@ pub struct Node {
     dir: PathBuf,
     holder: Mutex<Option<Holder>>,
 }
+
+/// How long a node's first process may take to end by itself.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The process that keeps a node's namespaces; they end when its standard input does.
 #[derive(Debug)]
@@ -48,7 +56,12 @@ struct Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         drop(self.line.take());
-        // It ends by itself with its line; this only makes it certain. Its children are ended with it.
+        // It ends by itself with its line, and the last of its node before it does. What was killed would end at once,
+        // and the node's processes a moment later.
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < ENDS_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -68,6 +81,12 @@ impl Image<'_> {
     /// Puts a file into the node's root.
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Result<()> {
         write(&self.dir.join("image").join(path.trim_start_matches('/')), content.as_ref(), mode)
+    }
+
+    /// Makes an empty directory in the node's root.
+    pub fn dir(&self, path: &str) -> Result<()> {
+        let made = fs::create_dir_all(self.dir.join("image").join(path.trim_start_matches('/')));
+        made.map_err(|error| failed("A directory of the practice fleet cannot be made", &error))
     }
 
     /// Puts a file where the node's stand-ins look: below `/stub`.
@@ -96,23 +115,44 @@ impl Node {
     /// Lays out a node below `dir`; `fill` puts its own files in. Nothing runs yet.
     pub fn lay(id: HostId, dir: PathBuf, fill: impl FnOnce(&Image) -> Result<()>) -> Result<Self> {
         let cannot = |error: std::io::Error| failed("A practice node cannot be made", &error);
-        for name in ["root", "stub/bin", "stub/units", "stub/memory"] {
+        for name in ["root", "stub/bin"] {
             fs::create_dir_all(dir.join(name)).map_err(cannot)?;
         }
-        for name in DIRECTORIES {
-            fs::create_dir_all(dir.join("image").join(name)).map_err(cannot)?;
+        let pipe = rustix::fs::mknodat(rustix::fs::CWD, dir.join(CALLS), rustix::fs::FileType::Fifo, PRIVATE, 0);
+        pipe.map_err(|error| cannot(error.into()))?;
+        let node = Self { id, dir, holder: Mutex::new(None) };
+        for (name, text) in PROGRAMS {
+            node.image().stub(&format!("bin/{name}"), text, 0o755)?;
         }
-        let image = Image { dir: &dir };
+        node.furnish(fill)?;
+        Ok(node)
+    }
+
+    fn image(&self) -> Image<'_> {
+        Image { dir: &self.dir }
+    }
+
+    /// Puts in what a machine has that was only just set up, and `fill`'s own.
+    fn furnish(&self, fill: impl FnOnce(&Image) -> Result<()>) -> Result<()> {
+        let cannot = |error: std::io::Error| failed("A practice node cannot be made", &error);
+        for name in ["stub/units", "stub/memory"] {
+            fs::create_dir_all(self.dir.join(name)).map_err(cannot)?;
+        }
+        let image = self.image();
+        for name in DIRECTORIES {
+            image.dir(name)?;
+        }
         image.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644)?;
         image.file("etc/group", "root:x:0:\n", 0o644)?;
         image.file("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644)?;
         image.file("etc/hosts", "127.0.0.1 localhost\n", 0o644)?;
-        image.file("etc/hostname", format!("{id}\n"), 0o644)?;
-        for (name, text) in PROGRAMS {
-            image.stub(&format!("bin/{name}"), text, 0o755)?;
-        }
-        fill(&image)?;
-        Ok(Self { id, dir, holder: Mutex::new(None) })
+        image.file("etc/hostname", format!("{}\n", self.id), 0o644)?;
+        fill(&image)
+    }
+
+    /// The pipe its programs call the fleet through.
+    pub fn calls(&self) -> PathBuf {
+        self.dir.join(CALLS)
     }
 
     /// Where its stand-ins leave what they hold in memory, as this process sees it.
@@ -182,9 +222,16 @@ impl Node {
         Ok(words)
     }
 
-    /// Changes what it is made of when it starts the next time.
-    pub fn fill(&self, fill: impl FnOnce(&Image) -> Result<()>) -> Result<()> {
-        fill(&Image { dir: &self.dir })
+    /// Makes a new machine of it while it is down: nothing of the old one is left, on its disk or in a memory.
+    pub fn renew(&self, fill: impl FnOnce(&Image) -> Result<()>) -> Result<()> {
+        let cannot = |error: std::io::Error| failed("A practice node cannot be made anew", &error);
+        for name in ["image", "stub/units", "stub/memory", "stub/timers", "stub/enabled"] {
+            match fs::remove_dir_all(self.dir.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
+                _ => {}
+            }
+        }
+        self.furnish(fill)
     }
 
     /// Runs `sh` text in it, `input` on its standard input, and gives the bytes it prints.

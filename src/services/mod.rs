@@ -106,6 +106,18 @@ pub trait Driver: Sync {
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>>;
     /// Looks at the node. Reads only.
     fn probe(&self, cx: &Cx, settings: &Value) -> Result<Facts>;
+    /// Where its facts come from, as whoever reads them is told: a fact's dotted name, or one it stands below, and the
+    /// origin. `version`, `variant` and `identities` are those of [`Facts`]; the other names are its own. A value of its
+    /// own that stands beside a `from` needs no row: that is its origin.
+    fn origins(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+    /// Which of some identities, none of them its own, the service that was just looked at hears now from its peers:
+    /// `None` when it cannot tell, because it is silent or has no peers. What a probe lists anyway stands in
+    /// [`Facts::heard`] and is not asked again. Reads only.
+    fn hears(&self, _cx: &Cx, _facts: &Facts, _sought: &[Identity]) -> Result<Option<Vec<Identity>>> {
+        Ok(None)
+    }
     /// What can be saved, and what cannot and why. Pure.
     fn items(&self, facts: &Facts) -> Vec<Item>;
     /// The questions a plan of this kind has. Pure.
@@ -213,9 +225,11 @@ pub enum Whereabouts {
     },
     /// It does not lie there, but the service there hears it now from somewhere: a parent hears its children.
     Heard(Vec<Identity>),
+    /// It does not lie there, and the service there, which has peers, does not hear it now: evidence, and no proof.
+    Unheard,
     /// The host was reached and does not have it.
     Elsewhere,
-    /// The host could not be reached, and why: nothing is proved.
+    /// Nothing is proved: a whole sentence about the host, that it could not be reached, or could not tell who it is.
     Unreachable(CleanText),
 }
 

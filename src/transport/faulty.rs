@@ -118,8 +118,8 @@ impl Transport for Faulty {
         }
     }
 
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
-        Ok(Arc::new(Self { inner: self.inner.again()?, book: Arc::clone(&self.book) }))
+    fn again(&self, cancel: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
+        Ok(Arc::new(Self { inner: self.inner.again(cancel)?, book: Arc::clone(&self.book) }))
     }
 
     fn hang_up(&self) {

@@ -34,6 +34,8 @@ pub struct LocalSpec {
     pub privilege: Become,
     /// Password that `sudo` asks for.
     pub become_password: Option<SecretRef>,
+    /// Variables of our environment that hold secrets: no script gets them.
+    pub hidden: Vec<String>,
     /// Words put before `/bin/sh`, e.g. `chroot DIR`: a sandboxed node for tests. Dialling is not affected by it.
     pub prefix: Vec<OsString>,
 }
@@ -99,6 +101,9 @@ impl Local {
         let mut words = self.spec.prefix.iter().cloned().chain(words);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).env("LC_ALL", "C").process_group(0);
+        for name in &self.spec.hidden {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let refused = |error: std::io::Error| {
             let why = error.to_string();
@@ -133,7 +138,8 @@ impl Transport for Local {
                 Some(self.root.way(&self.spec.name, &self.endpoint.user, password, self.secrets.as_ref())?)
             }
         };
-        let run = self.run_script(script, root.as_ref(), cancel).inspect_err(|error| self.root.refused(error))?;
+        let run = self.run_script(script, root.as_ref(), cancel);
+        let run = run.inspect_err(|error| self.root.refused(error, self.secrets.as_ref()))?;
         Ok(Box::new(run))
     }
 
@@ -166,7 +172,8 @@ impl Transport for Local {
         Ok(Box::new(stream))
     }
 
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, cancel: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
+        cancel.check()?;
         Ok(Arc::new(Self {
             spec: self.spec.clone(),
             secrets: Arc::clone(&self.secrets),

@@ -28,6 +28,7 @@ mod script;
 pub mod ssh;
 pub mod ssh_config;
 mod stream;
+pub mod tls;
 mod waker;
 
 pub use cancel::Cancel;
@@ -43,8 +44,9 @@ pub trait Transport: Send + Sync + Debug {
     /// Connects to a TCP port or a Unix socket of the node, without opening a port here.
     fn dial(&self, target: &Dial, cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError>;
 
-    /// Another login to the same node, so that bulk data does not share a session with control.
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError>;
+    /// Another login to the same node: so that a guard's heartbeat does not wait behind bulk data, also when this one was
+    /// lost. Jump hosts whose own sessions are over are logged in to anew.
+    fn again(&self, cancel: &Cancel) -> Result<Arc<dyn Transport>, TransportError>;
 
     /// Ends everything at once; every call under way and later fails with [`TransportError::Lost`].
     fn hang_up(&self);
@@ -240,6 +242,8 @@ pub struct Endpoint {
     pub round_trip: Duration,
     /// The jump hosts in order.
     pub via: Vec<String>,
+    /// What of the settings or of the known keys could not be read, and the like: clauses without a full stop.
+    pub notes: Vec<String>,
 }
 
 /// Why a transport failed. Every variant names the host; the message is a full sentence.

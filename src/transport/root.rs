@@ -7,15 +7,27 @@ use super::script::RootWay;
 use super::{End, Finished, Rights, Script, TransportError};
 use crate::model::inventory::Become;
 use crate::model::secret::{SecretRef, Secrets};
+use crate::model::text::clause;
 
 /// What was found of the way to root, shared by all sessions of one login.
 #[derive(Debug, Clone)]
 pub(super) struct RootPath {
     way: Result<RootWay, String>,
     by_password: bool,
-    asked: Arc<Mutex<Option<RootWay>>>,
+    asked: Arc<Mutex<Asked>>,
     /// For [`super::Endpoint::root`].
     pub(super) told: String,
+}
+
+/// What became of the password.
+#[derive(Debug, Default)]
+enum Asked {
+    #[default]
+    NotYet,
+    /// It is sent when `sudo` asks; with what it is known by.
+    Given(RootWay, SecretRef, String),
+    /// It was refused, for this reason.
+    Refused(String),
 }
 
 impl Default for RootPath {
@@ -82,19 +94,25 @@ impl RootPath {
         };
         let Some(wanted) = password.filter(|_| self.by_password) else { return Err(fail(why.clone())) };
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(way) = &*asked {
-            return Ok(way.clone());
+        match &*asked {
+            Asked::Given(way, ..) => return Ok(way.clone()),
+            Asked::Refused(why) => return Err(fail(format!("{why}, and over this login it is not tried again"))),
+            Asked::NotYet => {}
         }
-        let secret = secrets.resolve(wanted, &format!("sudo password of {who}")).map_err(fail)?;
+        let purpose = format!("sudo password of {who}");
+        let secret = secrets.resolve(wanted, &purpose).map_err(|why| fail(clause(&why)))?;
         let way = RootWay::SudoPassword(secret);
-        *asked = Some(way.clone());
+        *asked = Asked::Given(way.clone(), wanted.clone(), purpose);
         Ok(way)
     }
 
-    /// A password that was not accepted is not sent again: repeated refusals lock accounts.
-    pub(super) fn refused(&self, error: &TransportError) {
-        if matches!(error, TransportError::Root { .. }) {
-            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// A password that was not accepted is not sent again: repeated refusals lock accounts. The next login asks anew.
+    pub(super) fn refused(&self, error: &TransportError, secrets: &dyn Secrets) {
+        let TransportError::Root { why, .. } = error else { return };
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Asked::Given(_, wanted, purpose) = &*asked {
+            secrets.forget(wanted, purpose);
+            *asked = Asked::Refused(why.clone());
         }
     }
 }

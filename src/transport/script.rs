@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use secrecy::SecretString;
 
 use super::{End, Finished, Rights, Script, TransportError, quote};
-use crate::model::text::CleanText;
+use crate::model::text::{CleanText, hex};
 
 /// Runs the script `$3` with the arguments after it and reports its end.
 ///
@@ -100,11 +100,11 @@ fn nonce() -> String {
     if getrandom::fill(&mut bytes).is_err() {
         bytes[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_ne_bytes());
     }
-    bytes.iter().fold(String::from("lb"), |text, byte| text + &format!("{byte:02x}"))
+    format!("lb{}", hex(&bytes))
 }
 
-/// Splits the kept end of standard error into what the script said and how it ended.
-pub fn judge(stderr: &[u8], nonce: &str, signal: Option<&str>, clean: bool, stdout_bytes: u64) -> Finished {
+/// Splits the kept end of standard error, whose end came cleanly, into what the script said and how it ended.
+pub fn judge(stderr: &[u8], nonce: &str, signal: Option<&str>, stdout_bytes: u64) -> Finished {
     let mark = format!("\n{nonce} ");
     let found = stderr.windows(mark.len()).rposition(|w| w == mark.as_bytes());
     let trailer = found.and_then(|at| {
@@ -114,7 +114,7 @@ pub fn judge(stderr: &[u8], nonce: &str, signal: Option<&str>, clean: bool, stdo
         Some((at, status, &rest[end + 1..]))
     });
     let (text, end) = match trailer {
-        Some((at, status, after)) if clean && signal.is_none() => {
+        Some((at, status, after)) if signal.is_none() => {
             ([&stderr[..at], after].concat(), killed(status).unwrap_or(End::Exited(status)))
         }
         Some((at, _, after)) => ([&stderr[..at], after].concat(), End::Unknown),
@@ -180,18 +180,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_trailer_after_a_clean_end_tells_a_status() {
-        let end = |err: &str, signal, clean| judge(err.as_bytes(), "lbX", signal, clean, 0);
-        assert_eq!(end("oops\n\nlbX 7\n", None, true).end, End::Exited(7));
-        assert_eq!(end("oops\n\nlbX 7\n", None, true).stderr.as_str(), "oops");
-        assert_eq!(end("\nlbX 0\n", None, false).end, End::Unknown);
-        assert_eq!(end("\nlbX 0\n", Some("KILL"), true).end, End::Unknown);
-        assert_eq!(end("\nlbX 0", None, true).end, End::Unknown);
-        assert_eq!(end("lbX 0\n", None, true).end, End::Unknown);
-        assert_eq!(end("", Some("KILL"), true).end, End::Killed("KILL".into()));
-        assert_eq!(end("\nlbX 137\n", None, true).end, End::Killed("KILL".into()));
-        assert_eq!(end("\nlbX 255\n", None, true).end, End::Exited(255));
-        assert_eq!(end("\nlbX 0\nlate\n", None, true).stderr.as_str(), "late");
+    fn only_a_trailer_tells_a_status() {
+        let end = |err: &str, signal| judge(err.as_bytes(), "lbX", signal, 0);
+        assert_eq!(end("oops\n\nlbX 7\n", None).end, End::Exited(7));
+        assert_eq!(end("oops\n\nlbX 7\n", None).stderr.as_str(), "oops");
+        assert_eq!(end("\nlbX 0\n", Some("KILL")).end, End::Unknown);
+        assert_eq!(end("\nlbX 0", None).end, End::Unknown);
+        assert_eq!(end("lbX 0\n", None).end, End::Unknown);
+        assert_eq!(end("", Some("KILL")).end, End::Killed("KILL".into()));
+        assert_eq!(end("\nlbX 137\n", None).end, End::Killed("KILL".into()));
+        assert_eq!(end("\nlbX 255\n", None).end, End::Exited(255));
+        assert_eq!(end("\nlbX 0\nlate\n", None).stderr.as_str(), "late");
     }
 
     #[test]

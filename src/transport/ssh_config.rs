@@ -3,11 +3,13 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::TransportError;
 use super::ssh::{Sourced, SshSpec};
 use crate::model::inventory::{Access, Become, Host, Inventory};
+use crate::model::text::CleanText;
 
 /// How long `ssh -G` may take; it may run `Match exec` commands.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,7 +86,8 @@ impl Resolver {
             return Err(bad(name, "its jump hosts lead in a circle"));
         }
         let mut notes = Vec::new();
-        let printed = self.ask(asked, access).unwrap_or_else(|note| {
+        let hidden = all.secret_variables();
+        let printed = self.ask(asked, access, &hidden).unwrap_or_else(|note| {
             notes.push(note);
             Printed::default()
         });
@@ -127,6 +130,9 @@ impl Resolver {
             Some(value) => Sourced::new(Some(tokens.path(value)), "ssh -G"),
         };
         spec.known_hosts = self.known_hosts_files(&printed, &tokens);
+        let revoked = printed.get("revokedhostkeys").unwrap_or_default();
+        spec.revoked_keys = revoked.split_ascii_whitespace().map(|file| tokens.path(file)).collect();
+        spec.hidden = hidden;
         spec.host_keys.clone_from(&access.host_keys);
         spec.host_key_alias = printed.get("hostkeyalias").map(|alias| tokens.expand(alias));
         if let Some(seconds) =
@@ -192,8 +198,11 @@ impl Resolver {
     }
 
     /// Asks `ssh -G`; what goes wrong is a note, because the inventory may say enough.
-    fn ask(&self, host: &str, access: &Access) -> Result<Printed, String> {
+    fn ask(&self, host: &str, access: &Access, hidden: &[String]) -> Result<Printed, String> {
         let mut command = Command::new(&self.ssh);
+        for name in hidden {
+            command.env_remove(name);
+        }
         if let Some(config) = &self.config {
             command.arg("-F").arg(config);
         }
@@ -203,17 +212,12 @@ impl Resolver {
         if let Some(port) = access.port {
             command.arg("-p").arg(port.to_string());
         }
-        command.args(["-G", "--", host]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(["-G", "--", host]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "there is no ssh program; its configuration is not read".to_owned(),
             _ => format!("ssh -G could not be started: {error}"),
         })?;
-        let stdout = child.stdout.take();
-        let reader = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            stdout.map(|stdout| stdout.take(1 << 20).read_to_end(&mut text));
-            text
-        });
+        let (printed, said) = (all_of(child.stdout.take()), all_of(child.stderr.take()));
         let began = Instant::now();
         let status = loop {
             match child.try_wait() {
@@ -226,12 +230,27 @@ impl Resolver {
                 }
             }
         };
-        let text = reader.join().unwrap_or_default();
         if !status.success() {
-            return Err("ssh -G failed; the ssh configuration is not read".to_owned());
+            // What it complains of comes before its last line, which only says that it ends.
+            let said = CleanText::from_bytes(&said.join().unwrap_or_default());
+            let why = said.as_str().lines().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
+            let why = why.trim().trim_end_matches('.');
+            return Err(format!("ssh -G failed ({why}); the ssh configuration is not read, jump hosts included"));
         }
-        Ok(Printed::parse(&String::from_utf8_lossy(&text)))
+        Ok(Printed::parse(&String::from_utf8_lossy(&printed.join().unwrap_or_default())))
     }
+}
+
+/// Reads a child's stream to its end, at most 1 MiB of it kept.
+fn all_of(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut stream) = stream {
+            let _ = stream.by_ref().take(1 << 20).read_to_end(&mut text);
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+        text
+    })
 }
 
 fn bad(host: &str, why: &str) -> TransportError {

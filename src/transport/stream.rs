@@ -77,7 +77,7 @@ impl Running for ScriptRun {
             }
         }
         let (signal, stderr, bytes) = self.lane.wait_end(&self.limits)?;
-        Ok(script::judge(&stderr, &self.nonce, signal.as_deref(), true, bytes))
+        Ok(script::judge(&stderr, &self.nonce, signal.as_deref(), bytes))
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Action {
     Palette,
     /// Narrow the list.
     Filter,
+    /// The worst first again.
+    Sort,
     /// Back to the page before.
     Back,
     /// Forward again.
@@ -77,8 +79,6 @@ pub enum Action {
     Purge,
     /// Look at the selected nodes again.
     Refresh,
-    /// Store a host's key.
-    Enroll,
     /// Compare two snapshots.
     Diff,
     /// The fleet.
@@ -190,13 +190,12 @@ pub static ACTIONS: &[ActionInfo] = &[
         row(Action::Refresh, "refresh", &["f5", "ctrl-r"], "look again", "Look at the selected nodes again."),
         &["scan"],
     ),
-    change(row(Action::Enroll, "enroll", &["E"], "enroll", "Look at a host's key and store it.")),
     row(Action::Diff, "diff", &["d"], "diff", "Compare two snapshots."),
     row(Action::Kept, "kept", &["K"], "kept", "Ask a node what lies on it: runs, and what restores kept aside."),
     change(row(Action::Purge, "purge", &["delete"], "remove", "Remove what restores kept aside.")),
     row(Action::Next, "next", &["enter"], "go on", "Go on to the next page."),
     row(Action::Open, "open", &["enter"], "open", "Open what is selected."),
-    row(Action::Back, "back", &["esc", "backspace"], "back", "Go back to the page before."),
+    row(Action::Back, "back", &["esc", "backspace"], "back", "Show all again, else go back to the page before."),
     row(Action::Forward, "forward", &["alt-right", "]"], "forward", "Go forward again."),
     row(Action::Up, "up", &["up", "k"], "up", "One row up."),
     row(Action::Down, "down", &["down", "j"], "down", "One row down."),
@@ -218,6 +217,7 @@ pub static ACTIONS: &[ActionInfo] = &[
     row(Action::Pane(4), "pane-4", &["4"], "pane 4", "Go to the fourth pane."),
     row(Action::Zoom, "zoom", &["w"], "zoom", "Give the pane the whole page, or back."),
     row(Action::Filter, "filter", &["/"], "filter", "Narrow the list: words, !words, or /a pattern/."),
+    row(Action::Sort, "sort", &["S"], "sort", "Put the worst first again."),
     row(Action::Palette, "palette", &[":"], "command", "Type an action's name."),
     row(Action::Help, "help", &["?"], "help", "Show what works here."),
     row(Action::Fleet, "fleet", &["F"], "fleet", "Show the fleet."),
@@ -251,7 +251,7 @@ impl Action {
             Self::Quit | Self::Help | Self::Palette | Self::Theme | Self::Suspend | Self::Reload | Self::Mouse => {
                 Group::Console
             }
-            Self::Mark | Self::MarkAll | Self::Unmark | Self::Filter | Self::Zoom => Group::Moving,
+            Self::Mark | Self::MarkAll | Self::Unmark | Self::Filter | Self::Sort | Self::Zoom => Group::Moving,
             action if action.is_motion() => Group::Moving,
             _ => Group::Work,
         }

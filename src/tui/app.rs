@@ -1,15 +1,17 @@
 //! The console as data: pages, what is laid over them, and `update`, which does no I/O.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 use super::action::{Action, Offer};
 use super::filter::Filter;
 use super::frame;
-use super::keymap::{Key, Keymap, Meaning};
+use super::hit::Spots;
+use super::keymap::{Key, Meaning};
 use super::message::{Effect, Msg, Notice, Order, Tone};
 use super::modal::{Answer, Modal};
 use super::model::{JobId, Model, Stage};
@@ -17,13 +19,12 @@ use super::palette;
 use super::screen::{Canvas, Screen};
 use super::screens;
 use super::theme::{Depth, Glyphs, Shelf, Theme};
-use crate::model::exit::Failure;
+use crate::model::exit::Exit;
+use crate::model::secret::SecretString;
 
 /// The smallest terminal the console draws pages on.
 pub const LEAST: (u16, u16) = (60, 16);
 
-/// Seconds between two judgements of the whole fleet while time is told.
-const JUDGED_EVERY: i64 = 10;
 /// A job that ran longer than this rings when it ends unseen.
 const LONG: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
@@ -33,14 +34,14 @@ pub struct App {
     pub model: Model,
     /// The look.
     pub theme: Theme,
-    /// The keys.
-    pub keymap: Keymap,
     /// Open pages, the shown one last.
     pages: Vec<Box<dyn Screen>>,
     /// Pages that were gone back from, the next one last.
     ahead: Vec<Box<dyn Screen>>,
     /// What is laid over the page, the top one last.
     modals: Vec<Box<dyn Modal>>,
+    /// Secrets that are asked for after the one that is being asked for.
+    secrets: VecDeque<(String, SyncSender<Option<SecretString>>)>,
     /// Keys of a sequence that has begun.
     pressed: Vec<Key>,
     /// What the footer says until the next key.
@@ -48,6 +49,8 @@ pub struct App {
     /// Commands typed in the palette, oldest first.
     pub history: Vec<String>,
     mouse: bool,
+    /// Whether the terminal said that its window was turned away from.
+    is_away: bool,
     /// Every theme there is.
     shelf: Shelf,
     /// How many colours the terminal has.
@@ -68,14 +71,15 @@ impl App {
         Self {
             model,
             theme: Theme::default(),
-            keymap: Keymap::default(),
             pages: vec![first],
             ahead: Vec::new(),
             modals: Vec::new(),
+            secrets: VecDeque::new(),
             pressed: Vec::new(),
             said: None,
             history: Vec::new(),
             mouse: false,
+            is_away: false,
             shelf: Shelf::built_in(),
             depth: Depth::True,
             is_ascii: false,
@@ -116,11 +120,21 @@ impl App {
 
     /// Takes a message in; what it asks for is the runtime's to do.
     pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        if let Msg::Tick(now) = msg {
+            self.model.now = now;
+        }
+        // Nobody decides by what was true when the last thing moved.
+        self.model.judge_by_clock();
         let mut asked = match msg {
             Msg::Key(key) if key.kind != KeyEventKind::Release => self.take_key(key),
             Msg::Key(_) | Msg::Resize(..) => Vec::new(),
             Msg::Paste(text) => self.take_paste(&text),
             Msg::Wheel(up) => self.take_wheel(up),
+            Msg::Click(at, area) => self.take_click(at, area),
+            Msg::Focus(here) => {
+                self.is_away = !here;
+                Vec::new()
+            }
             Msg::Asked(action) => self.act(action),
             Msg::Tick(now) => self.take_time(now),
             Msg::Notice(notice) => self.take_notice(notice),
@@ -152,7 +166,14 @@ impl App {
 
     /// What works now, the page's own first.
     pub fn offers(&self) -> Vec<Offer> {
+        self.offers_and_own().0
+    }
+
+    /// What works now, and how many of the first are the page's own. A page of a thousand hosts is gone through for
+    /// them, so a key asks once.
+    fn offers_and_own(&self) -> (Vec<Offer>, usize) {
         let mut offers = self.page().map(|page| page.offers(&self.model)).unwrap_or_default();
+        let own = offers.len();
         for offer in &mut offers {
             if self.model.place.read_only && offer.action.info().changes {
                 offer.off = Some("the console is read-only".to_owned());
@@ -164,7 +185,8 @@ impl App {
             }
         };
         let no_page = |missing: bool, why: &'static str| missing.then_some(why);
-        add(Offer::unless(Action::Back, no_page(self.pages.len() < 2, "this is the first page")));
+        let is_last = self.pages.len() < 2 && self.page().is_none_or(|page| page.filter().is_none());
+        add(Offer::unless(Action::Back, no_page(is_last, "this is the first page")));
         add(Offer::unless(Action::Forward, no_page(self.ahead.is_empty(), "there is no page ahead")));
         let is_alone = self.page().is_some_and(Screen::is_alone);
         let of_desk = [Action::Fleet, Action::Vault, Action::Runs, Action::Jobs, Action::Reload];
@@ -177,13 +199,25 @@ impl App {
             add(Offer::on(Action::Practice));
             add(Offer::on(Action::Exercise));
         }
-        offers
+        (offers, own)
     }
 
     /// Draws everything.
     pub fn view(&self, area: Rect, buffer: &mut Buffer) {
+        self.draw(area, buffer, None);
+    }
+
+    /// Draws everything; gives the places of the panes that are seen, in the order of their numbers.
+    pub(super) fn view_panes(&self, area: Rect, buffer: &mut Buffer) -> Vec<Rect> {
+        let spots = Spots::default();
+        self.draw(area, buffer, Some(&spots));
+        spots.panes()
+    }
+
+    /// Draws everything, noting what lies where for whoever wants to know.
+    fn draw(&self, area: Rect, buffer: &mut Buffer, spots: Option<&Spots>) {
         let area = area.intersection(*buffer.area());
-        let mut canvas = Canvas { buffer, theme: &self.theme, area };
+        let mut canvas = Canvas::over(buffer, &self.theme, area).noting(spots);
         canvas.clear();
         if area.width < LEAST.0 || area.height < LEAST.1 {
             frame::render_too_small(&mut canvas);
@@ -200,8 +234,18 @@ impl App {
             page.view(&self.model, &mut canvas.within(body));
         }
         let footer = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };
-        frame::render_footer(&offers, &self.keymap, self.said.as_ref(), &self.pressed, &mut canvas.within(footer));
+        let typing = self.page().and_then(Screen::keys_while_typing);
+        if let Some(keys) = typing.filter(|_| self.said.is_none()) {
+            frame::render_keys(keys, &mut canvas.within(footer));
+        } else {
+            let mut canvas = canvas.within(footer);
+            frame::render_footer(&offers, &self.model.keymap, self.said.as_ref(), &self.pressed, &mut canvas);
+        }
         for modal in &self.modals {
+            // What lies under it cannot be clicked.
+            if let Some(spots) = spots {
+                spots.forget();
+            }
             modal.view(&self.model, &mut canvas.within(area));
         }
         if self.is_ascii {
@@ -227,8 +271,8 @@ impl App {
             return effects;
         }
         self.pressed.push(key.into());
-        let offers = self.offers();
-        match self.keymap.meaning(&self.pressed, &offers) {
+        let (offers, own) = self.offers_and_own();
+        match self.model.keymap.meaning(&self.pressed, &offers) {
             Meaning::Begun => Vec::new(),
             Meaning::Nothing => {
                 self.pressed.clear();
@@ -236,7 +280,7 @@ impl App {
             }
             Meaning::Action(action) => {
                 self.pressed.clear();
-                self.act(action)
+                self.act_offered(action, &offers, own)
             }
         }
     }
@@ -246,6 +290,7 @@ impl App {
             Answer::Stay(effects) => return effects,
             Answer::Close(effects) => {
                 self.modals.pop();
+                self.ask_next_secret();
                 return effects;
             }
             Answer::Narrow(text) => (text, true),
@@ -262,7 +307,7 @@ impl App {
 
     fn take_paste(&mut self, text: &str) -> Vec<Effect> {
         match (self.modals.last_mut(), self.pages.last_mut()) {
-            (Some(modal), _) => modal.pasted(text),
+            (Some(modal), _) => modal.pasted(text, &self.model),
             (None, Some(page)) => page.pasted(text, &self.model),
             (None, None) => {}
         }
@@ -277,50 +322,103 @@ impl App {
         (0..WHEEL).flat_map(|_| self.act(action)).collect()
     }
 
+    /// A click selects what is drawn under it.
+    fn take_click(&mut self, at: Position, area: Rect) -> Vec<Effect> {
+        let spots = Spots::default();
+        self.draw(area, &mut Buffer::empty(area), Some(&spots));
+        let click = spots.at(at);
+        self.said = None;
+        self.pressed.clear();
+        if let Some(modal) = self.modals.last_mut() {
+            let answer = click.row.map(|row| modal.clicked(row));
+            return answer.map(|answer| self.take_answer(answer)).unwrap_or_default();
+        }
+        self.pages.last_mut().map(|page| page.clicked(click, &self.model)).unwrap_or_default()
+    }
+
     fn take_time(&mut self, now: jiff::Timestamp) -> Vec<Effect> {
-        self.model.now = now;
         for job in self.model.jobs.iter_mut().filter(|job| job.is_live()) {
             job.pull(now);
-        }
-        // Ages show in minutes; nothing is gained by judging five thousand items with every tick.
-        if now.duration_since(self.model.judged).as_secs().abs() >= JUDGED_EVERY {
-            self.model.judge();
         }
         self.pages.last_mut().map(|page| page.timed(&self.model)).unwrap_or_default()
     }
 
     fn take_notice(&mut self, notice: Notice) -> Vec<Effect> {
+        // Looked at before the pages hear of it: one may turn to something else then.
+        let ended = match &notice {
+            Notice::Ended(job, _) => Some((*job, self.shows_job(*job))),
+            _ => None,
+        };
+        let is_first = matches!(notice, Notice::Practice(_)) && self.model.practice.is_none();
         let mut effects = self.model.take(&notice);
-        if let Notice::Secret(purpose, reply) = &notice {
-            effects.push(Effect::Ask(palette::secret(purpose, reply.clone())));
+        if is_first && self.said.is_none() {
+            self.said = Some((Tone::Plain, self.practice_greeting()));
         }
-        for page in &mut self.pages {
+        if let Notice::Secret(purpose, reply) = &notice {
+            self.secrets.push_back((purpose.clone(), reply.clone()));
+            self.ask_next_secret();
+        }
+        // Also pages that were gone back from: they are shown again as they are then.
+        for page in self.pages.iter_mut().chain(&mut self.ahead) {
             effects.extend(page.noticed(&notice, &self.model));
         }
-        if let Notice::Ended(job, _) = &notice {
-            effects.extend(self.ring(*job));
-        }
+        effects.extend(ended.and_then(|(job, is_shown)| self.tell_end(job, is_shown)));
         effects
     }
 
-    /// Rings for a long job that ended while nobody looked at it.
-    fn ring(&self, id: JobId) -> Option<Effect> {
+    /// What somebody who has just come to the practice fleet cannot know.
+    fn practice_greeting(&self) -> String {
+        let (exercise, practice) = (self.model.key(Action::Exercise), self.model.key(Action::Practice));
+        format!("Nothing here is real. {exercise} shows the guided exercise, {practice} breaks things.")
+    }
+
+    /// Whether the operator sees how a job goes.
+    fn shows_job(&self, job: JobId) -> bool {
+        self.modals.is_empty() && self.page().is_some_and(|page| page.shows_job(job))
+    }
+
+    /// Asks for one secret at a time: what is typed for one must not become part of the next.
+    fn ask_next_secret(&mut self) {
+        if self.modals.iter().any(|modal| modal.hides_typing()) {
+            return;
+        }
+        if let Some((purpose, reply)) = self.secrets.pop_front() {
+            self.modals.push(palette::secret(&purpose, reply, self.model.now));
+        }
+    }
+
+    /// Says how a job ended whose page is not shown, and rings when it was a long one that nobody looked at.
+    fn tell_end(&mut self, id: JobId, is_shown: bool) -> Option<Effect> {
         let job = self.model.job(id)?;
-        let is_seen = self.page().is_some_and(|page| page.shows_job(id)) && self.modals.is_empty();
-        let span = job.ended?.duration_since(job.started?);
-        let how = if matches!(job.stage, Stage::Done(_)) { "done" } else { "ended badly" };
-        (!is_seen && span > LONG).then(|| Effect::Bell(format!("{}: {how}", job.wish.title())))
+        let (tone, how) = match &job.stage {
+            Stage::Done(_) => (Tone::Plain, "done"),
+            Stage::Failed(failure) if failure.exit == Exit::Cancelled => (Tone::Warn, "cancelled"),
+            _ => (Tone::Bad, "ended badly"),
+        };
+        let told = format!("{}: {how}.", job.wish.title());
+        let is_long = job.started.zip(job.ended).is_some_and(|(from, to)| to.duration_since(from) > LONG);
+        if !is_shown {
+            // The log has a line of its own.
+            self.said = Some((tone, format!("{told} {} shows it.", self.model.key(Action::Jobs))));
+        }
+        (is_long && (self.is_away || !is_shown)).then_some(Effect::Bell(told))
     }
 
     /// Does an action, or says why it is off.
     fn act(&mut self, action: Action) -> Vec<Effect> {
-        let offers = self.offers();
-        let Some(offer) = offers.iter().find(|offer| offer.action == action) else { return Vec::new() };
-        if let Some(why) = &offer.off {
+        let (offers, own) = self.offers_and_own();
+        self.act_offered(action, &offers, own)
+    }
+
+    /// The same where the offers are known, the first `own` of them the page's.
+    fn act_offered(&mut self, action: Action, offers: &[Offer], own: usize) -> Vec<Effect> {
+        let Some(at) = offers.iter().position(|offer| offer.action == action) else { return Vec::new() };
+        if let Some(why) = offers.get(at).and_then(|offer| offer.off.as_ref()) {
             return vec![Effect::Say(Tone::Warn, format!("{}: not now, {why}.", action.info().name))];
         }
-        let is_pages_own = self.page().is_some_and(|p| p.offers(&self.model).iter().any(|o| o.action == action));
-        if is_pages_own && let Some(page) = self.pages.last_mut() {
+        if at < own
+            && let Some(page) = self.pages.last_mut()
+        {
             return page.act(action, &self.model);
         }
         self.act_everywhere(action)
@@ -328,15 +426,25 @@ impl App {
 
     /// What works on every page.
     fn act_everywhere(&mut self, action: Action) -> Vec<Effect> {
+        if self.page().and_then(Screen::opened_by) == Some(action) {
+            // The exercise is hidden by the key that shows it; any other page is there already.
+            return if action == Action::Exercise { vec![Effect::Back] } else { Vec::new() };
+        }
         match action {
             Action::Quit => self.quit(),
-            Action::Back => vec![Effect::Back],
+            Action::Back => match self.pages.last_mut().filter(|page| page.filter().is_some()) {
+                Some(page) => {
+                    page.narrow(Filter::new(""));
+                    Vec::new()
+                }
+                None => vec![Effect::Back],
+            },
             Action::Forward => {
                 self.pages.extend(self.ahead.pop());
                 Vec::new()
             }
-            Action::Help => vec![Effect::Open(Box::new(screens::help::Help::of(self.offers(), &self.keymap)))],
-            Action::Palette => vec![Effect::Ask(palette::commands(self.offers(), &self.keymap, &self.history))],
+            Action::Help => vec![Effect::Open(Box::new(screens::help::Help::of(self.offers(), &self.model.keymap)))],
+            Action::Palette => vec![Effect::Ask(palette::commands(self.offers(), &self.model.keymap, &self.history))],
             Action::Theme => vec![Effect::Ask(self.choose_theme())],
             Action::Fleet => {
                 // The first page is the fleet; everything above it is closed.
@@ -378,13 +486,17 @@ impl App {
     fn suspend(&self) -> Vec<Effect> {
         let is_guarded = |job: &&super::model::Job| job.is_guarded();
         let guarded: Vec<String> = self.model.live_jobs().filter(is_guarded).map(|job| job.wish.title()).collect();
-        if guarded.is_empty() { vec![Effect::Suspend] } else { vec![Effect::Ask(palette::suspend(guarded))] }
+        if guarded.is_empty() {
+            vec![Effect::Suspend]
+        } else {
+            vec![Effect::Ask(palette::suspend(guarded, self.model.now))]
+        }
     }
 
     /// Leaves at once, or says what still works and asks.
     fn quit(&self) -> Vec<Effect> {
         let live: Vec<String> = self.model.live_jobs().map(|job| job.wish.title()).collect();
-        if live.is_empty() { vec![Effect::Quit] } else { vec![Effect::Ask(palette::quit(live))] }
+        if live.is_empty() { vec![Effect::Quit] } else { vec![Effect::Ask(palette::quit(live, self.model.now))] }
     }
 
     /// Does what an effect asks of the console itself; gives back what the runtime must do.
@@ -411,7 +523,7 @@ impl App {
                 if !self.wear(&name) {
                     inside.push(Effect::Say(
                         Tone::Warn,
-                        format!("There is no theme '{name}'. Press T for those there are."),
+                        format!("There is no theme '{name}'. {} shows those there are.", self.model.key(Action::Theme)),
                     ));
                 }
             }
@@ -439,16 +551,18 @@ impl App {
     fn settle_order(&mut self, order: Order) -> Settled {
         match &order {
             Order::Plan(job, wish) => {
-                match self.model.job_mut(*job) {
-                    Some(job) => job.wish = wish.clone(),
-                    None => self.model.jobs.push(super::model::Job::new(*job, wish.clone())),
+                self.enter_job(*job, wish);
+                self.set_stage(*job, Stage::Planning);
+            }
+            Order::LookAhead(job, wish, taken_up) => {
+                self.enter_job(*job, wish);
+                if let Some(job) = self.model.job_mut(*job) {
+                    job.taken_up = Some(taken_up.clone());
                 }
                 self.set_stage(*job, Stage::Planning);
             }
-            Order::Do(job, wish) => {
-                if self.model.job(*job).is_none() {
-                    self.model.jobs.push(super::model::Job::new(*job, wish.clone()));
-                }
+            Order::Do(job, wish, _) => {
+                self.enter_job(*job, wish);
                 self.set_stage(*job, Stage::Waiting);
             }
             Order::Run(job, ..) => self.set_stage(*job, Stage::Waiting),
@@ -456,6 +570,14 @@ impl App {
             _ => {}
         }
         Settled::Outside(Effect::Order(order))
+    }
+
+    /// A job with what it is wished to do now.
+    fn enter_job(&mut self, id: JobId, wish: &super::message::Wish) {
+        match self.model.job_mut(id) {
+            Some(job) => job.wish = wish.clone(),
+            None => self.model.jobs.push(super::model::Job::new(id, wish.clone())),
+        }
     }
 
     fn set_stage(&mut self, job: JobId, stage: Stage) {
@@ -468,172 +590,4 @@ impl App {
 enum Settled {
     Inside(Vec<Effect>),
     Outside(Effect),
-}
-
-impl Model {
-    /// Takes a report of the crew in.
-    fn take(&mut self, notice: &Notice) -> Vec<Effect> {
-        match notice {
-            Notice::Vault(Ok(holdings)) => {
-                self.fleet.take_holdings(holdings, self.now);
-                self.judge();
-                self.holdings = Some(holdings.clone());
-                self.vault_failure = None;
-                return self.remember();
-            }
-            Notice::Vault(Err(failure)) => {
-                self.note_failure(failure);
-                self.vault_failure = Some(failure.clone());
-            }
-            Notice::Looking(owner) => self.looking.push(owner.clone()),
-            Notice::Health(health, at) => self.take_health(health, *at),
-            Notice::Found(wanted, result) => {
-                self.fleet.take_found(wanted, result, self.holdings.as_deref(), self.now);
-                self.fleet.judge_owner(&wanted.owner, self.now);
-            }
-            Notice::Looked(owner, _) => {
-                self.looking.retain(|known| known != owner);
-                return self.remember();
-            }
-            Notice::Runs(runs) => self.runs = Some(runs.clone()),
-            Notice::Receipts(console, receipts) => {
-                self.console = Some(console.clone());
-                self.receipts = Some(receipts.clone());
-            }
-            Notice::Planned(job, result) => {
-                if let Some(job) = self.job_mut(*job) {
-                    match &**result {
-                        Ok(planned) => {
-                            job.planned = Some(Arc::new(planned.clone()));
-                            job.stage = Stage::Ready;
-                        }
-                        Err(failure) => job.stage = Stage::Failed(failure.clone()),
-                    }
-                }
-            }
-            Notice::Started(job) => {
-                let now = self.now;
-                if let Some(job) = self.job_mut(*job).filter(|job| !matches!(job.stage, Stage::Stopping)) {
-                    job.stage = Stage::Running;
-                    job.started = Some(now);
-                }
-            }
-            Notice::Moved(job) => {
-                let now = self.now;
-                if let Some(job) = self.job_mut(*job) {
-                    job.pull(now);
-                }
-            }
-            Notice::Checked(job, item, snapshot, result) => {
-                if let Some(job) = self.job_mut(*job) {
-                    job.checked.push((item.clone(), snapshot.clone(), result.clone()));
-                }
-            }
-            Notice::Ended(job, result) => return self.take_end(*job, result),
-            Notice::InventoryChanged => {
-                self.inventory_changed = true;
-                let text =
-                    "The inventory was edited; ctrl-l reads it again. Running jobs keep the one they began with.";
-                self.note(Tone::Warn, text);
-                return vec![Effect::Say(Tone::Warn, text.to_owned())];
-            }
-            Notice::Noted(tone, text) => self.note(*tone, text.clone()),
-            Notice::Practised(tone, text) => return vec![Effect::Say(*tone, text.clone())],
-            Notice::Practice(view) => self.practice = Some((**view).clone()),
-            Notice::Reloaded(Err(failure)) => return self.take_refusal(failure),
-            Notice::Reloaded(Ok(reread)) => return self.take_reread(reread),
-            Notice::RunsOn(..)
-            | Notice::Discovered(..)
-            | Notice::Snapshot(..)
-            | Notice::Inside(..)
-            | Notice::Compared(..)
-            | Notice::Kept(..)
-            | Notice::Secret(..) => {}
-        }
-        Vec::new()
-    }
-
-    fn take_health(&mut self, health: &crate::engine::doctor::Health, at: jiff::Timestamp) {
-        use crate::engine::fleet::Reach;
-        use crate::model::exit::Exit;
-        let id = (&health.host).into();
-        if let Some(owner) = self.fleet.owner_mut(&id) {
-            owner.reach = match health.exit {
-                Exit::Done | Exit::Warning | Exit::Critical => Reach::Answered(at),
-                exit => {
-                    let why = health.aspects.last().map_or("", |aspect| aspect.found.as_str());
-                    Reach::Failed(at, Failure::new(exit, why))
-                }
-            };
-            owner.health = Some(health.clone());
-        }
-        self.fleet.judge_owner(&id, self.now);
-    }
-
-    /// Judges every item by the clock.
-    fn judge(&mut self) {
-        self.judged = self.now;
-        self.fleet.judge(self.now);
-    }
-
-    /// Has the fleet remembered for the next sitting, once nobody looks any more and the vault was read.
-    fn remember(&self) -> Vec<Effect> {
-        if !self.looking.is_empty() || self.fleet.read_at.is_none() {
-            return Vec::new();
-        }
-        vec![Effect::Order(Order::Remember(Box::new(self.fleet.clone())))]
-    }
-
-    /// The inventory was read again: hosts and items begin anew and are looked at.
-    fn take_reread(&mut self, reread: &super::message::Reread) -> Vec<Effect> {
-        self.inventory_changed = false;
-        self.fleet = reread.fleet.clone();
-        self.place.vault.clone_from(&reread.vault);
-        self.looking.clear();
-        if let Some(holdings) = self.holdings.clone() {
-            self.fleet.take_holdings(&holdings, self.now);
-        }
-        self.judge();
-        for warning in &reread.warnings {
-            self.note(Tone::Warn, warning.replace("\n    ", " "));
-        }
-        let owners = self.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
-        vec![
-            Effect::Say(Tone::Plain, "The inventory was read again.".to_owned()),
-            Effect::Order(Order::ReadVault),
-            Effect::Order(Order::Look(owners)),
-        ]
-    }
-
-    /// The inventory cannot be used as it is now; the one in use stays.
-    fn take_refusal(&mut self, failure: &Failure) -> Vec<Effect> {
-        let text = format!("{} The one in use stays; the log has the lines (O).", failure.message);
-        for hint in &failure.hints {
-            self.note(Tone::Bad, hint.replace("\n    ", " "));
-        }
-        vec![Effect::Say(Tone::Bad, text)]
-    }
-
-    fn take_end(&mut self, id: JobId, result: &Result<Option<crate::engine::runs::Report>, Failure>) -> Vec<Effect> {
-        let now = self.now;
-        let Some(job) = self.job_mut(id) else { return Vec::new() };
-        job.pull(now);
-        job.ended = Some(now);
-        let title = job.wish.title();
-        match result {
-            Ok(report) => {
-                job.stage = Stage::Done(report.clone());
-                self.note(Tone::Plain, format!("{title}: done."));
-            }
-            Err(failure) => {
-                job.stage = Stage::Failed(failure.clone());
-                self.note(Tone::Bad, format!("{title}: {}", failure.message));
-            }
-        }
-        vec![Effect::Order(Order::ReadVault), Effect::Order(Order::ReadRuns)]
-    }
-
-    fn note_failure(&mut self, failure: &Failure) {
-        self.note(Tone::Bad, failure.message.clone());
-    }
 }

@@ -1,4 +1,4 @@
-//! Copying through the terminal: OSC 52, which also works over SSH.
+//! What is said to the terminal itself, also over SSH: a copy by OSC 52, and the end of a long job by the bell and OSC 9.
 
 use super::theme::Surroundings;
 
@@ -31,6 +31,19 @@ pub fn clip(text: &str, surroundings: Surroundings) -> Clip {
     Clip::Write([plain, wrapped].concat().into_bytes())
 }
 
+/// The longest notice; desktops show two lines of it.
+const LONGEST_NOTICE: usize = 200;
+
+/// The bell, and where the terminal is known to show one, a notice on the desktop.
+pub fn ring(text: &str, surroundings: Surroundings) -> Vec<u8> {
+    let mut bytes = b"\x07".to_vec();
+    if surroundings.shows_notices {
+        let clean: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST_NOTICE).collect();
+        bytes.extend(format!("\x1b]9;Lifeboat: {clean}\x1b\\").into_bytes());
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +66,20 @@ mod tests {
     fn a_copy_has_a_limit_and_needs_a_terminal_with_a_clipboard() {
         assert!(matches!(clip(&"a".repeat(LONGEST + 1), surroundings(&[("TERM", "xterm")])), Clip::Refuse(_)));
         assert!(matches!(clip("a", surroundings(&[("TERM", "linux")])), Clip::Refuse(_)));
+    }
+
+    #[test]
+    fn a_notice_goes_only_to_terminals_that_show_it_and_cannot_drive_them() {
+        let text = "Back up val-1/files/tree: done.\x1b]0;x\x07\u{9c}";
+        let kitty = ring(text, surroundings(&[("TERM", "xterm-kitty")]));
+        assert_eq!(kitty, b"\x07\x1b]9;Lifeboat: Back up val-1/files/tree: done.]0;x\x1b\\");
+        assert_eq!(ring(text, surroundings(&[("TERM", "xterm-256color"), ("TERM_PROGRAM", "WezTerm")])), kitty);
+        for silent in [
+            &[("TERM", "xterm-256color")][..],
+            &[("TERM", "xterm-kitty"), ("TMUX", "/tmp/t,1,0")],
+            &[("TERM", "screen"), ("TERM_PROGRAM", "WezTerm"), ("STY", "1.pts")],
+        ] {
+            assert_eq!(ring(text, surroundings(silent)), b"\x07");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Each order becomes one task. Looking and reading have hands of their own; jobs share [`JOB_HANDS`], and wait for
 //! one. Reports go into a bounded queue: a crew that talks too much waits, the console never does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,21 +11,27 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 
-use super::message::{Notice, Order, Reread, Tone, Wish};
-use super::model::{JobId, RunList};
+use super::deed::{Bench, Deed};
+use super::message::{Edition, Notice, Order, Reread, Tone, Wish};
+use super::model::JobId;
 use crate::engine::board::Board;
 use crate::engine::desk::{Desk, LOOKS, Store};
 use crate::engine::holdings::Holdings;
-use crate::engine::planner::{Planned, check_fresh};
+use crate::engine::links::Links;
+use crate::engine::planner::Planned;
 use crate::engine::runs::Report;
-use crate::engine::scan::{in_parallel, wanted_of};
-use crate::engine::verify::Check;
+use crate::engine::scan::{Prober, in_parallel, wanted_of};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, OwnerId, SnapshotId};
 use crate::transport::Cancel;
 use crate::vault::{Snapshot, SnapshotRef, Which};
 
+mod checking;
+mod failing;
 mod reading;
+mod taken_up;
+
+use self::failing::{FAILED_INSIDE, notices_of_failure};
 
 /// How many jobs run at once; more wait.
 pub const JOB_HANDS: usize = 4;
@@ -44,28 +50,122 @@ pub struct Crew {
 /// Opens the desk anew, from the inventory as it is now.
 pub type Reopen = Box<dyn Fn() -> Result<Desk> + Send + Sync>;
 
-struct Shared {
-    /// The desk in use; work that has begun keeps the one it began with.
-    desk: Mutex<Arc<Desk>>,
-    reopen: Reopen,
+/// A desk and its vault, which is opened once.
+struct Place {
+    desk: Arc<Desk>,
     store: Mutex<Option<Arc<Store>>>,
+    /// The reading of the inventory it was opened from.
+    edition: Edition,
+    /// Ends what is asked of nodes for pages, once the inventory was read again. Jobs have wishes of their own.
+    asks: Cancel,
+}
+
+impl Place {
+    fn of(desk: Desk, edition: Edition) -> Arc<Self> {
+        Arc::new(Self { desk: Arc::new(desk), store: Mutex::default(), edition, asks: Cancel::new() })
+    }
+
+    /// A prober whose questions end with this place.
+    fn prober<'a>(&'a self, links: &'a Links<'a>) -> Prober<'a> {
+        Prober { cancel: self.asks.clone(), ..self.desk.prober(links) }
+    }
+
+    fn store(&self, crew: &Crew) -> Result<Arc<Store>> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*store {
+            return Ok(store.clone());
+        }
+        let opened = Arc::new(self.desk.store()?);
+        for warning in &opened.warnings {
+            crew.tell(Notice::Noted(Tone::Warn, warning.clone()));
+        }
+        *store = Some(opened.clone());
+        Ok(opened)
+    }
+}
+
+struct Shared {
+    /// What is worked at. A job keeps the place it was ordered at, also while it waits: its plan was shown for that one.
+    place: Mutex<Arc<Place>>,
+    reopen: Reopen,
     notices: Sender<Notice>,
+    /// Held while something found at a place is reported, and while another place is taken: so nothing that was found
+    /// with the old inventory is ever told after the new one.
+    telling: Mutex<()>,
+    /// Held while the inventory is read again.
+    reloading: Mutex<()>,
     boards: Mutex<BTreeMap<JobId, (Arc<Board>, Cancel)>>,
     jobs: Queue,
     others: Queue,
+    /// What was asked for and not begun.
+    asked: Mutex<BTreeSet<Read>>,
     hands: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// What is read whole and has no say in what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Read {
+    Vault,
+    Runs,
+    Practice,
+}
+
+impl Read {
+    fn of(order: &Order) -> Option<Self> {
+        match order {
+            Order::ReadVault => Some(Self::Vault),
+            Order::ReadRuns => Some(Self::Runs),
+            Order::ReadPractice => Some(Self::Practice),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an order means what it says only over the inventory it was given over.
+fn rests_on_inventory(order: &Order) -> bool {
+    match order {
+        Order::Look(_)
+        | Order::ReadRunsOn(_)
+        | Order::ReadKept(_)
+        | Order::Plan(..)
+        | Order::Run(..)
+        | Order::LookAhead(..)
+        | Order::Do(..)
+        | Order::Remember(_)
+        | Order::Discover(_) => true,
+        Order::ReadVault
+        | Order::ReadRuns
+        | Order::Cancel(_)
+        | Order::ReadSnapshot(..)
+        | Order::LookInside(..)
+        | Order::Diff(..)
+        | Order::Reload
+        | Order::Practise(..)
+        | Order::ReadPractice => false,
+    }
+}
+
+/// A task that waits for a hand, with its job when it is one.
+type Waiting = (Option<JobId>, Task);
+
+/// What waits for a hand, and whether the hands have been dismissed.
 #[derive(Default)]
 struct Queue {
-    tasks: Mutex<(VecDeque<Task>, bool)>,
+    tasks: Mutex<(VecDeque<Waiting>, bool)>,
     wake: Condvar,
 }
 
 impl Queue {
-    fn put(&self, task: Task) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).0.push_back(task);
+    fn put(&self, job: Option<JobId>, task: Task) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).0.push_back((job, task));
         self.wake.notify_one();
+    }
+
+    /// Takes a job out that no hand has begun; `false` when it is not there.
+    fn take_out(&self, job: JobId) -> bool {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = tasks.0.iter().position(|(known, _)| *known == Some(job));
+        at.and_then(|at| tasks.0.remove(at)).is_some()
     }
 
     fn close(&self) {
@@ -78,9 +178,9 @@ impl Queue {
     /// The next task; `None` once the queue is closed.
     fn take(&self) -> Option<Task> {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |(tasks, closed): &mut (VecDeque<Task>, bool)| tasks.is_empty() && !*closed;
+        let idle = |(tasks, closed): &mut (VecDeque<_>, bool)| tasks.is_empty() && !*closed;
         let mut tasks = self.wake.wait_while(tasks, idle).unwrap_or_else(PoisonError::into_inner);
-        tasks.0.pop_front()
+        tasks.0.pop_front().map(|(_, task)| task)
     }
 }
 
@@ -92,13 +192,15 @@ impl Crew {
     pub fn new(desk: Desk, notices: Sender<Notice>, reopen: Reopen) -> Result<Self> {
         let crew = Self {
             shared: Arc::new(Shared {
-                desk: Mutex::new(Arc::new(desk)),
+                place: Mutex::new(Place::of(desk, Edition::default())),
                 reopen,
-                store: Mutex::new(None),
                 notices,
+                telling: Mutex::default(),
+                reloading: Mutex::default(),
                 boards: Mutex::new(BTreeMap::new()),
                 jobs: Queue::default(),
                 others: Queue::default(),
+                asked: Mutex::default(),
                 hands: Mutex::new(Vec::new()),
             }),
         };
@@ -117,45 +219,105 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Takes an order with the board its job shows itself on.
-    pub fn take(&self, order: Order, board: Option<Arc<Board>>) {
+    /// Takes an order with the board its job shows itself on; `edition` is the reading of the inventory that whoever
+    /// orders has before him.
+    pub fn take(&self, order: Order, board: Option<Arc<Board>>, edition: Edition) {
+        let place = self.place();
+        if place.edition != edition && rests_on_inventory(&order) {
+            self.refuse(&order);
+            return;
+        }
         match order {
-            Order::ReadVault => self.later(|crew| crew.tell(Notice::Vault(crew.read_vault()))),
-            Order::Look(owners) => self.later(move |crew| crew.look(&owners)),
-            Order::ReadRuns => self.later(|crew| {
-                crew.tell(Notice::Runs(crew.read_runs()));
-                crew.read_receipts();
-            }),
-            Order::ReadRunsOn(host) => self.later(move |crew| crew.read_runs_on(&host)),
-            Order::ReadKept(host) => self.later(move |crew| crew.read_kept(&host)),
-            Order::Plan(job, wish) => {
-                self.later(move |crew| crew.tell(Notice::Planned(job, Box::new(crew.plan(&wish)))));
-            }
             Order::Run(job, wish, planned, answered) => {
-                self.begin(job, board, move |crew, board, cancel| {
-                    crew.run_planned(&wish, &planned, &answered, board, cancel).map(Some)
+                self.begin(job, board, place, move |crew, place, board, cancel| match &wish {
+                    Wish::Deed(deed) => crew.carry_out(&**deed, place, Some(&planned), &answered, board, cancel),
+                    wish => crew.run_planned(place, wish, &planned, &answered, board, cancel).map(Some),
                 });
             }
-            Order::Do(job, wish) => {
-                self.begin(job, board, move |crew, board, cancel| crew.run_wish(job, &wish, board, cancel));
+            Order::Do(job, wish, answered) => {
+                self.begin(job, board, place, move |crew, place, board, cancel| {
+                    crew.run_wish(place, job, &wish, &answered, board, cancel)
+                });
             }
-            Order::Cancel(job) => {
-                let boards = self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((_, cancel)) = boards.get(&job) {
-                    cancel.cancel();
+            Order::Cancel(job) => self.cancel(job),
+            Order::Reload => self.reload_soon(),
+            order => {
+                if self.is_asked_for(&order) {
+                    return;
                 }
+                let failed = notices_of_failure(&order);
+                self.later(failed, move |crew| crew.read(order, &place));
             }
-            Order::Remember(fleet) => self.later(move |crew| crew.remember(&fleet)),
-            Order::Discover(host) => self.later(move |crew| crew.discover(host)),
-            Order::ReadSnapshot(item, id) => self.later(move |crew| crew.read_snapshot(item, id)),
-            Order::LookInside(item, id, file, from) => self.later(move |crew| crew.look_inside(item, id, file, from)),
-            Order::Diff(old, new) => self.later(move |crew| crew.compare(old, new)),
-            Order::ReadPractice => self.later(Self::read_practice),
-            Order::Practise(host, fault, is_mended) => {
-                self.later(move |crew| crew.practise(&host, fault, is_mended));
-            }
-            Order::Reload => self.later(|crew| crew.tell(Notice::Reloaded(crew.reload().map(Box::new)))),
         }
+    }
+
+    /// Does nothing of an order that was given over an older inventory. A job ends at once; whatever else was asked for
+    /// is asked for anew by its page, as soon as that hears of the new inventory.
+    fn refuse(&self, order: &Order) {
+        if let Order::Run(job, ..) | Order::Do(job, ..) = order {
+            let job = *job;
+            let why = Failure::new(Exit::Stale, "The inventory was read again just before this began.")
+                .state("Nothing was changed.")
+                .hint("Look at it once more, then begin it again.");
+            self.later(Vec::new(), move |crew| crew.tell(Notice::Ended(job, Err(why))));
+        }
+    }
+
+    /// Stops a job; one that still waits for a hand has ended at once.
+    fn cancel(&self, job: JobId) {
+        if self.shared.jobs.take_out(job) {
+            self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+            let why = Failure::new(Exit::Cancelled, "Cancelled before it began.").state("Nothing was changed.");
+            // Whoever orders must not wait for a full queue of reports.
+            self.later(Vec::new(), move |crew| crew.tell(Notice::Ended(job, Err(why))));
+            return;
+        }
+        if let Some((_, cancel)) = self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).get(&job) {
+            cancel.cancel();
+        }
+    }
+
+    /// Does an order that is no job, at the place it was given at; what is read once for several who asked, at the one
+    /// that is worked at by then.
+    fn read(&self, order: Order, place: &Arc<Place>) {
+        let now = self.place();
+        let place = if let Some(read) = Read::of(&order) {
+            self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&read);
+            &now
+        } else {
+            place
+        };
+        match order {
+            Order::ReadVault => self.read_vault(place),
+            Order::Look(owners) => self.look(&owners, place),
+            Order::ReadRuns => self.read_runs(place),
+            Order::ReadRunsOn(host) => self.read_runs_on(&host, place),
+            Order::ReadKept(host) => self.read_kept(&host, place),
+            Order::Plan(job, wish) => {
+                let planned = self.plan(&wish, place);
+                self.tell_from(place, Notice::Planned(job, Box::new(planned)));
+            }
+            Order::LookAhead(job, wish, _) => {
+                let ahead = self.look_ahead(&wish, place);
+                self.tell_from(place, Notice::Ahead(job, Box::new(ahead)));
+            }
+            Order::Remember(fleet) => self.remember(&fleet, place),
+            Order::Discover(host) => self.discover(host, place),
+            Order::ReadSnapshot(item, id) => self.read_snapshot(item, id, place),
+            Order::LookInside(item, id, file, from) => self.look_inside(item, id, file, from, place),
+            Order::Diff(old, new) => self.compare(old, new, place),
+            Order::ReadPractice => self.read_practice(place),
+            Order::Practise(host, fault, is_mended) => self.practise(&host, fault, is_mended, place),
+            // Jobs and the inventory have hands of their own.
+            Order::Run(..) | Order::Do(..) | Order::Cancel(_) | Order::Reload => {}
+        }
+    }
+
+    /// Whether the same is asked for already and was not begun: then one answer is enough, also for a hundred jobs
+    /// that end together.
+    fn is_asked_for(&self, order: &Order) -> bool {
+        let Some(read) = Read::of(order) else { return false };
+        !self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(read)
     }
 
     /// Cancels every job and waits until all of them have brought things back.
@@ -163,7 +325,9 @@ impl Crew {
         for (_, cancel) in self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cancel.cancel();
         }
-        self.desk().cancel.cancel();
+        let place = self.place();
+        place.asks.cancel();
+        place.desk.cancel.cancel();
         self.shared.jobs.close();
         self.shared.others.close();
         let hands = std::mem::take(&mut *self.shared.hands.lock().unwrap_or_else(PoisonError::into_inner));
@@ -173,42 +337,97 @@ impl Crew {
         }
     }
 
-    /// Has a worker fail, to see that it takes nothing else down.
+    /// Has a worker fail over an order, to see that it takes nothing else down and that nobody waits for it.
     ///
     /// # Panics
     /// Never here; the worker does.
     #[cfg(debug_assertions)]
     #[expect(clippy::panic, reason = "this is what is tried")]
-    pub fn fail_inside(&self) {
-        self.later(|_| panic!("a worker was told to fail"));
+    pub fn fail_inside(&self, order: &Order) {
+        self.later(notices_of_failure(order), |_| panic!("a worker was told to fail"));
     }
 
     /// The desk in use.
     pub fn desk(&self) -> Arc<Desk> {
-        self.shared.desk.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.place().desk.clone()
     }
 
-    /// Swaps the desk for one of the inventory as it is now; jobs that run keep theirs.
-    fn reload(&self) -> Result<Reread> {
-        let desk = Arc::new((self.shared.reopen)()?);
+    fn place(&self) -> Arc<Place> {
+        self.shared.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the inventory again with a hand of its own: all others may be at nodes that only the new one knows better.
+    fn reload_soon(&self) {
+        let hand = self.clone();
+        let reload = move || {
+            let failed = notices_of_failure(&Order::Reload);
+            if catch_unwind(AssertUnwindSafe(|| hand.reload())).is_err() {
+                hand.tell(Notice::Noted(Tone::Bad, FAILED_INSIDE.to_owned()));
+                for notice in failed {
+                    hand.tell(notice);
+                }
+            }
+        };
+        match std::thread::Builder::new().name("reload".to_owned()).spawn(reload) {
+            Ok(spawned) => {
+                let mut hands = self.shared.hands.lock().unwrap_or_else(PoisonError::into_inner);
+                hands.retain(|hand| !hand.is_finished());
+                hands.push(spawned);
+            }
+            // Without a thread it waits for its turn.
+            Err(_) => self.later(notices_of_failure(&Order::Reload), Self::reload),
+        }
+    }
+
+    /// Swaps the desk for one of the inventory as it is now. Jobs keep theirs; what is being asked for pages ends, and
+    /// nobody hears of it any more.
+    fn reload(&self) {
+        // One after the other: what was read last is what is worked with.
+        let _reloading = self.shared.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let desk = match (self.shared.reopen)() {
+            Ok(desk) => desk,
+            Err(failure) => return self.tell(Notice::Reloaded(Err(failure))),
+        };
+        let _telling = self.shared.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.place();
+        let edition = Edition(old.edition.0 + 1);
         let reread = Reread {
+            edition,
             fleet: crate::engine::fleet::Fleet::of_inventory(&desk.inventory),
             vault: desk.inventory.vault.path.clone(),
             warnings: desk.warnings.clone(),
         };
-        *self.shared.desk.lock().unwrap_or_else(PoisonError::into_inner) = desk;
-        *self.shared.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        Ok(reread)
+        *self.shared.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::of(desk, edition);
+        old.asks.cancel();
+        self.tell(Notice::Reloaded(Ok(Box::new(reread))));
     }
 
-    fn later(&self, task: impl FnOnce(&Self) + Send + 'static) {
-        self.shared.others.put(Box::new(task));
+    /// Reports what was found at a place, unless another one is worked at by now.
+    fn tell_from(&self, place: &Arc<Place>, notice: Notice) {
+        let _telling = self.shared.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&self.place(), place) {
+            self.tell(notice);
+        }
     }
 
-    /// Does a task; a panic in it becomes a line of the log and takes nothing else down.
+    /// Queues work that is no job. A panic in it becomes a line of the log and the notices of its failure, so that no
+    /// page waits for ever, and takes nothing else down.
+    fn later(&self, failed: Vec<Notice>, task: impl FnOnce(&Self) + Send + 'static) {
+        let task: Task = Box::new(move |crew: &Self| {
+            if catch_unwind(AssertUnwindSafe(|| task(crew))).is_err() {
+                crew.tell(Notice::Noted(Tone::Bad, FAILED_INSIDE.to_owned()));
+                for notice in failed {
+                    crew.tell(notice);
+                }
+            }
+        });
+        self.shared.others.put(None, task);
+    }
+
+    /// Does a task; a panic that nothing in it caught becomes a line of the log.
     fn attempt(&self, task: Task) {
         if catch_unwind(AssertUnwindSafe(|| task(self))).is_err() {
-            self.tell(Notice::Noted(Tone::Bad, "A worker failed inside; this is a mistake in Lifeboat.".to_owned()));
+            self.tell(Notice::Noted(Tone::Bad, FAILED_INSIDE.to_owned()));
         }
     }
 
@@ -222,17 +441,18 @@ impl Crew {
         &self,
         job: JobId,
         board: Option<Arc<Board>>,
-        work: impl FnOnce(&Self, Arc<Board>, Cancel) -> Result<Option<Report>> + Send + 'static,
+        place: Arc<Place>,
+        work: impl FnOnce(&Self, &Place, Arc<Board>, Cancel) -> Result<Option<Report>> + Send + 'static,
     ) {
         let board = board.unwrap_or_default();
         let cancel = Cancel::new();
         let entry = (board.clone(), cancel.clone());
         self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).insert(job, entry);
-        self.shared.jobs.put(Box::new(move |crew| {
+        let task: Task = Box::new(move |crew: &Self| {
             crew.tell(Notice::Started(job));
             let result = catch_unwind(AssertUnwindSafe(|| {
                 cancel.check().map_err(|error| crate::services::common::as_failure(&error))?;
-                work(crew, board, cancel.clone())
+                work(crew, &place, board, cancel.clone())
             }));
             let result = result.unwrap_or_else(|_| {
                 Err(Failure::new(Exit::Changed, "The job failed inside; this is a mistake in Lifeboat.")
@@ -240,89 +460,91 @@ impl Crew {
             });
             crew.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
             crew.tell(Notice::Ended(job, result));
-        }));
+        });
+        self.shared.jobs.put(Some(job), task);
     }
 
-    /// The vault, opened once.
-    fn store(&self) -> Result<Arc<Store>> {
-        let mut store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = &*store {
-            return Ok(store.clone());
-        }
-        let opened = Arc::new(self.desk().store()?);
-        for warning in &opened.warnings {
-            self.tell(Notice::Noted(Tone::Warn, warning.clone()));
-        }
-        *store = Some(opened.clone());
-        Ok(opened)
+    fn read_vault(&self, place: &Arc<Place>) {
+        let read = place.store(self).and_then(|store| {
+            Holdings::read(&store.vault, place.desk.clock.now()).map(Arc::new).map_err(Failure::from)
+        });
+        self.tell_from(place, Notice::Vault(read));
     }
 
-    fn read_vault(&self) -> Result<Arc<Holdings>> {
-        let store = self.store()?;
-        Holdings::read(&store.vault).map(Arc::new).map_err(Failure::from)
-    }
-
-    fn look(&self, owners: &[OwnerId]) {
-        let desk = self.desk();
+    fn look(&self, owners: &[OwnerId], place: &Arc<Place>) {
+        let desk = &place.desk;
         let links = desk.links();
-        let prober = desk.prober(&links);
+        let prober = place.prober(&links);
         let wanted = wanted_of(&desk.inventory);
         in_parallel(owners, LOOKS, |owner| {
-            self.tell(Notice::Looking(owner.clone()));
+            if place.asks.check().is_err() {
+                // Nobody hears of it any more.
+                return;
+            }
+            self.tell_from(place, Notice::Looking(owner.clone()));
             let host = HostId::new(owner.as_str()).ok().filter(|host| desk.inventory.hosts.contains_key(host));
             if let Some(host) = host {
-                self.tell(Notice::Health(prober.check_health(&host), Timestamp::now()));
+                self.tell_from(place, Notice::Health(prober.check_health(&host), Timestamp::now()));
             }
             for wanted in wanted.iter().filter(|wanted| wanted.owner == *owner) {
-                self.tell(Notice::Found(Box::new(wanted.clone()), Box::new(prober.probe(wanted))));
+                let found = prober.probe(wanted);
+                self.tell_from(place, Notice::Found(Box::new(wanted.clone()), Box::new(found)));
             }
-            self.tell(Notice::Looked(owner.clone(), Timestamp::now()));
+            self.tell_from(place, Notice::Looked(owner.clone(), Timestamp::now()));
         });
     }
 
-    fn read_runs(&self) -> Result<RunList> {
-        let (store, desk) = (self.store()?, self.desk());
-        let links = desk.links();
-        desk.runs(&store, &links, Arc::default(), desk.cancel.clone()).list()
-    }
-
-    /// Checks every receipt; a vault that cannot be opened has said so with its runs.
-    fn read_receipts(&self) {
-        let Ok(store) = self.store() else { return };
+    /// Reads the runs, and checks every receipt; a vault that cannot be opened has said so with its runs.
+    fn read_runs(&self, place: &Arc<Place>) {
+        let store = place.store(self);
+        let runs = store.as_ref().map_err(Clone::clone).and_then(|store| {
+            let links = place.desk.links();
+            place.desk.runs(store, &links, Arc::default(), place.asks.clone()).list()
+        });
+        self.tell_from(place, Notice::Runs(runs));
+        let Ok(store) = store else { return };
         let checked = store.vault.verify_receipts().map(Arc::new).map_err(Failure::from);
-        self.tell(Notice::Receipts(store.console.id().clone(), checked));
+        self.tell_from(place, Notice::Receipts(store.console.id().clone(), checked));
     }
 
-    fn read_kept(&self, host: &HostId) {
-        let desk = self.desk();
-        let links = desk.links();
-        self.tell(Notice::Kept(host.clone(), desk.prober(&links).on(host, crate::engine::node_run::list_kept)));
+    fn read_kept(&self, host: &HostId, place: &Arc<Place>) {
+        let links = place.desk.links();
+        let kept = place.prober(&links).on(host, crate::engine::node_run::list_kept);
+        self.tell_from(place, Notice::Kept(host.clone(), kept));
     }
 
-    fn read_runs_on(&self, host: &HostId) {
-        let desk = self.desk();
-        let result = self.store().and_then(|store| {
-            let links = desk.links();
-            let names = desk.prober(&links).on(host, crate::engine::node_run::list_runs)?;
-            let runs = desk.runs(&store, &links, Arc::default(), desk.cancel.clone());
+    fn read_runs_on(&self, host: &HostId, place: &Arc<Place>) {
+        let result = place.store(self).and_then(|store| {
+            let links = place.desk.links();
+            let names = place.prober(&links).on(host, crate::engine::node_run::list_runs)?;
+            let runs = place.desk.runs(&store, &links, Arc::default(), place.asks.clone());
             names.iter().map(|run| runs.read_from(host, &run.run)).collect()
         });
-        self.tell(Notice::RunsOn(host.clone(), result));
+        self.tell_from(place, Notice::RunsOn(host.clone(), result));
     }
 
-    fn plan(&self, wish: &Wish) -> Result<Planned> {
-        let desk = self.desk();
-        let links = desk.links();
-        let prober = desk.prober(&links);
+    fn plan(&self, wish: &Wish, place: &Place) -> Result<Planned> {
+        let links = place.desk.links();
+        let prober = place.prober(&links);
         match wish {
-            Wish::BackUp { item, reason, set } => prober.plan_backup(item, reason.clone(), set),
+            Wish::BackUp { item, reason, set } => {
+                let mut planned = prober.plan_backup(item, reason.clone(), set)?;
+                planned.expect_room(place.store(self).ok().and_then(|store| store.vault.free()));
+                Ok(planned)
+            }
             Wish::Restore { item, snapshot, to, set } => {
-                let store = self.store()?;
+                let store = place.store(self)?;
                 let snapshot = Self::snapshot(&store, item, snapshot)?;
                 store.vault.openable(&snapshot, &store.keys).map_err(Failure::from)?;
-                prober.plan_restore(snapshot.manifest(), to, set)
+                prober.plan_restore(&store.vault, snapshot.manifest(), to, set)
             }
-            Wish::Verify(_) | Wish::RollBack(_) | Wish::Resume(..) | Wish::Purge(..) => {
+            Wish::Deed(deed) => deed.plan(&Bench {
+                desk: &place.desk,
+                vault: &|| place.store(self),
+                board: Arc::default(),
+                cancel: place.asks.clone(),
+            }),
+            Wish::Verify(_) | Wish::RollBack(_) | Wish::Resume(..) => {
                 Err(Failure::new(Exit::Usage, "This has no plan of its own."))
             }
         }
@@ -330,81 +552,71 @@ impl Crew {
 
     fn run_planned(
         &self,
+        place: &Place,
         wish: &Wish,
         planned: &Planned,
         answered: &BTreeMap<String, String>,
         board: Arc<Board>,
         cancel: Cancel,
     ) -> Result<Report> {
-        let (store, desk) = (self.store()?, self.desk());
+        let (store, desk) = (place.store(self)?, &place.desk);
         let links = desk.links();
         let snapshot = match wish {
             Wish::Restore { item, snapshot, .. } => Some(Self::snapshot(&store, item, snapshot)?),
             _ => None,
         };
-        // The plan that was shown runs, and only while what it rests on is as it was.
-        board.begin("Look once more whether the plan still holds".into(), 0);
-        check_fresh(&planned.plan, &self.plan(wish)?.plan)?;
+        // The plan that was shown runs, and only while what it rests on is as it was: the engine looks once more.
         desk.runs(&store, &links, board, cancel).run(planned, snapshot, answered)
     }
 
-    fn run_wish(&self, job: JobId, wish: &Wish, board: Arc<Board>, cancel: Cancel) -> Result<Option<Report>> {
-        let (store, desk) = (self.store()?, self.desk());
+    fn run_wish(
+        &self,
+        place: &Place,
+        job: JobId,
+        wish: &Wish,
+        answered: &BTreeMap<String, String>,
+        board: Arc<Board>,
+        cancel: Cancel,
+    ) -> Result<Option<Report>> {
+        let (store, desk) = (place.store(self)?, &place.desk);
         match wish {
-            Wish::Verify(copies) => self.verify(job, &store, copies, &cancel).map(|()| None),
+            Wish::Verify(copies) => self.verify(job, place, copies, &board, &cancel).map(|()| None),
             Wish::RollBack(run) => {
                 let links = desk.links();
                 let runs = desk.runs(&store, &links, board, cancel);
-                runs.rollback(&runs.read(run)?).map(Some)
+                runs.rollback(&runs.read(run)?, answered).map(Some)
             }
             Wish::Resume(run, how, on) => {
                 let links = desk.links();
                 let runs = desk.runs(&store, &links, board, cancel);
-                let told = match on {
-                    Some(host) => runs.read_from(host, run)?,
-                    None => runs.read(run)?,
-                };
+                let told = taken_up::read_as_shown(&runs, run, on.as_ref())?;
                 let snapshot = match &told.plan.command {
                     crate::model::plan::Command::Restore { item, snapshot, .. } => {
                         Some(Self::snapshot(&store, item, snapshot)?)
                     }
                     crate::model::plan::Command::Backup { .. } => None,
                 };
-                runs.resume(&told, *how, snapshot).map(Some)
+                runs.resume(&told, *how, snapshot, answered).map(Some)
             }
-            Wish::Purge(host, kept) => {
-                let links = desk.links();
-                let purge = |cx: &crate::services::Cx| {
-                    kept.iter().try_for_each(|entry| crate::engine::node_run::purge_kept(cx, entry))
-                };
-                desk.prober(&links).on(host, purge).map(|()| None)
-            }
+            Wish::Deed(deed) => self.carry_out(&**deed, place, None, answered, board, cancel),
             Wish::BackUp { .. } | Wish::Restore { .. } => {
                 Err(Failure::new(Exit::Usage, "This must be planned before it is run."))
             }
         }
     }
 
-    fn verify(&self, job: JobId, store: &Store, copies: &[(ItemRef, SnapshotId)], cancel: &Cancel) -> Result<()> {
-        let desk = self.desk();
-        let mut worst = None;
-        for (item, id) in copies {
-            let mut snapshot = Self::snapshot(store, item, id)?;
-            let check = Check {
-                vault: &store.vault,
-                keys: &store.keys,
-                console: store.console.id(),
-                clock: &*desk.clock,
-                cancel,
-                record: !desk.read_only,
-            };
-            let checked = check.run(&mut snapshot);
-            if let Ok(crate::engine::verify::Checked::Broken { why }) = &checked {
-                worst = Some(Failure::new(Exit::Integrity, format!("{item}@{id} is broken: {}.", why.join("; "))));
-            }
-            self.tell(Notice::Checked(job, item.clone(), id.clone(), checked));
-        }
-        worst.map_or(Ok(()), Err)
+    /// Has a deed carried out, by its plan where it has one.
+    fn carry_out(
+        &self,
+        deed: &dyn Deed,
+        place: &Place,
+        planned: Option<&Planned>,
+        answered: &BTreeMap<String, String>,
+        board: Arc<Board>,
+        cancel: Cancel,
+    ) -> Result<Option<Report>> {
+        let bench = Bench { desk: &place.desk, vault: &|| place.store(self), board, cancel };
+        deed.carry_out(&bench, planned, answered)
     }
 
     fn snapshot(store: &Store, item: &ItemRef, id: &SnapshotId) -> Result<Snapshot> {

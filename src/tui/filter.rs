@@ -1,9 +1,11 @@
 //! Filters: which rows of a list are shown.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
+use unicode_segmentation::UnicodeSegmentation;
 
 thread_local! {
     /// One matcher for all rows: it takes 100 KiB to make.
@@ -76,6 +78,28 @@ impl Filter {
         }
     }
 
+    /// Which letters of a text are why its row is shown, by grapheme from 0; nothing for what only excludes.
+    pub fn marks(&self, text: &str) -> BTreeSet<usize> {
+        match &self.kind {
+            Kind::Regex(regex, true) => {
+                let found: Vec<_> = regex.find_iter(text).map(|found| found.range()).collect();
+                let letters = text.grapheme_indices(true).enumerate();
+                let is_in = |at: usize| found.iter().any(|range| range.contains(&at));
+                letters.filter(|(_, (at, _))| is_in(*at)).map(|(number, _)| number).collect()
+            }
+            Kind::Words { with: Some(pattern), .. } => MATCHER.with_borrow_mut(|matcher| {
+                let (mut letters, mut marks) = (Vec::new(), Vec::new());
+                let text = Utf32Str::new(text, &mut letters);
+                // Each word by itself: another one may have matched in another column.
+                for word in &pattern.atoms {
+                    word.indices(text, matcher, &mut marks);
+                }
+                marks.into_iter().filter_map(|at| usize::try_from(at).ok()).collect()
+            }),
+            _ => BTreeSet::new(),
+        }
+    }
+
     /// Whether a row with this text is shown.
     pub fn shows(&self, row: &str) -> bool {
         match &self.kind {
@@ -105,6 +129,18 @@ mod tests {
         assert!(filter.shows("val-1 avalanchego"));
         assert!(!filter.shows("val-1 nats"));
         assert!(!filter.shows("consul"));
+    }
+
+    #[test]
+    fn the_letters_that_matched_are_told_and_none_for_what_excludes() {
+        let marks = |filter: &str, text: &str| Filter::new(filter).marks(text).into_iter().collect::<Vec<_>>();
+        assert_eq!(marks("val", "a val-1"), [2, 3, 4]);
+        assert_eq!(marks("v1 nats", "val-1"), [0, 4], "one of two words stands elsewhere");
+        assert_eq!(marks("/L-[12]/", "val-1"), [2, 3, 4]);
+        assert_eq!(marks("語", "日本語 val"), [2]);
+        assert_eq!(marks("!val", "val-1"), [0; 0]);
+        assert_eq!(marks("!/val/", "nats"), [0; 0]);
+        assert_eq!(marks("", "val-1"), [0; 0]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::app::LEAST;
 use super::keymap::{Key, Keymap};
 use super::message::Tone;
 use super::model::Model;
-use super::screen::Canvas;
+use super::screen::{Canvas, cut};
 use super::theme::{Glyphs, Role};
 use crate::engine::fleet::ItemState;
 
@@ -38,6 +38,7 @@ pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
         let (role, sign) = look_of(*state, &glyphs);
         pieces.push((format!("{sign} {count} {}", state.word()), role));
     }
+    let mut droppable = pieces.len();
     if model.place.is_practice {
         pieces.push((" practice ".to_owned(), Role::Badge));
     }
@@ -47,21 +48,21 @@ pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
     if model.place.read_only {
         pieces.push((" read-only ".to_owned(), Role::BadgeWarn));
     }
-    // Counts give way to breadcrumbs, the least urgent first.
-    let trail = trail(crumbs, glyphs.crumb);
-    let room = usize::from(width).saturating_sub(trail.width() + 3);
-    while pieces.iter().map(|(text, _)| text.width() + 2).sum::<usize>() > room && !pieces.is_empty() {
-        let droppable = pieces.iter().rposition(|(_, role)| !matches!(role, Role::Badge | Role::BadgeWarn));
-        match droppable {
-            Some(at) => drop(pieces.remove(at)),
-            None => drop(pieces.pop()),
-        }
+    let width_of = |pieces: &[(String, Role)]| pieces.iter().map(|(text, _)| text.width() + 2).sum::<usize>();
+    // Counts give way to breadcrumbs, the least urgent first; breadcrumbs give way to what the console must not hide.
+    let whole = trail(crumbs, glyphs.crumb);
+    let room = usize::from(width).saturating_sub(whole.width() + 3);
+    while droppable > 0 && width_of(&pieces) > room {
+        droppable -= 1;
+        pieces.remove(droppable);
     }
+    let used = width_of(&pieces);
+    let room = usize::from(width).saturating_sub(used + 3);
+    let trail = fit_trail(crumbs, glyphs.crumb, glyphs.cut, room);
     let end = canvas.text(1, 0, "lifeboat", Role::Title);
     if let Some(rest) = trail.strip_prefix("lifeboat") {
         canvas.text(end, 0, rest, Role::Text);
     }
-    let used: usize = pieces.iter().map(|(text, _)| text.width() + 2).sum();
     let mut x = width.saturating_sub(u16::try_from(used).unwrap_or(width));
     for (text, role) in pieces {
         x = canvas.text(x, 0, &text, role) + 2;
@@ -74,6 +75,17 @@ fn trail(crumbs: &[String], sign: &str) -> String {
         trail.push_str(&format!(" {sign} {crumb}"));
     }
     trail
+}
+
+/// The breadcrumbs within a width: the outer ones give way first, for the page is named by the last.
+fn fit_trail(crumbs: &[String], sign: &str, cut_sign: &str, width: usize) -> String {
+    let mut shown = crumbs.to_vec();
+    let mut dropped = 0;
+    while trail(&shown, sign).width() > width && dropped + 1 < crumbs.len() {
+        dropped += 1;
+        shown = [cut_sign.to_owned()].into_iter().chain(crumbs.iter().skip(dropped).cloned()).collect();
+    }
+    cut(&trail(&shown, sign), width, cut_sign)
 }
 
 /// ```text
@@ -103,6 +115,8 @@ pub fn render_footer(
     let hints: Vec<(String, &str, bool)> = offers
         .iter()
         .filter(|offer| !is_motion(offer.action))
+        // There is nothing to be reminded of while the order is right.
+        .filter(|offer| offer.action != Action::Sort || offer.off.is_none())
         .filter_map(|offer| Some((keymap.label(offer.action)?, offer.action.info().short, offer.off.is_none())))
         .collect();
     // Command, help and quit always fit; the others as far as there is room.
@@ -116,6 +130,19 @@ pub fn render_footer(
     for (key, short, is_on) in others.iter().chain(&always) {
         x = canvas.text(x, 0, key, if *is_on { Role::KeyHint } else { Role::Disabled }) + 1;
         x = canvas.text(x, 0, short, if *is_on { Role::Text } else { Role::Disabled }) + 3;
+    }
+}
+
+/// The footer while a field takes every other key.
+///
+/// ```text
+///  enter give it   esc go back
+/// ```
+pub fn render_keys(keys: &[(&str, &str)], canvas: &mut Canvas) {
+    let mut x = 1;
+    for (key, does) in keys {
+        x = canvas.text(x, 0, key, Role::KeyHint) + 1;
+        x = canvas.text(x, 0, does, Role::Text) + 3;
     }
 }
 
@@ -163,4 +190,24 @@ pub fn render_too_small(canvas: &mut Canvas) {
     let y = canvas.area.height / 2;
     let x = canvas.area.width.saturating_sub(u16::try_from(text.width()).unwrap_or(0)) / 2;
     canvas.text(x, y, &text, Role::Text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_worse_never_looks_calmer() {
+        let calm_to_loud = [Role::StatusUnknown, Role::StatusWarn, Role::StatusBad];
+        let loudness = |state: &ItemState| {
+            let (role, _) = look_of(*state, &Glyphs::UNICODE);
+            calm_to_loud.iter().position(|known| *known == role)
+        };
+        // What is well and what is not there are both calm; the first is the only one with a colour of its own.
+        let shown: Vec<Option<usize>> =
+            ItemState::ALL.iter().filter(|state| **state != ItemState::Ok).map(loudness).collect();
+        assert!(shown.iter().all(Option::is_some), "{shown:?}");
+        assert!(shown.is_sorted(), "{shown:?}");
+        assert!(ItemState::ALL.is_sorted());
+    }
 }

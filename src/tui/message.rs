@@ -7,8 +7,10 @@ use std::sync::mpsc::SyncSender;
 
 use crossterm::event::KeyEvent;
 use jiff::Timestamp;
+use ratatui::layout::{Position, Rect};
 
 use super::action::Action;
+use super::deed::Deed;
 use super::modal::Modal;
 use super::model::{JobId, PracticeView, RunList};
 use super::screen::Screen;
@@ -20,11 +22,13 @@ use crate::engine::inside::Page;
 use crate::engine::node_run::Kept;
 use crate::engine::planner::Planned;
 use crate::engine::practice::Fault;
-use crate::engine::runs::{Report, Resume, Told};
+use crate::engine::runs::{Ahead, Report, Resume, Told};
 use crate::engine::scan::{Found, Wanted};
 use crate::engine::verify::Checked;
+use crate::model::event::Event;
 use crate::model::exit::Failure;
 use crate::model::ids::{ConsoleId, HostId, ItemRef, OwnerId, RunId, SnapshotId};
+use crate::model::plan::Plan;
 use crate::model::secret::SecretString;
 use crate::vault::Chain;
 use crate::vault::Snapshot;
@@ -39,6 +43,10 @@ pub enum Msg {
     Resize(u16, u16),
     /// The wheel of the mouse was turned, up or down.
     Wheel(bool),
+    /// The mouse was clicked, at a point of a page drawn in an area.
+    Click(Position, Rect),
+    /// The terminal's window was turned to, or away from.
+    Focus(bool),
     /// Something other than a key asks for an action: a signal, a menu number.
     Asked(Action),
     /// Time passed while something moves.
@@ -96,9 +104,16 @@ pub enum Beginning {
     Practice,
 }
 
+/// Which reading of the inventory something rests on: the first of a sitting is 0. What the console orders while it still
+/// shows an older one is not done by a newer one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edition(pub u64);
+
 /// The inventory, read again.
 #[derive(Debug, Clone)]
 pub struct Reread {
+    /// Which reading this is.
+    pub edition: Edition,
     /// Its hosts and items, nothing looked at yet.
     pub fleet: Fleet,
     /// Its vault.
@@ -135,8 +150,10 @@ pub enum Order {
     Plan(JobId, Wish),
     /// Run a job's plan, its gates answered.
     Run(JobId, Wish, Box<Planned>, BTreeMap<String, String>),
-    /// Do a job that has no plan of its own: verify, resume, roll back.
-    Do(JobId, Wish),
+    /// Look how things stand with a run before a job takes it up: what must be stated, what an undoing takes away.
+    LookAhead(JobId, Wish, Arc<TakenUp>),
+    /// Do a job that has no plan of its own: verify, resume, roll back; what was stated for it, by gate.
+    Do(JobId, Wish, BTreeMap<String, String>),
     /// Stop a job.
     Cancel(JobId),
     /// Remember the fleet for the next sitting's first frame.
@@ -155,6 +172,15 @@ pub enum Order {
     Practise(HostId, Fault, bool),
     /// Ask the practice fleet how it stands and which steps of the exercise are done.
     ReadPractice,
+}
+
+/// A run that is undone or gone on with: what it was to do, and what has become of it so far.
+#[derive(Debug, Clone)]
+pub struct TakenUp {
+    /// Its plan.
+    pub plan: Plan,
+    /// Its journal up to here.
+    pub events: Vec<Event>,
 }
 
 /// What an operator wants done, before it is a plan.
@@ -184,13 +210,31 @@ pub enum Wish {
     Verify(Vec<(ItemRef, SnapshotId)>),
     /// Undo a run.
     RollBack(RunId),
-    /// Take a run up.
-    Resume(RunId, Resume, Option<HostId>),
-    /// Remove what restores kept aside on a host.
-    Purge(HostId, Vec<Kept>),
+    /// Take a run up; of one that lies on a node, the one that was shown.
+    Resume(RunId, Resume, Option<Shown>),
+    /// Anything else the engine can do.
+    Deed(Arc<dyn Deed>),
+}
+
+/// A run of a node as it was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The node.
+    pub host: HostId,
+    /// The hash of the plan that was shown.
+    pub plan: String,
 }
 
 impl Wish {
+    /// The items it names.
+    pub fn items(&self) -> Vec<&ItemRef> {
+        match self {
+            Self::BackUp { item, .. } | Self::Restore { item, .. } => vec![item],
+            Self::Verify(copies) => copies.iter().map(|(item, _)| item).collect(),
+            Self::RollBack(_) | Self::Resume(..) | Self::Deed(_) => Vec::new(),
+        }
+    }
+
     /// As a title: "Back up val-1/avalanchego/staking-identity".
     pub fn title(&self) -> String {
         match self {
@@ -198,12 +242,12 @@ impl Wish {
             Self::Restore { item, to, .. } => format!("Restore {item} to {to}"),
             Self::Verify(copies) => match copies.as_slice() {
                 [(item, id)] => format!("Verify {item}@{id}"),
-                copies => format!("Verify {} snapshots", copies.len()),
+                copies => format!("Verify {} copies", copies.len()),
             },
             Self::RollBack(run) => format!("Undo run {run}"),
             Self::Resume(run, Resume::Leave, _) => format!("Leave run {run}"),
             Self::Resume(run, ..) => format!("Take up run {run}"),
-            Self::Purge(host, _) => format!("Remove what is kept on {host}"),
+            Self::Deed(deed) => deed.title(),
         }
     }
 }
@@ -246,10 +290,10 @@ pub enum Notice {
     Receipts(ConsoleId, Result<Arc<Chain>, Failure>),
     /// A job's plan.
     Planned(JobId, Box<Result<Planned, Failure>>),
+    /// How things stand with the run a job takes up.
+    Ahead(JobId, Box<Result<Ahead, Failure>>),
     /// A job waits for a free hand no longer.
     Started(JobId),
-    /// A job has events or progress to look at on its board.
-    Moved(JobId),
     /// One snapshot of a verification was checked.
     Checked(JobId, ItemRef, SnapshotId, Result<Checked, Failure>),
     /// A job ended.

@@ -6,10 +6,13 @@
 
 pub mod action;
 pub mod app;
+mod books;
 pub mod clipboard;
 pub mod crew;
+pub mod deed;
 pub mod filter;
 pub mod frame;
+pub mod hit;
 pub mod input;
 pub mod keymap;
 pub mod message;
@@ -17,6 +20,7 @@ pub mod modal;
 pub mod model;
 pub mod palette;
 mod plain;
+mod quiet;
 mod runtime;
 pub mod screen;
 pub mod screens;

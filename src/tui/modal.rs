@@ -1,6 +1,6 @@
 //! Modals: what is laid over a page and takes every key until it is answered or closed.
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::message::Effect;
 use super::model::Model;
@@ -11,13 +11,22 @@ pub trait Modal: Send {
     /// Takes a key. What it asks for is done after it is closed, when it closes.
     fn key(&mut self, key: KeyEvent, model: &Model) -> Answer;
     /// Takes pasted text.
-    fn pasted(&mut self, _text: &str) {}
+    fn pasted(&mut self, _text: &str, _model: &Model) {}
+    /// Takes a click on a row of its list; elsewhere a click means nothing while it lies there.
+    fn clicked(&mut self, _row: usize) -> Answer {
+        Answer::Stay(Vec::new())
+    }
     /// Whether what is typed must not be shown anywhere, also not by the terminal itself.
     fn hides_typing(&self) -> bool {
         false
     }
     /// Draws itself over the page's whole area, choosing its own place in it.
     fn view(&self, model: &Model, canvas: &mut Canvas);
+}
+
+/// Whether a key wants out of what is being typed or chosen: esc, and what a shell taught everybody.
+pub fn wants_out(key: KeyEvent) -> bool {
+    key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
 }
 
 /// What a key did to a modal.

@@ -6,18 +6,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::message::{Tone, Wish};
+use super::action::Action;
+use super::keymap::Keymap;
+use super::message::{Edition, TakenUp, Tone, Wish};
 use crate::engine::board::{Board, Progress};
 use crate::engine::fleet::Fleet;
 use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
 use crate::engine::practice::{Exercise, PracticeNode};
 use crate::engine::progress::Meter;
-use crate::engine::runs::{Report, Told};
+use crate::engine::runs::{Ahead, Report, Resume, Told};
 use crate::engine::verify::Checked;
 use crate::model::event::{Event, EventKind};
 use crate::model::exit::Failure;
 use crate::model::ids::{ConsoleId, ItemRef, OwnerId, SnapshotId};
+use crate::model::plan::Plan;
 use crate::vault::Chain;
 
 /// Lines of the log that are kept on screen.
@@ -34,10 +37,16 @@ pub type RunList = Vec<(String, Result<Told, Failure>)>;
 pub struct Model {
     /// Where things come from.
     pub place: Place,
+    /// The operator's keys.
+    pub keymap: Keymap,
+    /// The reading of the inventory that is shown.
+    pub edition: Edition,
     /// The time as of the last message.
     pub now: Timestamp,
     /// When every item was last judged by the clock.
     pub judged: Timestamp,
+    /// When the clock alone changes what is shown next: how an item stands, or how old something is said to be.
+    pub turns: Option<Timestamp>,
     /// Hosts and items.
     pub fleet: Fleet,
     /// The practice fleet, once asked; `None` over a real one.
@@ -52,7 +61,7 @@ pub struct Model {
     pub receipts: Option<Result<Arc<Chain>, Failure>>,
     /// This console, once known.
     pub console: Option<ConsoleId>,
-    /// The jobs of this sitting, oldest first.
+    /// The jobs of this sitting, oldest first, so in the order of their numbers.
     pub jobs: Vec<Job>,
     /// What was noted, oldest first.
     pub log: VecDeque<LogLine>,
@@ -77,6 +86,9 @@ pub struct Place {
     pub is_practice: bool,
     /// Flags an equal command line needs: `--inventory …`, `--vault …`.
     pub flags: Vec<String>,
+    /// What stands before an equal command line so that a shell of its own finds the same console: names of variables
+    /// with their values. Empty where the shell's own environment says it.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// The practice fleet as it was asked last.
@@ -111,6 +123,10 @@ pub struct Job {
     pub stage: Stage,
     /// Its plan, once made.
     pub planned: Option<Arc<Planned>>,
+    /// The run it takes up, when it is one that was there before.
+    pub taken_up: Option<Arc<TakenUp>>,
+    /// How things stood with that run when the nodes were looked at.
+    pub ahead: Option<Arc<Ahead>>,
     /// What the executor shows.
     pub board: Arc<Board>,
     /// The events pulled so far.
@@ -154,6 +170,8 @@ impl Job {
             wish,
             stage: Stage::Planning,
             planned: None,
+            taken_up: None,
+            ahead: None,
             board: Arc::new(Board::default()),
             events: Vec::new(),
             progress: Progress::default(),
@@ -167,6 +185,17 @@ impl Job {
     /// Whether it still works or waits to.
     pub fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::Running | Stage::Stopping)
+    }
+
+    /// What it does step by step, when that is known.
+    pub fn plan(&self) -> Option<&Plan> {
+        let own = self.planned.as_ref().map(|planned| &planned.plan);
+        own.or_else(|| self.taken_up.as_ref().map(|taken_up| &taken_up.plan))
+    }
+
+    /// Whether it undoes a run.
+    pub fn undoes(&self) -> bool {
+        matches!(self.wish, Wish::RollBack(_) | Wish::Resume(_, Resume::RollBack, _))
     }
 
     /// Whether a guard of its run is armed at this moment: the node acts by itself when this console is not heard.
@@ -196,8 +225,11 @@ impl Model {
     pub fn new(place: Place, fleet: Fleet, now: Timestamp) -> Self {
         Self {
             place,
+            keymap: Keymap::default(),
+            edition: Edition::default(),
             now,
             judged: now,
+            turns: None,
             fleet,
             practice: None,
             holdings: None,
@@ -213,14 +245,26 @@ impl Model {
         }
     }
 
+    /// What an operator presses for an action, as sentences name it; one without a key is typed in the palette.
+    pub fn key(&self, action: Action) -> String {
+        self.keymap.label(action).unwrap_or_else(|| format!(":{}", action.info().name))
+    }
+
+    /// What undoes a filter that lets nothing through.
+    pub fn shows_all_again(&self) -> String {
+        format!("{} shows all again.", self.key(Action::Back))
+    }
+
     /// A job by its number.
     pub fn job(&self, id: JobId) -> Option<&Job> {
-        self.jobs.iter().find(|job| job.id == id)
+        let at = self.jobs.binary_search_by_key(&id, |job| job.id).ok()?;
+        self.jobs.get(at)
     }
 
     /// A job by its number, to change.
     pub fn job_mut(&mut self, id: JobId) -> Option<&mut Job> {
-        self.jobs.iter_mut().find(|job| job.id == id)
+        let at = self.jobs.binary_search_by_key(&id, |job| job.id).ok()?;
+        self.jobs.get_mut(at)
     }
 
     /// The number of the next job.

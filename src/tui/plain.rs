@@ -4,15 +4,17 @@
 //! One line is read at a time; notes that came in meanwhile are said before the next question, never while one types.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crossterm::event::KeyCode;
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::Color;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::{Instant, sleep_until};
 
 use super::action::{Action, Offer};
 use super::app::App;
@@ -21,20 +23,28 @@ use super::keymap::Key;
 use super::message::{Effect, Msg, Notice, Order};
 use super::runtime::{End, Setup};
 use super::theme::{Role, Theme};
-use crate::model::exit::{Exit, Failure, Result};
+use crate::model::exit::Exit;
+use crate::model::ids::OwnerId;
 
 /// The page lines are taken from. Higher than any terminal, so that little needs to be scrolled.
 const PAGE: (u16, u16) = (78, 60);
 
+/// How often time is told while somebody waits.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+
 /// Sits until the operator leaves.
 ///
 /// # Errors
-/// [`Exit::Failed`] when nothing can be read or written any more.
-pub fn sit(app: App, crew: Option<&Crew>, notices: Receiver<Notice>, first: Vec<Effect>, setup: &Setup) -> Result<End> {
-    let wrong = |error: io::Error| Failure::new(Exit::Failed, format!("The terminal failed: {error}."));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
-    let sitting = Talk { app, crew, notices, setup, told: 0, menu: Vec::new() };
-    runtime.block_on(sitting.talk(first)).map_err(wrong)
+/// When nothing can be read or written any more.
+pub async fn sit(
+    app: App,
+    crew: Option<&Crew>,
+    notices: Receiver<Notice>,
+    first: Vec<Effect>,
+    setup: &Setup,
+) -> io::Result<End> {
+    let talk = Talk { app, crew, notices, setup, told: 0, menu: Vec::new(), ordered: Vec::new(), reads_vault: false };
+    talk.talk(first).await
 }
 
 struct Talk<'s> {
@@ -46,6 +56,10 @@ struct Talk<'s> {
     told: u64,
     /// The actions by the numbers they were last listed under.
     menu: Vec<Action>,
+    /// Who is to be looked at and was not looked at yet: an order is not begun the moment it is given.
+    ordered: Vec<OwnerId>,
+    /// Whether the vault is to be read.
+    reads_vault: bool,
 }
 
 /// Lines of standard input, read one at a time and only when asked for.
@@ -71,12 +85,36 @@ impl Lines {
     }
 }
 
+/// The signals that end it in order.
+struct Ends {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for any of them.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 impl Talk<'_> {
     async fn talk(mut self, first: Vec<Effect>) -> io::Result<End> {
         let mut lines = Lines::open()?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut ends = Ends::listen()?;
         let mut asked = first;
         let mut is_new = true;
         loop {
@@ -84,36 +122,47 @@ impl Talk<'_> {
                 return Ok(end);
             }
             if is_new {
+                // A page may wait for the time to be told: a question that was left alone, a job's pace.
+                let effects = self.update(Msg::Tick(Timestamp::now()));
+                if let Some(end) = self.carry_out(effects)? {
+                    return Ok(end);
+                }
                 self.show_page()?;
             }
             self.say_notes()?;
-            let hidden = self.prompt()?;
+            let mut hidden = self.prompt()?;
             let _ = lines.ask.send(());
             let line = loop {
                 tokio::select! {
                     biased;
-                    _ = terminate.recv() => return Ok(End::Exit(Exit::Cancelled)),
-                    _ = hang_up.recv() => return Ok(End::Exit(Exit::Cancelled)),
-                    _ = interrupt.recv() => return Ok(End::Exit(Exit::Cancelled)),
+                    () = ends.any() => return Ok(End::Exit(Exit::Cancelled)),
                     line = lines.lines.recv() => break line.flatten(),
                     Some(notice) = self.notices.recv(), if !self.notices.is_closed() => {
-                        let is_secret = matches!(notice, Notice::Secret(..));
+                        let was_hidden = self.app.hides_typing();
                         let effects = self.update(Msg::Notice(notice));
                         self.carry_out(effects)?;
-                        if is_secret {
+                        if self.app.hides_typing() && !was_hidden {
+                            // What was typed so far was meant for something else.
+                            let _ = tcflush(rustix::stdio::stdin(), QueueSelector::IFlush);
                             say("\nA secret is needed.")?;
-                            self.show_modal()?;
-                            self.prompt()?;
+                            self.show_page()?;
+                            hidden = self.prompt()?;
                         }
                     }
                 }
             };
             drop(hidden);
             show_typing(true);
-            let Some(line) = line else { return Ok(End::Exit(Exit::Done)) };
+            let Some(line) = line else {
+                // Leaving cancels what still runs.
+                let is_live = self.app.model.live_jobs().next().is_some();
+                return Ok(End::Exit(if is_live { Exit::Cancelled } else { Exit::Done }));
+            };
             let line = line.trim_end_matches(['\r', '\n']);
             if line == "wait" {
-                self.wait().await?;
+                if !self.wait(&mut ends).await? {
+                    return Ok(End::Exit(Exit::Cancelled));
+                }
                 (asked, is_new) = (Vec::new(), true);
                 continue;
             }
@@ -121,30 +170,42 @@ impl Talk<'_> {
         }
     }
 
-    /// Takes reports in until nothing moves any more, saying notes as they come.
-    async fn wait(&mut self) -> io::Result<()> {
-        while self.app.is_moving() {
-            match tokio::time::timeout(std::time::Duration::from_millis(500), self.notices.recv()).await {
-                Ok(Some(notice)) => {
-                    let effects = self.update(Msg::Notice(notice));
-                    self.carry_out(effects)?;
+    /// Takes reports in until nothing moves any more and everything ordered is there, saying notes as they come; `false`
+    /// when a signal ends it.
+    async fn wait(&mut self, ends: &mut Ends) -> io::Result<bool> {
+        let mut told = Instant::now();
+        while self.app.is_moving() || self.reads_vault || !self.ordered.is_empty() {
+            let msg = tokio::select! {
+                biased;
+                () = ends.any() => return Ok(false),
+                () = sleep_until(told + TOLD_EVERY) => {
+                    told = Instant::now();
+                    Msg::Tick(Timestamp::now())
                 }
-                Ok(None) => break,
-                Err(_) => {
-                    let effects = self.update(Msg::Tick(Timestamp::now()));
-                    self.carry_out(effects)?;
-                }
-            }
+                notice = self.notices.recv() => match notice {
+                    Some(notice) => Msg::Notice(notice),
+                    None => break,
+                },
+            };
+            let effects = self.update(msg);
+            self.carry_out(effects)?;
             self.say_notes()?;
             if self.app.has_modal() {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn update(&mut self, msg: Msg) -> Vec<Effect> {
         self.app.model.now = Timestamp::now();
+        match &msg {
+            Msg::Notice(Notice::Looked(owner, _)) => self.ordered.retain(|ordered| ordered != owner),
+            Msg::Notice(Notice::Vault(_)) => self.reads_vault = false,
+            // What was ordered over the old inventory is told no more; what follows is ordered anew.
+            Msg::Notice(Notice::Reloaded(Ok(_))) => self.ordered.clear(),
+            _ => {}
+        }
         self.app.update(msg)
     }
 
@@ -163,14 +224,15 @@ impl Talk<'_> {
             return Ok((Vec::new(), false));
         }
         if word == "type" {
-            let effects = rest.chars().flat_map(|letter| self.update(Msg::Key(KeyCode::Char(letter).into()))).collect();
-            return Ok((effects, true));
+            return Ok((self.letters(rest), true));
         }
         if let Some(pattern) = line.strip_prefix('/') {
             let mut effects = self.update(Msg::Asked(Action::Filter));
             if self.app.has_modal() {
+                // Letters even where they are the name of a key: '/b' looks for a b.
                 effects.extend(self.press("ctrl-u"));
-                effects.extend(self.answer(pattern));
+                effects.extend(self.letters(pattern));
+                effects.extend(self.press("enter"));
             }
             return Ok((effects, true));
         }
@@ -203,11 +265,13 @@ impl Talk<'_> {
         {
             return self.update(Msg::Key(key.event()));
         }
-        for letter in line.chars() {
-            effects.extend(self.update(Msg::Key(KeyCode::Char(letter).into())));
-        }
+        effects.extend(self.letters(line));
         effects.extend(self.press("enter"));
         effects
+    }
+
+    fn letters(&mut self, text: &str) -> Vec<Effect> {
+        text.chars().flat_map(|letter| self.update(Msg::Key(KeyCode::Char(letter).into()))).collect()
     }
 
     fn press(&mut self, name: &str) -> Vec<Effect> {
@@ -224,12 +288,17 @@ impl Talk<'_> {
                 Effect::Begin(beginning) => return Ok(Some(End::Begin(beginning))),
                 Effect::Order(order) => {
                     let job = match &order {
-                        Order::Run(job, ..) | Order::Do(job, _) => Some(*job),
+                        Order::Run(job, ..) | Order::Do(job, ..) => Some(*job),
                         _ => None,
                     };
                     let board = job.and_then(|job| self.app.model.job(job)).map(|job| job.board.clone());
                     if let Some(crew) = self.crew {
-                        crew.take(order, board);
+                        match &order {
+                            Order::Look(owners) => self.ordered.extend(owners.iter().cloned()),
+                            Order::ReadVault => self.reads_vault = true,
+                            _ => {}
+                        }
+                        crew.take(order, board, self.app.model.edition);
                     }
                 }
                 Effect::Bell(text) => say(&format!("\x07{text}"))?,
@@ -260,13 +329,12 @@ impl Talk<'_> {
         say(text.trim_end())
     }
 
-    fn show_modal(&mut self) -> io::Result<()> {
-        self.show_page()
-    }
-
     fn show_menu(&mut self) -> io::Result<()> {
         let offers = self.app.offers();
-        let listed: Vec<&Offer> = offers.iter().filter(|offer| !offer.action.is_motion()).collect();
+        // The menu is the palette; what only a screen has, says so when it is asked for by name.
+        let of_screens = [Action::Palette, Action::Mouse, Action::Suspend];
+        let is_listed = |offer: &&Offer| !offer.action.is_motion() && !of_screens.contains(&offer.action);
+        let listed: Vec<&Offer> = offers.iter().filter(is_listed).collect();
         let mut text = String::from("Enter a number or a name:\n");
         self.menu = listed.iter().filter(|offer| offer.off.is_none()).map(|offer| offer.action).collect();
         for (number, action) in (1..).zip(&self.menu) {
@@ -344,7 +412,7 @@ fn say(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// The page as lines: frames and blanks left out, the selected row marked.
+/// The page as lines: one pane after the other, frames and blanks left out, the selected row marked.
 fn read_out(app: &mut App) -> Vec<String> {
     let glyphs = app.theme.glyphs;
     let mut roles = Theme::role_grid();
@@ -352,27 +420,34 @@ fn read_out(app: &mut App) -> Vec<String> {
     let worn = std::mem::replace(&mut app.theme, roles);
     let area = Rect::new(0, 0, PAGE.0, PAGE.1);
     let mut buffer = Buffer::empty(area);
-    app.view(area, &mut buffer);
+    let panes = app.view_panes(area, &mut buffer);
     app.theme = worn;
-    let selected = Role::ALL.iter().position(|role| *role == Role::Selection).and_then(|at| u8::try_from(at).ok());
-    let mut lines = Vec::new();
+    let is_outside = |x: u16, y: u16| !panes.iter().any(|pane| pane.contains(Position::new(x, y)));
+    let row_outside = |y: u16| line_of(&buffer, y, (0..PAGE.0).filter(move |x| is_outside(*x, y)));
     // The last row is the footer, which the menu stands for.
-    for y in 0..PAGE.1 - 1 {
-        let mut line = String::new();
-        let mut is_selected = false;
-        for x in 0..PAGE.0 {
-            let Some(cell) = buffer.cell((x, y)) else { continue };
-            let is_frame = matches!(cell.symbol(), "─" | "│" | "┌" | "┐" | "└" | "┘" | "├" | "┤" | "┬" | "┴" | "┼");
-            line.push_str(if is_frame { " " } else { cell.symbol() });
-            is_selected |= cell.symbol() != " " && selected.is_some_and(|at| cell.fg == Color::Indexed(at));
-        }
-        let line = squeeze(&line);
-        // In ASCII a frame is made of letters.
-        if line.chars().any(|c| !matches!(c, '+' | '-' | '|' | ' ')) {
-            lines.push(if is_selected { format!("selected: {line}") } else { line });
-        }
+    let last = PAGE.1 - 1;
+    let first = panes.iter().map(|pane| pane.y).min().unwrap_or(last).min(last);
+    let above = (0..first).filter_map(row_outside);
+    let in_panes = panes
+        .iter()
+        .flat_map(|pane| (pane.top()..pane.bottom()).filter_map(|y| line_of(&buffer, y, pane.left()..pane.right())));
+    above.chain(in_panes).chain((first..last).filter_map(row_outside)).collect()
+}
+
+/// A row of cells as a line; nothing when only blanks and frames stand there.
+fn line_of(buffer: &Buffer, y: u16, columns: impl Iterator<Item = u16>) -> Option<String> {
+    let selected = Role::ALL.iter().position(|role| *role == Role::Selection).and_then(|at| u8::try_from(at).ok());
+    let mut line = String::new();
+    let mut is_selected = false;
+    for cell in columns.filter_map(|x| buffer.cell((x, y))) {
+        let is_frame = matches!(cell.symbol(), "─" | "│" | "┌" | "┐" | "└" | "┘" | "├" | "┤" | "┬" | "┴" | "┼");
+        line.push_str(if is_frame { " " } else { cell.symbol() });
+        is_selected |= cell.symbol() != " " && selected.is_some_and(|at| cell.fg == Color::Indexed(at));
     }
-    lines
+    let line = squeeze(&line);
+    // In ASCII a frame is made of letters.
+    let is_empty = !line.chars().any(|c| !matches!(c, '+' | '-' | '|' | ' '));
+    (!is_empty).then(|| if is_selected { format!("selected: {line}") } else { line })
 }
 
 /// Runs of blanks as two.
@@ -380,4 +455,31 @@ fn squeeze(line: &str) -> String {
     let words: Vec<&str> =
         line.trim().trim_matches('|').trim().split("  ").map(str::trim).filter(|w| !w.is_empty()).collect();
     words.join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fleet::Fleet;
+    use crate::tui::model::{Model, Place};
+    use crate::tui::screens::fleet::FleetPage;
+
+    /// Who hears a page hears one pane after the other, never the rows of two as one.
+    #[test]
+    fn panes_that_stand_side_by_side_are_read_one_after_the_other() {
+        let text =
+            "version = 1\n[vault]\npath = \"/vault\"\n[hosts.val-1]\n[hosts.val-2]\n[hosts.val-3]\n[hosts.val-4]\n";
+        let path = std::path::Path::new("/inventory.toml");
+        let loaded = crate::config::parse_inventory(text, path, std::path::Path::new("/home/ops")).unwrap();
+        let now = "2026-11-20T02:50:00Z".parse().unwrap();
+        let model = Model::new(Place::default(), Fleet::of_inventory(&loaded.inventory), now);
+        let page = FleetPage::over(&model);
+        let lines = read_out(&mut App::new(model, Box::new(page)));
+        let at =
+            |text: &str| lines.iter().position(|line| line == text).unwrap_or_else(|| panic!("{text}: {lines:#?}"));
+        let read =
+            ["selected: ○ val-1  empty", "○ val-2  empty", "○ val-4  empty", "The inventory names no service of it."]
+                .map(at);
+        assert!(read.is_sorted(), "{lines:#?}");
+    }
 }

@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::action::{Action, Offer};
 use super::filter::Filter;
+use super::hit::{Click, Spot, Spots};
 use super::message::{Effect, Notice};
 use super::model::{JobId, Model};
 use super::theme::{Role, Theme};
@@ -26,8 +27,17 @@ pub trait Screen: Send {
     fn typed(&mut self, _key: KeyEvent, _model: &Model) -> Option<Vec<Effect>> {
         None
     }
+    /// While a field has the focus: the keys that do more than write into it, each with what it does. The footer
+    /// shows these and nothing else.
+    fn keys_while_typing(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        None
+    }
     /// Takes pasted text when a field has the focus.
     fn pasted(&mut self, _text: &str, _model: &Model) {}
+    /// Takes a click of the mouse: it selects what lies there, and does nothing else.
+    fn clicked(&mut self, _click: Click, _model: &Model) -> Vec<Effect> {
+        Vec::new()
+    }
     /// Hears of what the crew reported, after the model took it in.
     fn noticed(&mut self, _notice: &Notice, _model: &Model) -> Vec<Effect> {
         Vec::new()
@@ -46,8 +56,12 @@ pub trait Screen: Send {
     }
     /// Narrows the page's list; a page without a list offers no [`Action::Filter`].
     fn narrow(&mut self, _filter: Filter) {}
-    /// The filter in force, for the title.
+    /// What narrows the page's list now: going back shows all again first.
     fn filter(&self) -> Option<&Filter> {
+        None
+    }
+    /// The action that opens this page: asked for once more, it opens no second one.
+    fn opened_by(&self) -> Option<Action> {
         None
     }
     /// Whether something on the page moves by itself, so that time must be told.
@@ -70,13 +84,42 @@ pub struct Canvas<'a> {
     pub theme: &'a Theme,
     /// Where to draw.
     pub area: Rect,
+    /// Where it is noted what lies where, while somebody wants to know.
+    spots: Option<&'a Spots>,
 }
 
 impl<'a> Canvas<'a> {
+    /// Over an area of these cells.
+    pub fn over(buffer: &'a mut Buffer, theme: &'a Theme, area: Rect) -> Self {
+        Canvas { buffer, theme, area, spots: None }
+    }
+
+    /// The same, noting what lies where.
+    #[must_use]
+    pub fn noting(self, spots: Option<&'a Spots>) -> Self {
+        Canvas { spots, ..self }
+    }
+
+    /// This is the place of a page's pane.
+    #[must_use]
+    pub fn as_pane(self, number: u8) -> Self {
+        if let Some(spots) = self.spots {
+            spots.note(self.area, Spot::Pane(number));
+        }
+        self
+    }
+
+    /// In this row of the area stands a row of the pane's list.
+    pub fn mark_row(&self, y: u16, number: usize) {
+        if let Some(spots) = self.spots.filter(|_| y < self.area.height) {
+            spots.note(Rect { y: self.area.y + y, height: 1, ..self.area }, Spot::Row(number));
+        }
+    }
+
     /// The same cells, another area, cut to this one's.
     pub fn within(&mut self, area: Rect) -> Canvas<'_> {
         let area = area.intersection(self.area).intersection(self.buffer.area);
-        Canvas { buffer: self.buffer, theme: self.theme, area }
+        Canvas { buffer: self.buffer, theme: self.theme, area, spots: self.spots }
     }
 
     /// As [`Canvas::within`], when nobody draws on this one any more.
@@ -127,6 +170,57 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// Marks in a row what a filter matched, column by column: why the row is shown.
+    pub fn mark_matches(&mut self, y: u16, filter: Option<&Filter>) {
+        let Some(filter) = filter.filter(|_| y < self.area.height) else { return };
+        let row = self.area.y + y;
+        let letters: Vec<(u16, String)> = (self.area.left()..self.area.right())
+            .filter_map(|x| self.buffer.cell((x, row)).map(|cell| (x, cell.symbol().to_owned())))
+            .collect();
+        let style = self.theme.style(Role::Match);
+        // Columns stand at least two blanks apart.
+        let mut begins = 0;
+        while begins < letters.len() {
+            let is_gap = |at: usize| letters.iter().skip(at).take(2).all(|(_, symbol)| symbol == " ");
+            let ends = (begins..letters.len()).find(|at| is_gap(*at)).unwrap_or(letters.len());
+            let column = letters.get(begins..ends).unwrap_or_default();
+            // The second half of a wide letter is a cell of its own, and no letter.
+            let shown: Vec<&(u16, String)> = column
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| {
+                    at.checked_sub(1).and_then(|at| column.get(at)).is_none_or(|(_, symbol)| symbol.width() < 2)
+                })
+                .map(|(_, letter)| letter)
+                .collect();
+            let text: String = shown.iter().map(|(_, symbol)| symbol.as_str()).collect();
+            for (x, symbol) in filter.marks(&text).into_iter().filter_map(|at| shown.get(at)) {
+                let width = u16::try_from(symbol.width()).unwrap_or(1);
+                self.buffer.set_style(Rect { x: *x, y: row, width, height: 1 }, style);
+            }
+            begins = ends.max(begins) + 1;
+        }
+    }
+
+    /// Steps back behind what is laid over it: letters and frames stay, colours and selections go.
+    pub fn step_back(&mut self) {
+        let ground = self.theme.style(Role::Text);
+        let (text, frame) = (ground.patch(self.theme.style(Role::Muted)), ground.patch(self.theme.style(Role::Border)));
+        let is_frame = |symbol: &str| symbol.chars().all(|c| ('─'..='╿').contains(&c));
+        for y in self.area.top()..self.area.bottom() {
+            for x in self.area.left()..self.area.right() {
+                if let Some(cell) = self.buffer.cell_mut((x, y)) {
+                    let style = match cell.symbol() {
+                        " " => ground,
+                        symbol if is_frame(symbol) => frame,
+                        _ => text,
+                    };
+                    cell.set_style(Style::reset()).set_style(style);
+                }
+            }
+        }
+    }
+
     /// Fills the area with blanks.
     pub fn clear(&mut self) {
         let style = self.theme.style(Role::Text);
@@ -162,7 +256,33 @@ pub fn cut(text: &str, width: usize, sign: &str) -> String {
     kept
 }
 
-/// Text broken into lines of at most `width` columns, at spaces where there are any.
+/// Text cut in its middle to a width in columns: what a name begins and ends with tells it from others.
+pub fn cut_middle(text: &str, width: usize, sign: &str) -> String {
+    let room = width.saturating_sub(sign.width());
+    if text.width() <= width || room < 8 {
+        return cut(text, width, sign);
+    }
+    let head = cut(text, room.div_ceil(2), "");
+    let mut tail: Vec<&str> = Vec::new();
+    let mut used = head.width();
+    for grapheme in text.graphemes(true).rev() {
+        used += grapheme.width();
+        if used > room {
+            break;
+        }
+        tail.push(grapheme);
+    }
+    format!("{head}{sign}{}", tail.iter().rev().copied().collect::<String>())
+}
+
+/// Where the end of a line that is a piece of a long word had better be, in bytes: after the last sign that parts a
+/// path, an address or a name, when that leaves the line at least half full.
+fn break_of(line: &str, width: usize) -> Option<usize> {
+    let at = line.rfind(['/', '@', '-', ',', '='])? + 1;
+    line.get(..at).filter(|head| at < line.len() && head.width() * 2 >= width).map(|_| at)
+}
+
+/// Text broken into lines of at most `width` columns, at spaces where there are any, else between the parts of a path.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
@@ -178,7 +298,8 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
             }
             for grapheme in word.graphemes(true) {
                 if line.width() + grapheme.width() > width && grapheme != " " {
-                    lines.push(std::mem::take(&mut line));
+                    let rest = break_of(&line, width).map(|at| line.split_off(at)).unwrap_or_default();
+                    lines.push(std::mem::replace(&mut line, rest));
                 }
                 line.push_str(grapheme);
             }
@@ -202,11 +323,22 @@ mod tests {
     }
 
     #[test]
+    fn the_middle_gives_way_where_both_ends_tell() {
+        assert_eq!(cut_middle("Restore val-1/db@2026 to spare-1", 40, "…"), "Restore val-1/db@2026 to spare-1");
+        assert_eq!(cut_middle("Restore val-1/db@2026 to spare-1", 20, "…"), "Restore va…o spare-1");
+        assert_eq!(cut_middle("日本語日本語日本語", 11, "…"), "日本…日本語");
+        assert_eq!(cut_middle("validator", 5, "…"), "vali…");
+    }
+
+    #[test]
     fn text_is_broken_at_spaces_and_long_words_in_the_middle() {
         assert_eq!(wrap("the node does not answer", 10), ["the node", "does not", "answer"]);
         // A full stop stays with its word.
         assert_eq!(wrap("it has faults.", 13), ["it has", "faults."]);
         assert_eq!(wrap("abcdefghijkl", 5), ["abcde", "fghij", "kl"]);
+        // A path breaks after a slash rather than within a name, unless that would leave most of a line empty.
+        assert_eq!(wrap("in /var/lib/lifeboat", 12), ["in", "/var/lib/", "lifeboat"]);
+        assert_eq!(wrap("/a/lifeboats", 8), ["/a/lifeb", "oats"]);
         assert_eq!(wrap("", 5), Vec::<String>::new());
     }
 }

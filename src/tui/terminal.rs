@@ -7,10 +7,11 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
@@ -18,6 +19,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+/// How long a frame may keep the keyboard waiting; what the terminal has not taken by then it gets later.
+const SHORT: Duration = Duration::from_millis(8);
+
+/// How long a terminal may keep the console from leaving.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What is written at once where a write may wait.
+const PIECE: usize = 128;
 
 const RAW: u8 = 1;
 const PAGE: u8 = 2;
@@ -59,6 +71,8 @@ impl Write for Frame {
 pub struct Screenful {
     terminal: Terminal<CrosstermBackend<Frame>>,
     frame: Frame,
+    /// What the terminal has not taken yet: the rest of a frame.
+    rest: Vec<u8>,
     log: Option<File>,
     mouse: bool,
 }
@@ -70,14 +84,15 @@ impl Screenful {
         let (width, height) = size();
         let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
         let terminal = Terminal::with_options(CrosstermBackend::new(frame.clone()), TerminalOptions { viewport })?;
-        let screen = Self { terminal, frame, log, mouse: false };
+        let mut screen = Self { terminal, frame, rest: Vec::new(), log, mouse: false };
         screen.take()?;
         Ok(screen)
     }
 
-    /// Draws one frame, which appears as one. `false` when the terminal takes nothing at this moment.
+    /// Draws one frame, which appears as one. `false` when the terminal has not taken all of it, or nothing at this
+    /// moment; the next call goes on where it stopped.
     pub fn draw(&mut self, render: impl FnOnce(Rect, &mut Buffer)) -> io::Result<bool> {
-        if !takes_output()? {
+        if !self.flush()? || !takes_output()? {
             return Ok(false);
         }
         let (width, height) = size();
@@ -87,12 +102,26 @@ impl Screenful {
         }
         self.terminal.draw(|frame| render(frame.area(), frame.buffer_mut()))?;
         let drawn = std::mem::take(&mut *self.frame.0.borrow_mut());
-        write_all(&[FRAME_BEGINS, &drawn, FRAME_ENDS].concat())?;
-        Ok(true)
+        self.rest = [FRAME_BEGINS, &drawn, FRAME_ENDS].concat();
+        self.flush()
+    }
+
+    /// The area of the frame that was drawn last.
+    pub fn area(&mut self) -> Rect {
+        self.terminal.get_frame().area()
+    }
+
+    /// Writes what is left, as far as the terminal takes it without keeping the keyboard waiting; `true` when nothing
+    /// is left.
+    fn flush(&mut self) -> io::Result<bool> {
+        let taken = write_within(&self.rest, SHORT)?;
+        self.rest.drain(..taken);
+        Ok(self.rest.is_empty())
     }
 
     /// Gives the terminal to something else while `work` goes on, then takes it back; the next frame is drawn whole.
     pub fn lend<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+        self.rest.clear();
         give_back();
         let done = work();
         self.take()?;
@@ -107,19 +136,25 @@ impl Screenful {
         self.mouse = on;
         if on {
             MODES.fetch_or(MOUSE, Ordering::SeqCst);
-            write_all(MOUSE_ON)
+            self.tell(MOUSE_ON)
         } else {
             MODES.fetch_and(!MOUSE, Ordering::SeqCst);
-            write_all(MOUSE_OFF)
+            self.tell(MOUSE_OFF)
         }
     }
 
-    /// Writes something for the terminal itself.
-    pub fn tell(bytes: &[u8]) -> io::Result<()> {
-        write_all(bytes)
+    /// Whether the terminal has not taken all that was written.
+    pub fn is_behind(&self) -> bool {
+        !self.rest.is_empty()
     }
 
-    fn take(&self) -> io::Result<()> {
+    /// Writes something for the terminal itself, after what it has not taken yet.
+    pub fn tell(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.rest.extend_from_slice(bytes);
+        self.flush().map(|_| ())
+    }
+
+    fn take(&mut self) -> io::Result<()> {
         enable_raw_mode()?;
         MODES.fetch_or(RAW, Ordering::SeqCst);
         if let Some(log) = &self.log {
@@ -128,10 +163,10 @@ impl Screenful {
             *OWN_ERRORS.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         }
         MODES.fetch_or(PAGE, Ordering::SeqCst);
-        write_all(ENTER)?;
+        self.tell(ENTER)?;
         if self.mouse {
             MODES.fetch_or(MOUSE, Ordering::SeqCst);
-            write_all(MOUSE_ON)?;
+            self.tell(MOUSE_ON)?;
         }
         Ok(())
     }
@@ -147,10 +182,10 @@ impl Drop for Screenful {
 pub fn give_back() {
     let modes = MODES.swap(0, Ordering::SeqCst);
     if modes & MOUSE != 0 {
-        let _ = write_all(MOUSE_OFF);
+        let _ = print(MOUSE_OFF);
     }
     if modes & PAGE != 0 {
-        let _ = write_all(LEAVE);
+        let _ = print(LEAVE);
     }
     if modes & RAW != 0 {
         let _ = disable_raw_mode();
@@ -166,11 +201,36 @@ fn size() -> (u16, u16) {
     size.map_or((0, 0), |size| (size.ws_col, size.ws_row))
 }
 
-/// Whether the terminal takes output: one that is held with ctrl-s or hangs on a slow link does not.
+/// The terminal, opened anew so that writing to it never waits: a terminal that says it takes output may take less than
+/// a frame. The process's own standard output is shared with whoever started it and stays as it is.
+///
+/// `None` where it cannot be opened, as after a change of user.
+static OWN: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
+    let name = rustix::termios::ttyname(rustix::stdio::stdout(), Vec::new()).ok()?;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(name, flags, Mode::empty()).ok()
+});
+
+fn out() -> BorrowedFd<'static> {
+    match &*OWN {
+        Some(own) => own.as_fd(),
+        None => rustix::stdio::stdout(),
+    }
+}
+
+/// Whether the terminal takes output: one that is held or hangs on a slow link does not.
 fn takes_output() -> io::Result<bool> {
-    let out = rustix::stdio::stdout();
+    takes_output_within(Duration::ZERO)
+}
+
+fn takes_output_within(wait: Duration) -> io::Result<bool> {
+    let out = out();
     let mut ready = [PollFd::new(&out, PollFlags::OUT)];
-    poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+    match poll(&mut ready, Some(&wait)) {
+        Err(Errno::INTR) => return Ok(false),
+        polled => polled?,
+    };
     let ready = ready[0].revents();
     if ready.intersects(PollFlags::HUP | PollFlags::ERR) {
         return Err(io::ErrorKind::BrokenPipe.into());
@@ -178,14 +238,33 @@ fn takes_output() -> io::Result<bool> {
     Ok(ready.contains(PollFlags::OUT))
 }
 
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(rustix::stdio::stdout(), bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+/// Writes as much as the terminal takes within a time; gives how much that was.
+fn write_within(bytes: &[u8], wait: Duration) -> io::Result<usize> {
+    let until = Instant::now() + wait;
+    let mut taken = 0;
+    while taken < bytes.len() {
+        let rest = &bytes[taken..];
+        // A terminal that could not be opened anew is written to in pieces it surely has room for.
+        let piece = if OWN.is_some() { rest } else { &rest[..rest.len().min(PIECE)] };
+        let is_ready = OWN.is_some() || takes_output()?;
+        match is_ready.then(|| rustix::io::write(out(), piece)) {
+            Some(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Some(Ok(count)) => taken += count,
+            None | Some(Err(Errno::AGAIN)) => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                takes_output_within(left.min(SHORT))?;
+            }
+            Some(Err(Errno::INTR)) => {}
+            Some(Err(error)) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(taken)
+}
+
+/// Writes all of it, or what a terminal that takes nothing more took until it was given up.
+pub fn print(bytes: &[u8]) -> io::Result<()> {
+    write_within(bytes, PATIENCE).map(|_| ())
 }

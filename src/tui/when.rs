@@ -1,6 +1,8 @@
 //! Times as people say them: "2h ago", "in 3h"; and as they are compared: "2026-11-20 02:50Z".
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+pub use crate::engine::phrases::utc;
 
 /// How long ago, in one number and one letter: "5m", "3h", "13d", "5mo", "2y"; "now" below a minute. Ahead of the
 /// clock: "+3h".
@@ -19,6 +21,17 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How long until [`age()`] says something else.
+pub fn until_next(at: Timestamp, now: Timestamp) -> SignedDuration {
+    let seconds = now.duration_since(at).as_secs();
+    let unit = match seconds.unsigned_abs() {
+        0..3_600 => 60,
+        3_600..86_400 => 3_600,
+        _ => 86_400,
+    };
+    SignedDuration::from_secs(unit - seconds.rem_euclid(unit))
+}
+
 /// As part of a sentence: "2h ago", "just now", "in 3h".
 pub fn ago(at: Timestamp, now: Timestamp) -> String {
     match age(at, now) {
@@ -26,11 +39,6 @@ pub fn ago(at: Timestamp, now: Timestamp) -> String {
         ahead if ahead.starts_with('+') => format!("in {}", &ahead[1..]),
         past => format!("{past} ago"),
     }
-}
-
-/// To the minute, in UTC.
-pub fn utc(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
 /// Both: "2026-11-20 00:50Z, 2h ago".
@@ -58,6 +66,11 @@ mod tests {
             (-10_800, "in 3h"),
         ] {
             assert_eq!(ago(at(seconds), now), text);
+        }
+        for (seconds, left) in
+            [(0, 60), (59, 1), (60, 60), (3_599, 1), (3_600, 3_600), (7_300, 3_500), (86_399, 1), (-90, 30)]
+        {
+            assert_eq!(until_next(at(seconds), now).as_secs(), left, "{seconds}");
         }
         assert_eq!(utc_and_ago(at(7_200), now), "2026-11-20 00:50Z, 2h ago");
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::model::item::Sensitivity;
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{Manifest, Source};
 
 /// What a driver adds to the card: how the service wants its files back.
 #[derive(Debug, Clone, Default)]
@@ -114,31 +114,25 @@ pub fn render_card(manifest: &Manifest, recipe: &CardRecipe) -> String {
     }
     settings
         .push(r#": "${OUT:=$HOME/lifeboat-restore}"            # a new directory for the files in clear"#.to_owned());
-    settings.push(format!(": \"${{NODE:=root@{}}}\"", shell_in_quotes(&source.address)));
+    settings.push(format!(": \"${{NODE:={}}}\"", login(source)));
     block(&mut card, Place::Here, &settings);
     card.push_str("## Check the stored bytes\n\n");
     block(&mut card, Place::Here, &["sha256sum -c SHA256SUMS".into()]);
     open_section(&mut card, manifest, sealed);
-    card.push_str("## The files as they stood on the node\n\n| file | was | mode | owner |\n|---|---|---|---|\n");
-    for file in &manifest.files {
-        let or = |text: &Option<crate::model::text::CleanText>| {
-            text.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string)
-        };
-        let mode = file.mode.map_or_else(|| "?".to_owned(), |mode| format!("{mode:04o}"));
-        let owner = code(&format!("{}:{}", or(&file.owner), or(&file.group)));
-        let cell = |text: String| text.replace('|', "\\|");
-        let _ = writeln!(
-            card,
-            "| {} | {} | {mode} | {} |",
-            code(clear_name(&file.stored_name, sealed)),
-            cell(code(file.origin.as_str())),
-            cell(owner)
-        );
-    }
+    files_section(&mut card, manifest, sealed);
     card.push_str("\n## Bring them to the node\n\n");
     // A pipe rather than scp: it takes every kind of address, and no owner of this machine's along.
     let unpack = "umask 077 && mkdir lifeboat-restore lifeboat-restore/plain && tar -xf - --no-same-owner -C lifeboat-restore/plain";
     block(&mut card, Place::Here, &[format!(r#"tar -C "$OUT" -cf - . | ssh "$NODE" '{unpack}'"#)]);
+    if !source.via.is_empty() {
+        let hops: Vec<String> = source.via.iter().map(|hop| code(hop)).collect();
+        let _ = writeln!(
+            card,
+            "It was reached through {}. Where there is no other way, add `-J ADDRESS` to `ssh`; the addresses are in \
+             `about/inventory.toml` of the vault.\n",
+            hops.join(", then ")
+        );
+    }
     card.push_str(
         "If root may not log in there, bring them there another way, to `lifeboat-restore/plain` in root's home.\n\n",
     );
@@ -161,6 +155,25 @@ pub fn render_card(manifest: &Manifest, recipe: &CardRecipe) -> String {
     block(&mut card, Place::Node, &["rm -r ~/lifeboat-restore".into()]);
     block(&mut card, Place::Here, &[r#"rm -r "$OUT""#.into()]);
     card
+}
+
+fn files_section(card: &mut String, manifest: &Manifest, sealed: bool) {
+    card.push_str("## The files as they stood on the node\n\n| file | was | mode | owner |\n|---|---|---|---|\n");
+    for file in &manifest.files {
+        let or = |text: &Option<crate::model::text::CleanText>| {
+            text.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string)
+        };
+        let mode = file.mode.map_or_else(|| "?".to_owned(), |mode| format!("{mode:04o}"));
+        let owner = code(&format!("{}:{}", or(&file.owner), or(&file.group)));
+        let cell = |text: String| text.replace('|', "\\|");
+        let _ = writeln!(
+            card,
+            "| {} | {} | {mode} | {} |",
+            code(clear_name(&file.stored_name, sealed)),
+            cell(code(file.origin.as_str())),
+            cell(owner)
+        );
+    }
 }
 
 fn open_section(card: &mut String, manifest: &Manifest, sealed: bool) {
@@ -188,6 +201,18 @@ fn open_section(card: &mut String, manifest: &Manifest, sealed: bool) {
         }));
         lines.push("END".into());
         block(card, Place::Here, &lines);
+    }
+}
+
+/// What `ssh` is told to reach the node it came from as root.
+fn login(source: &Source) -> String {
+    // The machine Lifeboat ran on has no address, only a description.
+    let is_here = source.address.is_empty() || source.address.contains(' ');
+    let address = if is_here { "localhost".to_owned() } else { shell_in_quotes(&source.address) };
+    match source.port {
+        None => format!("root@{address}"),
+        Some(port) if address.contains(':') => format!("ssh://root@[{address}]:{port}"),
+        Some(port) => format!("ssh://root@{address}:{port}"),
     }
 }
 

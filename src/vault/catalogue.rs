@@ -50,7 +50,11 @@ impl Vault {
         let owners = list(self.root())?;
         for owner in owners {
             let top = owner.file_name().unwrap_or_default();
-            if [RUNS, ABOUT, VAULT, "lost+found"].iter().any(|own| top == *own) {
+            if top == RUNS || top == ABOUT {
+                found.own(&owner, top == RUNS);
+                continue;
+            }
+            if top == VAULT || top == "lost+found" {
                 continue;
             }
             for service in found.directories(&owner) {
@@ -90,6 +94,22 @@ impl Catalogue {
             self.findings.push(Finding::of(&error, path));
             Vec::new()
         })
+    }
+
+    /// Looks through the vault's own `runs` or `about`: what is no run's directory there, or no file, is a finding.
+    fn own(&mut self, path: &Path, is_runs: bool) {
+        for entry in self.directories(path) {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            let fits = match fs::symlink_metadata(&entry) {
+                Ok(meta) if is_runs => meta.is_dir() && name::is_stored(&name),
+                Ok(meta) => meta.is_file() && name::is_stored(&name),
+                Err(e) => e.kind() == io::ErrorKind::NotFound,
+            };
+            if !fits {
+                let why = if is_runs { "is not a run's directory" } else { "is no file that Lifeboat keeps there" };
+                self.findings.push(Finding::new(&entry, Trouble::Unexpected, why));
+            }
+        }
     }
 
     fn read(&mut self, vault: &Vault, dir: &Path) {

@@ -10,6 +10,7 @@ use openssl::sha::Sha256;
 use rustix::fs::OFlags;
 
 use super::error::VaultError;
+pub(super) use crate::model::text::hex;
 
 /// The largest manifest, proof, list of hashes or vault.json that is read: far above any real one.
 pub(super) const LARGEST_JSON: u64 = 64 << 20;
@@ -121,15 +122,6 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<(), VaultError> {
     }
 }
 
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// The SHA-256 of bytes, in hexadecimal. OpenSSL's, here and in reader and writer: twice as fast as `sha2` on processors
 /// without SHA instructions, where hashing is what bounds the vault.
 pub(super) fn sha256(bytes: &[u8]) -> String {
@@ -148,7 +140,8 @@ pub(super) fn hash_file(path: &Path, tick: Tick<'_>) -> Result<(u64, String), Va
     let mut size = 0;
     // Most files of a vault are small; a vault of many should not allocate 256 KiB for each.
     let length = file.metadata().map_or(u64::MAX, |meta| meta.len());
-    let mut buffer = vec![0; usize::try_from(length).map_or(256 << 10, |length| (length + 1).min(256 << 10))];
+    let mut buffer =
+        vec![0; usize::try_from(length).map_or(256 << 10, |length| length.saturating_add(1).min(256 << 10))];
     loop {
         let read = match file.read(&mut buffer) {
             Ok(0) => return Ok((size, hex(&hash.finish()))),

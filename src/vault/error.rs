@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::exit::{Exit, Failure};
+use crate::model::text::CleanText;
 
 /// A failure of the vault. Its text is one sentence that names the path.
 #[derive(Debug, thiserror::Error)]
@@ -237,16 +238,14 @@ impl VaultError {
             Self::Unsafe { path, .. } => {
                 format!("Make it yours alone: chmod 700 {}", super::card::quoted(&path.display().to_string()))
             }
-            Self::Damaged { .. } => {
-                "Take another copy or a replica, and run 'lifeboat verify' on the whole vault.".into()
-            }
+            Self::Damaged { .. } => "Take another copy, and run 'lifeboat verify' on the whole vault.".into(),
             Self::Locked { .. } => "Name the private key under 'identities' of [vault] in the inventory.".into(),
             Self::Recipient { .. } => "Recipients are 'age1…', 'ssh-ed25519 …' or 'ssh-rsa …' public keys.".into(),
             Self::Plaintext { .. } => {
                 "Add 'recipients' under [vault] ('lifeboat keygen' makes a key), or set allow_plaintext = true.".into()
             }
             Self::Held { .. } => "Wait for it to finish; a dead holder's lease ends by itself.".into(),
-            Self::NoSpace { .. } => "Free space with 'lifeboat prune', or choose another disk.".into(),
+            Self::NoSpace { .. } => "Free space on that disk, or choose another one: lifeboat --vault PATH.".into(),
             Self::Undecided { .. } => "Name one of them as owner/service/item@ID.".into(),
             Self::Reference { .. } => {
                 "Write owner/service/item, and after it @ID, @latest or @before:2026-11-20T02:50:00Z.".into()
@@ -259,8 +258,16 @@ impl VaultError {
 
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
-        let mut failure = Self::new(error.exit(), error.to_string());
-        failure.hints = error.hints();
+        Self::from(&error)
+    }
+}
+
+impl From<&VaultError> for Failure {
+    /// Cleaned: a path or a candidate in it may bear any name, and it goes to a terminal.
+    fn from(error: &VaultError) -> Self {
+        let clean = |text: &str| CleanText::new(text).to_string();
+        let mut failure = Self::new(error.exit(), clean(&error.to_string()));
+        failure.hints = error.hints().iter().map(|hint| clean(hint)).collect();
         failure
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::model::text::CleanText;
+
 /// One thing out of order, with its sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -10,7 +12,7 @@ pub struct Finding {
     pub path: PathBuf,
     /// Which sort.
     pub trouble: Trouble,
-    /// A sentence that names the path.
+    /// A sentence that names the path; clean, because the name may be anybody's.
     pub message: String,
 }
 
@@ -23,7 +25,7 @@ pub enum Trouble {
     Missing,
     /// Something lies there that no version of Lifeboat put there.
     Unexpected,
-    /// A snapshot without a manifest: a copy by another tool broke off.
+    /// A snapshot without a manifest: a copy by another tool broke off. Or what a run that died left in the staging area.
     Unfinished,
     /// A snapshot in a place that is not its own.
     Misplaced,
@@ -37,7 +39,7 @@ pub enum Trouble {
 
 impl Finding {
     pub(super) fn new(path: &Path, trouble: Trouble, why: impl fmt::Display) -> Self {
-        Self { path: path.to_owned(), trouble, message: format!("'{}' {why}.", path.display()) }
+        Self { path: path.to_owned(), trouble, message: clean(&format!("'{}' {why}.", path.display())) }
     }
 
     /// Whether it takes away trust in the bytes, rather than asking for a clean-up.
@@ -53,8 +55,12 @@ impl Finding {
             E::Io { .. } => Trouble::Unreadable,
             _ => Trouble::Damaged,
         };
-        Self { path: path.to_owned(), trouble, message: error.to_string() }
+        Self { path: path.to_owned(), trouble, message: clean(&error.to_string()) }
     }
+}
+
+fn clean(sentence: &str) -> String {
+    CleanText::new(sentence).one_line().to_string()
 }
 
 impl fmt::Display for Finding {

@@ -114,20 +114,14 @@ impl Vault {
         Ok(Self { root, id: file.id, recipients: file.recipients, warnings })
     }
 
-    /// Changes whom later snapshots are sealed to; what is stored stays as it is.
-    pub fn set_recipients(&mut self, recipients: &[String], entropy: &dyn Entropy) -> Result<(), VaultError> {
-        Sealing::to(recipients)?;
-        let at = self.root.join(VAULT);
-        let mut file: VaultFile = parse(&at, &disk::read(&at, disk::LARGEST_JSON)?)?;
-        file.recipients = recipients.to_vec();
-        disk::replace(&at, &disk::json(&at, &file.checked())?, &entropy.hex(4))?;
-        self.recipients = recipients.to_vec();
-        Ok(())
-    }
-
     /// Where it lies, absolute.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+    /// How many bytes this user may still write on its disk; nothing when the system does not tell.
+    pub fn free(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.root).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
     }
     /// Its id, made at random when it was made.
     pub fn id(&self) -> &str {
@@ -152,11 +146,6 @@ impl Vault {
         }
         disk::replace(&path, bytes, &entropy.hex(4))?;
         Ok(path)
-    }
-
-    /// Reads a companion back.
-    pub fn companion(&self, name: &str) -> Result<Vec<u8>, VaultError> {
-        disk::read(&self.root.join(ABOUT).join(directory_name(name)), disk::LARGEST_JSON)
     }
 }
 
@@ -203,7 +192,8 @@ fn look_at_modes(root: &Path) -> Result<Vec<Finding>, VaultError> {
             ));
         }
         if meta.mode() & 0o077 != 0 {
-            let why = format_args!("has mode {:03o}; others may read it, it should be {usual:o}", meta.mode() & 0o777);
+            let may = if meta.mode() & 0o020 == 0 { "others may read it" } else { "others in its group may change it" };
+            let why = format_args!("has mode {:03o}; {may}, it should be {usual:o}", meta.mode() & 0o777);
             warnings.push(Finding::new(&path, Trouble::Exposed, why));
         }
     }

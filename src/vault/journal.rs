@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,20 +78,28 @@ impl RunDir {
     /// Opens the journal for appending, and tells what it says so far. Another process that has it open is an error.
     /// Where the last chapter has its receipt, a new one begins.
     pub fn journal(&self) -> Result<(Journal, Replay), VaultError> {
+        self.journal_after(&mut || ())
+    }
+
+    /// The chapter whose journal has no receipt yet, which may still have to be begun.
+    fn open_chapter(&self) -> u32 {
         let chapter = self.chapter();
-        let path = self.dir.join(journal_name(if self.has_receipt(chapter) { chapter + 1 } else { chapter }));
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(disk::flags(OFlags::NOFOLLOW))
-            .open(&path)
-            .map_err(|e| VaultError::io(&path, "open", e))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
-            let subject = path.display().to_string();
-            return Err(VaultError::Held { subject, holder: "another process that is at this run".into() });
-        }
+        if self.has_receipt(chapter) { chapter.saturating_add(1) } else { chapter }
+    }
+
+    /// As [`RunDir::journal`]; `chosen` is called when the chapter was chosen and not yet locked.
+    fn journal_after(&self, chosen: &mut dyn FnMut()) -> Result<(Journal, Replay), VaultError> {
+        let (file, path) = loop {
+            let chapter = self.open_chapter();
+            chosen();
+            let path = self.dir.join(journal_name(chapter));
+            let file = lock_journal(&path)?;
+            // Whoever had it open until now may have ended the chapter: its receipt names its last byte. Or taken away
+            // one that was never begun.
+            if self.open_chapter() == chapter && is_still(&file, &path) {
+                break (file, path);
+            }
+        };
         let replay = self.read_journal()?;
         if replay.torn > 0 {
             file.set_len(replay.whole).map_err(|e| VaultError::io(&path, "mend", e))?;
@@ -99,6 +108,34 @@ impl RunDir {
         let next = replay.entries.len() as u64;
         let (length, prev, dir) = (replay.whole, replay.last.clone(), self.dir.clone());
         Ok((Journal { file, path, dir, length, next, prev, broken: false }, replay))
+    }
+}
+
+/// Whether the name still leads to the open file.
+fn is_still(file: &File, path: &Path) -> bool {
+    let named = std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let open = file.metadata().map(|meta| (meta.dev(), meta.ino()));
+    matches!((named, open), (Ok(named), Ok(open)) if named == open)
+}
+
+/// Opens a chapter's journal, made if need be, and locks it until it is closed.
+fn lock_journal(path: &Path) -> Result<File, VaultError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(disk::flags(OFlags::NOFOLLOW))
+        .open(path)
+        .map_err(|e| VaultError::io(path, "open", e))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            let subject = path.display().to_string();
+            Err(VaultError::Held { subject, holder: "another process that is at this run".into() })
+        }
+        // A filesystem without locks keeps nobody out; the chain of the entries still tells of a second writer.
+        Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS) => Ok(file),
+        Err(error) => Err(VaultError::io(path, "lock", error.into())),
     }
 }
 
@@ -136,6 +173,13 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        // A chapter of which nothing was written never began: the one before is still the last.
+        if self.length == 0
+            && self.file.metadata().is_ok_and(|meta| meta.len() == 0)
+            && is_still(&self.file, &self.path)
+        {
+            let _ = std::fs::remove_file(&self.path);
+        }
         // Closing alone is not enough: a child process just being started still shares the lock for a moment.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
@@ -165,4 +209,72 @@ fn replay(path: &Path, bytes: &[u8], mut found: Replay) -> Result<Replay, VaultE
         found.entries.push(entry);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::Entropy;
+    use crate::model::ids::RunId;
+    use crate::vault::{ConsoleKey, Vault};
+
+    struct Held;
+    impl Clock for Held {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(1_800_000_000).unwrap()
+        }
+        fn elapsed(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+        fn sleep(&self, _: std::time::Duration) {}
+    }
+    impl Entropy for Held {
+        fn fill(&self, bytes: &mut [u8]) {
+            getrandom::fill(bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_chapter_that_ends_while_its_journal_is_opened_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::create(&folder.path().join("vault"), &[], &Held, &Held).unwrap();
+        let key = ConsoleKey::load_or_create(&folder.path().join("state"), &Held).unwrap();
+        let dir = vault.run_dir(&RunId::new("20261120T184500Z-7f3a9c").unwrap()).unwrap();
+        dir.journal().unwrap().0.append(&Held, &Value::from("first")).unwrap();
+        let mut ended = false;
+        let (mut journal, replay) = dir
+            .journal_after(&mut || {
+                if !std::mem::replace(&mut ended, true) {
+                    dir.write_receipt(&Value::Null, &key, &Held, &Held).unwrap();
+                }
+            })
+            .unwrap();
+        assert_eq!(replay.entries.len(), 1);
+        journal.append(&Held, &Value::from("second")).unwrap();
+        drop(journal);
+        let findings = vault.verify_receipts().unwrap().findings;
+        assert!(findings.is_empty(), "what the receipt names was changed: {findings:?}");
+        assert_eq!(dir.read_journal().unwrap().entries.len(), 2);
+    }
+
+    #[test]
+    fn a_chapter_of_which_nothing_was_written_never_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::create(&folder.path().join("vault"), &[], &Held, &Held).unwrap();
+        let key = ConsoleKey::load_or_create(&folder.path().join("state"), &Held).unwrap();
+        let dir = vault.run_dir(&RunId::new("20261120T184500Z-7f3a9c").unwrap()).unwrap();
+        drop(dir.journal().unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a run that never began leaves no journal");
+        dir.journal().unwrap().0.append(&Held, &Value::from("first")).unwrap();
+        dir.write_receipt(&Value::Null, &key, &Held, &Held).unwrap();
+        // Taken up, and given up before anything was done: it ends as it ended.
+        drop(dir.journal().unwrap());
+        assert!(dir.chapter() == 1 && dir.read_receipt().unwrap().is_some());
+        // Who waits for the lock of one that is taken away meanwhile writes into no file that is gone.
+        let mut first = Some(dir.journal().unwrap().0);
+        let (mut second, _) = dir.journal_after(&mut || drop(first.take())).unwrap();
+        second.append(&Held, &Value::from("second")).unwrap();
+        drop(second);
+        assert_eq!(dir.read_journal().unwrap().entries.len(), 2);
+    }
 }

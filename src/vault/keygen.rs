@@ -16,5 +16,7 @@ pub fn make_key(path: &Path, made: &str) -> Result<String, VaultError> {
     let private = identity.to_string();
     let text = Zeroizing::new(format!("# created: {made}\n# public key: {public}\n{}\n", private.expose_secret()));
     disk::write_new(path, text.as_bytes())?;
+    // What is sealed to a key whose file is gone after a power cut is lost.
+    disk::sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     Ok(public)
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use age::ssh;
+use age::{DecryptError, ssh};
 use zeroize::Zeroizing;
 
 use crate::model::secret::SecretString;
@@ -102,8 +102,23 @@ fn passphrase(path: &Path, ask: AskPassphrase<'_>) -> Result<SecretString, Vault
         .ok_or_else(|| refuse(path, "it needs a passphrase and none was given"))
 }
 
+/// Why a sealed file does not open, in our own words: those of the library are looked up in tables of languages, and it
+/// panics where they are not found.
+pub(super) fn why_sealed(error: &DecryptError) -> String {
+    match error {
+        DecryptError::InvalidHeader => "its header is not one of age's".to_owned(),
+        DecryptError::InvalidMac => "its header was altered".to_owned(),
+        DecryptError::UnknownFormat => "it is no age file of a known version".to_owned(),
+        DecryptError::ExcessiveWork { required, .. } => format!("its passphrase asks for work of 2^{required}"),
+        DecryptError::NoMatchingKeys => "none of the keys at hand opens it".to_owned(),
+        DecryptError::KeyDecryptionFailed => "the key inside it could not be opened".to_owned(),
+        DecryptError::DecryptionFailed => "it could not be decrypted".to_owned(),
+        DecryptError::Io(error) => error.to_string(),
+    }
+}
+
 fn unseal(path: &Path, bytes: &[u8], ask: AskPassphrase<'_>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let sealed = age::Decryptor::new(bytes).map_err(|e| refuse(path, e.to_string()))?;
+    let sealed = age::Decryptor::new(bytes).map_err(|error| refuse(path, why_sealed(&error)))?;
     if !sealed.is_scrypt() {
         return Err(refuse(path, "it is sealed to another key, not with a passphrase"));
     }

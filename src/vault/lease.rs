@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::model::clock::{Clock, Entropy};
@@ -58,9 +59,27 @@ struct LeaseFile {
     renewed: Timestamp,
     expires: Timestamp,
     token: String,
+    /// Where the holder's process lives, see [`whereabouts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<String>,
+}
+
+/// The boot and the pid namespace this process lives in: only in the same ones does a pid mean the same process. None
+/// where the system does not tell.
+fn whereabouts() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
 impl LeaseFile {
+    /// Whether its holder was a process here and is gone: nobody will give the lease back.
+    fn is_orphaned(&self) -> bool {
+        let pid = i32::try_from(self.holder.pid).ok().and_then(Pid::from_raw);
+        self.process.is_some()
+            && self.process == whereabouts()
+            && pid.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    }
     fn told(&self) -> String {
         format!("{} since {}, until {} unless renewed", self.holder, self.taken, self.expires)
     }
@@ -74,7 +93,8 @@ pub struct Lease {
 }
 
 impl Vault {
-    /// Takes the lease of an item. One that is held and has not expired is an error naming its holder.
+    /// Takes the lease of an item. One that is held and has not expired is an error naming its holder, unless that was a
+    /// process of this machine that is gone.
     pub fn lease(
         &self,
         item: &ItemRef,
@@ -104,6 +124,7 @@ impl Vault {
             renewed: now,
             expires: now + LEASE_LIFE,
             token: entropy.hex(8),
+            process: whereabouts(),
         };
         let bytes = disk::json(&path, &file)?;
         // A second round follows a lease that was given back or taken away in between.
@@ -114,7 +135,7 @@ impl Vault {
                 Err(other) => return Err(other),
             }
             match read_lease(&path) {
-                Ok(Some(held)) if held.expires >= now => {
+                Ok(Some(held)) if held.expires >= now && !held.is_orphaned() => {
                     return Err(VaultError::Held { subject: subject.into(), holder: held.told() });
                 }
                 Ok(Some(stale)) => remove_stale(&path, Some(&stale.token), entropy)?,

@@ -10,9 +10,11 @@ use serde::Deserialize;
 
 use crate::model::clock::Clock;
 use crate::model::ids::ItemRef;
+use crate::model::units::ByteSize;
 
 use super::disk;
 use super::error::VaultError;
+use super::finding::{Finding, Trouble};
 use super::home::{Vault, parse};
 use super::lease::Holder;
 use super::name::STAGING;
@@ -50,6 +52,31 @@ struct Sign {
     item: ItemRef,
     holder: Holder,
     started: Timestamp,
+    /// Whether its maker could lock it; signs of before do not say, and were locked.
+    #[serde(default = "yes")]
+    locked: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Leftover {
+    /// What is to be said of it: nothing of what is being written right now.
+    pub fn finding(&self) -> Option<Finding> {
+        let what = self.item.as_ref().map_or_else(|| "something".to_owned(), |item| format!("a copy of '{item}'"));
+        let who = self.holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"));
+        let since = self.started.map_or_else(String::new, |started| format!(", begun at {started}{who}"));
+        let fate = match self.owner {
+            Owner::Alive => return None,
+            Owner::Dead => "its process is gone, and the next backup removes it",
+            Owner::Elsewhere => {
+                "whether its process still lives cannot be told from here; once it has not changed for a day it can be removed"
+            }
+        };
+        let why = format!("is {what} that was never finished{since}, {}; {fate}", ByteSize(self.bytes));
+        Some(Finding::new(&self.path, Trouble::Unfinished, why))
+    }
 }
 
 impl Vault {
@@ -70,6 +97,13 @@ impl Vault {
                 found.push(look(path, Some(&sign)));
             }
         }
+        Ok(found)
+    }
+
+    /// Removes everything whose process is gone, and gives what it removed. What cannot be removed stays a leftover.
+    pub fn clear_leftovers(&self, clock: &dyn Clock) -> Result<Vec<Leftover>, VaultError> {
+        let mut found = self.leftovers()?;
+        found.retain(|leftover| leftover.owner == Owner::Dead && self.remove_leftover(leftover, clock).is_ok());
         Ok(found)
     }
 
@@ -126,7 +160,7 @@ fn look(path: &Path, sign: Option<&Path>) -> Leftover {
     let told: Option<Sign> = sign.and_then(|s| disk::read(s, 1 << 20).and_then(|bytes| parse(s, &bytes)).ok());
     let owner = match (sign.and_then(is_locked), &told) {
         (Some(true), _) => Owner::Alive,
-        (Some(false), Some(sign)) if sign.holder.is_here() => Owner::Dead,
+        (Some(false), Some(sign)) if sign.locked && sign.holder.is_here() => Owner::Dead,
         _ => Owner::Elsewhere,
     };
     let bytes = walkdir::WalkDir::new(path).into_iter().flatten().filter_map(|e| e.metadata().ok());
@@ -140,11 +174,12 @@ fn look(path: &Path, sign: Option<&Path>) -> Leftover {
     }
 }
 
-/// Whether a live process holds the sign's lock; `None` when there is none to ask.
+/// Whether a live process holds the sign's lock; `None` when there is none to ask. The lock is shared for a moment, so
+/// that no two who look are taken for the one who writes; that one tries again.
 fn is_locked(sign: &Path) -> Option<bool> {
     let options = disk::flags(OFlags::NOFOLLOW | OFlags::NONBLOCK);
     let file = OpenOptions::new().read(true).custom_flags(options).open(sign).ok()?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Some(false),
         Err(rustix::io::Errno::WOULDBLOCK) => Some(true),
         Err(_) => None,

@@ -39,7 +39,7 @@ pub use keygen::make_key;
 pub use keys::{AskPassphrase, Keys};
 pub use lease::{Holder, LEASE_LIFE, Lease};
 pub use leftover::{Leftover, Owner};
-pub use name::{directory_name, file_name, is_stamp};
+pub use name::{directory_name, file_name, is_stamp, item_of_path};
 pub use reader::ClearReader;
 pub use receipt::{Chain, Receipt, ReceiptBefore};
 pub use run::{Reserve, RunDir};

@@ -70,6 +70,11 @@ pub fn directory_name(name: &str) -> String {
     encode(name, &[RUNS, ABOUT, VAULT])
 }
 
+/// Whether a name on disk may be one of [`directory_name`] or a stamp.
+pub(super) fn is_stored(name: &str) -> bool {
+    is_stamp(name) || (name.len() <= LONGEST && name.bytes().all(|byte| stands_for_itself(byte) || byte == b'%'))
+}
+
 /// A payload file's name on disk, without `.age`.
 pub fn file_name(name: &str) -> Result<String, VaultError> {
     let refuse = |why| Err(VaultError::Name { name: name.escape_debug().take(80).collect(), why });
@@ -122,6 +127,31 @@ pub(super) fn item_dir(root: &Path, item: &ItemRef) -> PathBuf {
         .fold(root.to_owned(), |path, name| path.join(directory_name(name)))
 }
 
+/// The item whose snapshots lie at or above a path of the vault at `root`; `None` when the path names no item.
+pub fn item_of_path(root: &Path, path: &Path) -> Option<ItemRef> {
+    let mut parts = path.strip_prefix(root).ok()?.components();
+    let mut name = || decode(parts.next()?.as_os_str().to_str()?);
+    let (owner, service, item) = (name()?, name()?, name()?);
+    Some(ItemRef { owner: owner.try_into().ok()?, service: service.try_into().ok()?, item: item.try_into().ok()? })
+}
+
+/// The name a directory stands for; `None` for one that was cut.
+fn decode(stored: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(stored.len());
+    let mut rest = stored.as_bytes();
+    while let Some((&first, more)) = rest.split_first() {
+        if first != b'%' {
+            bytes.push(first);
+            rest = more;
+            continue;
+        }
+        let (digits, more) = more.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = more;
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +176,22 @@ mod tests {
         assert_eq!(file_name(".env").unwrap(), "%2eenv");
         for bad in ["", "a/../b", "/etc", "a//b", "a\nb", "..", &"x".repeat(1025)] {
             assert!(file_name(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_path_tells_its_item() {
+        let item = ItemRef {
+            owner: "val-1".parse().unwrap(),
+            service: "runs".parse().unwrap(),
+            item: "stream.ORDERS".parse().unwrap(),
+        };
+        let root = Path::new("/vault");
+        let of = |path: &Path| item_of_path(root, path);
+        assert_eq!(of(&item_dir(root, &item).join("20261120T184500Z-7f3a/manifest.json")), Some(item.clone()));
+        assert_eq!(of(&item_dir(root, &item)), Some(item));
+        for path in ["/vault/val-1/app", "/elsewhere/a/b/c", "/vault/a/b/c%_00", "/vault/a/b/%4"] {
+            assert_eq!(of(Path::new(path)), None, "{path}");
         }
     }
 

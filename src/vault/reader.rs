@@ -15,7 +15,7 @@ use crate::model::manifest::StoredFile;
 use super::disk;
 use super::error::VaultError;
 use super::home::{Vault, parse, refuse_newer};
-use super::keys::Keys;
+use super::keys::{Keys, why_sealed};
 use super::name::HASHES;
 use super::snapshot::Snapshot;
 
@@ -70,6 +70,8 @@ struct Hidden {
 }
 
 const BUFFER: usize = 128 << 10;
+/// Not larger than what readers of archives ask for at once: such a read passes the buffer by.
+const CLEAR_BUFFER: usize = 64 << 10;
 
 impl Vault {
     /// Opens a stored file in clear. The reader fails at its end when stored or clear bytes are not what was written;
@@ -99,7 +101,7 @@ impl Vault {
 fn hidden_hash(snapshot: &Snapshot, file: &StoredFile, keys: &Keys) -> Result<String, VaultError> {
     let path = snapshot.dir.join(HASHES);
     let stored = disk::read(&path, disk::LARGEST_JSON)?;
-    let decryptor = Decryptor::new(&stored[..]).map_err(|e| VaultError::damaged(&path, e.to_string()))?;
+    let decryptor = Decryptor::new(&stored[..]).map_err(|error| VaultError::damaged(&path, why_sealed(&error)))?;
     let mut clear = Vec::new();
     decryptor
         .decrypt(keys.all())
@@ -135,7 +137,7 @@ fn locked_or_damaged(snapshot: &Snapshot, path: &Path, name: &str, error: &Decry
             DecryptError::NoMatchingKeys | DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
                 VaultError::Locked { path: path.to_owned(), why: keys.tried() }
             }
-            other => VaultError::damaged(path, other.to_string()),
+            other => VaultError::damaged(path, why_sealed(other)),
         },
     }
 }
@@ -150,7 +152,7 @@ fn start(snapshot: &Snapshot, file: &StoredFile, plain_sha256: String, keys: &Ke
         let opened = Decryptor::new_buffered(stored).map_err(failed)?.decrypt(keys.all()).map_err(failed)?;
         Body::Sealed(Box::new(opened))
     } else {
-        Body::Clear(BufReader::with_capacity(BUFFER, source))
+        Body::Clear(BufReader::with_capacity(CLEAR_BUFFER, source))
     };
     let plain = Tally::default();
     Ok(ClearReader { body, path, tally, plain, expected: file.clone(), plain_sha256, done: false })

@@ -17,10 +17,13 @@ use super::disk;
 use super::error::VaultError;
 use super::finding::{Finding, Trouble};
 use super::home::{Vault, parse, refuse_newer};
-use super::lease::Holder;
+use super::lease::{Holder, LEASE_LIFE};
 use super::run::{RunDir, journal_name, last_chapter, numbered};
 
 const VERSION: u32 = 1;
+
+/// How often a run that ends looks whether another one has its receipt.
+const TURN: Duration = Duration::from_millis(50);
 
 /// The three files of one chapter's receipt.
 struct Names {
@@ -89,16 +92,18 @@ impl RunDir {
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<Receipt, VaultError> {
-        // Two runs of one console that end at once must not both follow the same receipt.
+        // Two runs of one console that end at once must not both follow the same receipt. Whoever is at it reads every
+        // receipt of the vault, or was killed: then its lease ends by itself, and until then a run that is done must not
+        // end without its receipt.
         let holder = Holder::this(key.id().clone());
         let subject = format!("receipts of {}", key.id());
-        let mut tries = 0;
+        let mut waited = Duration::ZERO;
         let lease = loop {
             let taken = super::run::with_reserve(&self.dir, || self.vault.lease_on(&subject, &holder, clock, entropy));
             match taken {
-                Err(VaultError::Held { .. }) if tries < 100 => {
-                    tries += 1;
-                    clock.sleep(Duration::from_millis(50));
+                Err(VaultError::Held { .. }) if waited <= LEASE_LIFE => {
+                    waited += TURN;
+                    clock.sleep(TURN);
                 }
                 other => break other?,
             }
@@ -109,7 +114,7 @@ impl RunDir {
         let receipt = Receipt {
             version: VERSION,
             console: key.id().clone(),
-            number: before.as_ref().map_or(1, |(number, _)| number + 1),
+            number: before.as_ref().map_or(1, |(number, _)| number.saturating_add(1)),
             previous: before.map(|(_, previous)| previous),
             run: self.run.clone(),
             at: clock.now(),
@@ -151,6 +156,7 @@ impl Vault {
         let mut chain = Chain::default();
         let mut found: BTreeMap<ConsoleId, Vec<Held>> = BTreeMap::new();
         for dir in self.runs()? {
+            chain.findings.append(&mut strangers(&dir)?);
             for held in load_all(&dir) {
                 match held {
                     Ok(held) if dir.file_name().is_some_and(|n| n == &*super::name::run_name(&held.receipt.run)) => {
@@ -169,7 +175,7 @@ impl Vault {
             let mut before: Option<(u64, ReceiptBefore)> = None;
             for Held { receipt, sha256, path } in all {
                 let (number, previous) = before.take().unzip();
-                let expected = number.unwrap_or(0) + 1;
+                let expected = number.unwrap_or(0).saturating_add(1);
                 if receipt.number != expected || receipt.previous != previous {
                     let why = match &receipt.previous {
                         Some(b) => {
@@ -187,6 +193,36 @@ impl Vault {
     }
 }
 
+/// What lies in a run's directory and is no file of a run's.
+fn strangers(dir: &Path) -> Result<Vec<Finding>, VaultError> {
+    let fail = |e| VaultError::io(dir, "list", e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') {
+            continue; // Never renamed into place, or room held back.
+        }
+        let (stem, end) = name.split_once('.').unwrap_or((&name, ""));
+        // `journal-2.jsonl` is a chapter's.
+        let (stem, chapter) =
+            stem.split_once('-').map_or((stem, None), |(stem, number)| (stem, number.parse::<u32>().ok()));
+        let is_numbered = name.contains('-');
+        let is_known = match (stem, end) {
+            ("plan", "json") => !is_numbered,
+            ("journal", "jsonl") | ("receipt", "json" | "sig") | ("signer", "pem") => {
+                chapter.is_some_and(|chapter| chapter > 1) == is_numbered
+            }
+            _ => false,
+        };
+        if !is_known || !entry.file_type().map_err(fail)?.is_file() {
+            found.push(Finding::new(&entry.path(), Trouble::Unexpected, "does not belong to the run"));
+        }
+    }
+    Ok(found)
+}
+
 fn hash_of(path: &Path) -> Result<Option<String>, VaultError> {
     match disk::hash_file(path, &mut |_| std::ops::ControlFlow::Continue(())) {
         Ok((_, hash)) => Ok(Some(hash)),
@@ -195,11 +231,11 @@ fn hash_of(path: &Path) -> Result<Option<String>, VaultError> {
     }
 }
 
-/// The console's newest receipt, by number. One that does not hold stops the chain: it is an error to build on it.
+/// The console's newest receipt that can be read, by number. One that cannot is passed over.
 fn last_of(vault: &Vault, console: &ConsoleId) -> Result<Option<(u64, ReceiptBefore)>, VaultError> {
     let mut last: Option<(u64, ReceiptBefore)> = None;
     for path in vault.runs()?.iter().flat_map(|dir| receipts_of(dir)).map(|(_, path)| path) {
-        // Only what can be read counts here; `verify_receipts` tells the rest, and a run must be able to end.
+        // A run must be able to end; `verify_receipts` tells what is damaged, and the gap in the chain.
         let Ok(bytes) = disk::read(&path, disk::LARGEST_JSON) else { continue };
         let Ok(receipt) = parse::<Receipt>(&path, &bytes) else { continue };
         if receipt.console == *console && last.as_ref().is_none_or(|(number, _)| *number < receipt.number) {

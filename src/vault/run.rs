@@ -66,6 +66,7 @@ impl Vault {
     pub fn reserve(&self, run: &RunId, bytes: u64) -> Result<Reserve, VaultError> {
         let path = self.run_dir(run)?.dir.join(RESERVE);
         let _ = fs::remove_file(&path);
+        // Dropped half made, it gives back what it took.
         let reserve = Reserve { path };
         let mut file = disk::create(&reserve.path)?;
         let held = match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
@@ -103,6 +104,11 @@ impl RunDir {
     /// Which run it is of.
     pub fn run(&self) -> &RunId {
         &self.run
+    }
+
+    /// Removes the directory of a run that never began. One that holds anything stays, whoever wrote it.
+    pub fn give_up(&self) {
+        let _ = fs::remove_dir(&self.dir);
     }
 
     /// Writes the plan, once, whole, before the first step.

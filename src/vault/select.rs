@@ -154,6 +154,10 @@ impl Catalogue {
                     None => "nothing was proven of it, or a check failed".to_owned(),
                 });
             }
+            let damaged = snapshot.manifest().facts.pointer("/verified/damaged").and_then(|found| found.as_array());
+            if damaged.is_some_and(|found| !found.is_empty()) {
+                against.push("damaged on the node when it was copied".into());
+            }
             let known = policy.known.as_deref().or_else(|| trusted.as_ref().map(|t| &t.manifest().identities[..]));
             if let Some(known) = known
                 && !same(known, &snapshot.manifest().identities)

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::model::ids::{ItemRef, SnapshotId};
-use crate::model::manifest::{MANIFEST_VERSION, Manifest, Proof, Rung};
+use crate::model::manifest::{MANIFEST_VERSION, Manifest, Proof, Rung, held_since};
 
 use super::disk;
 use super::error::VaultError;
@@ -59,14 +59,13 @@ impl Snapshot {
     }
     /// Bytes of the payload in clear.
     pub fn plain_size(&self) -> u64 {
-        self.manifest.files.iter().map(|f| f.plain_size).sum()
+        self.manifest.files.iter().fold(0, |sum, file| file.plain_size.saturating_add(sum))
     }
 
-    /// The newest proof of a rung, if the rung holds: it passed, and no later proof of the same or a weaker rung failed.
+    /// The newest proof of a rung, if the rung holds; see [`held_since`].
     pub fn holds(&self, rung: Rung) -> Option<&Proof> {
-        let newest = self.proofs.iter().rev().find(|p| p.rung == rung).filter(|p| p.passed)?;
-        let spoilt = self.proofs.iter().any(|p| !p.passed && p.rung <= rung && p.at >= newest.at);
-        (!spoilt).then_some(newest)
+        let since = held_since(self.proofs.iter().map(|p| (p.rung, p.at, p.passed)), rung)?;
+        self.proofs.iter().rev().find(|p| p.rung == rung && p.at == since)
     }
 
     /// The strongest rung that holds.
@@ -76,7 +75,7 @@ impl Snapshot {
             .find(|rung| self.holds(*rung).is_some())
     }
 
-    /// When it was last verified or better; that rung still holds.
+    /// When it was last verified or better, by the order of its proofs; that rung still holds.
     pub fn verified_at(&self) -> Option<Timestamp> {
         [Rung::Verified, Rung::Drilled, Rung::Proven].into_iter().filter_map(|r| self.holds(r)).map(|p| p.at).max()
     }
@@ -90,9 +89,23 @@ impl Snapshot {
     }
 
     /// Adds a proof as a new file that is never changed.
-    pub fn add_proof(&mut self, proof: Proof) -> Result<PathBuf, VaultError> {
+    ///
+    /// What is added last is dated last: where this console's clock is behind the newest proof that lies there, the proof
+    /// gets a time right after that one, and `detail.clock` what the clock said. Otherwise a check that failed would
+    /// count as older than the one that passed, and spoil nothing.
+    pub fn add_proof(&mut self, mut proof: Proof) -> Result<PathBuf, VaultError> {
         let dir = self.dir.join(PROOFS);
         disk::make_dir(&dir)?;
+        // Another console may have added one since this was read. What does not hold there is told by whoever reads it.
+        let there = load_proofs(&dir, &mut Vec::new())?;
+        if let Some(newest) = there.iter().chain(&self.proofs).map(|p| p.at).max()
+            && proof.at < newest
+        {
+            if let Some(detail) = proof.detail.as_object_mut() {
+                detail.insert("clock".to_owned(), proof.at.to_string().into());
+            }
+            proof.at = newest.checked_add(SignedDuration::from_millis(1)).unwrap_or(newest);
+        }
         let (name, bytes) = proof_file(&dir, &proof)?;
         let (path, aside) = (dir.join(&name), dir.join(format!(".{name}")));
         let _ = fs::remove_file(&aside); // What a crash left of the same proof.
@@ -206,7 +219,8 @@ fn load_proof(path: &Path) -> Result<Proof, VaultError> {
     refuse_newer(path, &bytes, "version", PROOF_VERSION.into())?;
     let proof: Proof = parse(path, &bytes)?;
     let dir = path.parent().unwrap_or(path);
-    if proof_file(dir, &proof)?.0[..17] != name[..17.min(name.len())] {
+    // Bytes, because a name from outside may have a letter of several across the cut.
+    if proof_file(dir, &proof)?.0.as_bytes().get(..17) != name.as_bytes().get(..17) {
         return Err(VaultError::damaged(path, "its name tells another time"));
     }
     Ok(proof)

@@ -107,22 +107,26 @@ impl Vault {
             .map_err(|e| VaultError::Misuse { path: self.root().to_owned(), why: e.to_string() })?;
         let run_dir = self.root().join(STAGING).join(name::run_name(run));
         let sign = run_dir.join(format!("{id}.json"));
-        let told = json!({ "version": 1, "item": item, "holder": holder, "started": clock.now() });
         disk::make_dir(&self.root().join(STAGING))?;
         let mut tries = 0;
         let lock = loop {
-            disk::make_dir(&run_dir)?;
-            // Another staging of this run that ends right now takes the empty directory with it.
-            match disk::create(&sign) {
+            // Another staging of this run that ends right now, or who clears away what dead runs left, takes the empty
+            // directory with it.
+            match disk::make_dir(&run_dir).and_then(|()| disk::create(&sign)) {
                 Ok(file) => break file,
-                Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < 5 => {
+                Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < 100 => {
                     tries += 1;
+                    clock.sleep(std::time::Duration::from_millis(1));
                 }
                 Err(other) => return Err(other),
             }
         };
-        // Where a filesystem has no locks, leftovers are told apart by host and age alone.
-        let _ = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        let is_locked = lock_sign(&lock, clock).map_err(|held| {
+            let _ = fs::remove_file(&sign);
+            let _ = fs::remove_dir(&run_dir);
+            VaultError::Held { subject: sign.display().to_string(), holder: held.to_owned() }
+        })?;
+        let told = json!({ "version": 1, "item": item, "holder": holder, "started": clock.now(), "locked": is_locked });
         let staging = Staging {
             vault: self.clone(),
             dir: run_dir.join(id.as_str()),
@@ -142,6 +146,21 @@ impl Vault {
         disk::make_dir(&staging.dir)?;
         Ok(staging)
     }
+}
+
+/// Locks the sign of a staging for as long as its file is open; false where the filesystem has no locks, which the sign
+/// then says, so that nobody takes it for one whose process is gone.
+fn lock_sign(sign: &File, clock: &dyn Clock) -> Result<bool, &'static str> {
+    use rustix::fs::{FlockOperation, flock};
+    for _ in 0..200 {
+        match flock(sign, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            // Somebody looks at this very moment whether it is locked.
+            Err(rustix::io::Errno::WOULDBLOCK) => clock.sleep(std::time::Duration::from_millis(5)),
+            Err(_) => return Ok(false),
+        }
+    }
+    Err("another process that does not let go of it")
 }
 
 impl Staging {

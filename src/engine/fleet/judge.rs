@@ -1,8 +1,9 @@
 //! How an item stands, judged by its copies, the node's last answer, the policy in force and the clock.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{ItemState, ItemView, OwnerView, Reach, ServiceView};
+use crate::model::clock::{AHEAD, is_ahead};
 use crate::model::facts::Identity;
 use crate::model::inventory::Policy;
 use crate::model::item::Standing;
@@ -13,9 +14,6 @@ const DEFAULT_MAX_AGE: Seconds = Seconds(24 * 3600);
 
 /// From this share of its greatest age on a copy is due, in percent.
 const DUE_PERCENT: i128 = 80;
-
-/// A copy this far ahead of the clock is no rounding: one of two clocks is wrong.
-const AHEAD: i64 = 300;
 
 /// Judges every item of an owner.
 pub(super) fn judge_owner(owner: &mut OwnerView, now: Timestamp) {
@@ -39,7 +37,7 @@ fn judge_item(
 ) -> (ItemState, String) {
     let newest = item.copies().first();
     match item.item.as_ref().map(|found| &found.standing) {
-        Some(Standing::Impossible(why)) => {
+        Some(Standing::Impossible(why) | Standing::NotAsked(why)) => {
             let why = why.as_str().trim_end_matches('.');
             return (ItemState::Uncovered, format!("It cannot be saved: {why}."));
         }
@@ -49,9 +47,8 @@ fn judge_item(
     let Some(newest) = newest else {
         return (ItemState::Never, "Nothing was ever copied off.".to_owned());
     };
-    let ahead = newest.created.duration_since(now).as_secs();
-    if ahead > AHEAD {
-        let span = Seconds(ahead.unsigned_abs());
+    if is_ahead(newest.created, now) {
+        let span = ahead_by(newest.created, now);
         let why = format!("The newest copy is dated {span} ahead of this console's clock; check both clocks.");
         return (ItemState::Suspect, why);
     }
@@ -76,12 +73,42 @@ fn judge_item(
         return (ItemState::Due, format!("The newest good copy will soon be older than {max_age}."));
     }
     if let (Some(every), Some(checked)) = (policy.verify_every, good.verified_at()) {
+        if is_ahead(checked, now) {
+            let span = ahead_by(checked, now);
+            let why = format!("Its last check is dated {span} ahead of this console's clock; verify it again.");
+            return (ItemState::Due, why);
+        }
         let since = i128::from(now.duration_since(checked).as_secs());
         if since > i128::from(every.0) {
             return (ItemState::Due, format!("Its last check is longer ago than {every}."));
         }
     }
     (ItemState::Ok, String::new())
+}
+
+fn ahead_by(at: Timestamp, now: Timestamp) -> Seconds {
+    Seconds(at.duration_since(now).as_secs().unsigned_abs())
+}
+
+/// The first moment after `now` at which the clock alone may change how an item of this owner stands.
+pub(super) fn next_turn(owner: &OwnerView, now: Timestamp) -> Option<Timestamp> {
+    let of_item = |policy: &Policy, item: &ItemView| {
+        let after = |at: Timestamp, span: i128| {
+            let seconds = i64::try_from(span).ok()?.checked_add(1)?;
+            at.checked_add(SignedDuration::from_secs(seconds)).ok()
+        };
+        let limit = i128::from(policy.max_age.unwrap_or(DEFAULT_MAX_AGE).0);
+        let good = item.best();
+        let stale = good.and_then(|good| after(good.created, limit));
+        let due = good.and_then(|good| after(good.created, limit * DUE_PERCENT / 100));
+        let checked = good.and_then(super::CopyView::verified_at).zip(policy.verify_every);
+        let unchecked = checked.and_then(|(at, every)| after(at, i128::from(every.0)));
+        // A copy ahead of the clock stops being suspect when the clock comes near it.
+        let caught_up = item.copies().first().and_then(|copy| after(copy.created, -i128::from(AHEAD.as_secs())));
+        [stale, due, unchecked, caught_up].into_iter().flatten().filter(|at| *at > now).min()
+    };
+    let services = owner.services.iter();
+    services.flat_map(|service| service.items.iter().filter_map(|item| of_item(&service.policy, item))).min()
 }
 
 /// The kind of an identity that runs with another value than the copy has.

@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::last_look;
+use super::last_look::{self, About, Seen};
 use super::*;
-use crate::engine::holdings::ProofView;
+use crate::engine::holdings::{ProofView, last_proof, newest};
 use crate::model::exit::Exit;
 
 const INVENTORY: &str = r#"
@@ -109,6 +109,19 @@ fn a_copy_from_the_future_is_said_and_a_clock_that_lags_a_little_is_not() {
 }
 
 #[test]
+fn a_check_dated_ahead_is_said_and_outranks_none_that_is_not() {
+    let year = 365 * 24 * HOUR;
+    let (state, why) = state_with(vec![copy(HOUR, Some(-4 * year))]);
+    assert_eq!(state, ItemState::Due);
+    assert!(why.contains("is dated 1460d ahead of this console's clock; verify it again"), "{why}");
+    let copies = [copy(HOUR, Some(-4 * year)), copy(2 * HOUR, Some(HOUR)), copy(3 * HOUR, Some(2 * HOUR))];
+    assert_eq!(last_proof(&copies, now()), Some((Rung::Verified, ago(HOUR))));
+    assert_eq!(last_proof(&copies[..1], now()), Some((Rung::Verified, ago(-4 * year))), "the only one there is");
+    let dates = || copies.iter().filter_map(|copy| copy.holds(Rung::Verified));
+    assert_eq!(newest(dates(), now()), Some(ago(HOUR)));
+}
+
+#[test]
 fn another_identity_on_the_node_is_a_change_and_a_silent_node_is_said() {
     let mut fleet = fleet_with("val-1", vec![copy(HOUR, Some(HOUR))]);
     let owner = OwnerId::new("val-1").unwrap();
@@ -148,13 +161,27 @@ fn what_speaks_against_the_newest_copy_makes_the_item_suspect() {
     assert_eq!(why, "The newest copy is suspect: shrank from 9 KiB to 1 KiB.");
 }
 
+fn about() -> About {
+    About { inventory: inventory().path, digest: [7; 32], vault: None }
+}
+
+fn write(state_dir: &std::path::Path, fleet: &Fleet) {
+    last_look::write(state_dir, &about(), &inventory().vault.path, fleet, now()).unwrap();
+}
+
+/// The fleet of [`inventory`] as it is remembered in a state directory.
+fn remembered(state_dir: &std::path::Path, now: Timestamp) -> (Fleet, Option<String>) {
+    let (seen, why) = last_look::begin(state_dir, &inventory().path, now).finish();
+    (Seen::fleet_of(seen, &inventory(), now), why)
+}
+
 #[test]
 fn the_last_look_comes_back_whole_and_is_judged_by_the_new_clock() {
     let dir = tempfile::tempdir().unwrap();
     let fleet = fleet_with("val-1", (1..9).map(|n| copy(n * HOUR, Some(n * HOUR))).collect());
-    last_look::write(dir.path(), &inventory(), &fleet, now()).unwrap();
+    write(dir.path(), &fleet);
     let later = now() + SignedDuration::from_secs(20 * HOUR);
-    let (read, why) = last_look::read(dir.path(), &inventory(), later);
+    let (read, why) = remembered(dir.path(), later);
     assert_eq!(why, None);
     assert_eq!(read.remembered, Some(now()));
     let item = read.item(&place("val-1")).unwrap();
@@ -169,13 +196,36 @@ fn the_last_look_comes_back_whole_and_is_judged_by_the_new_clock() {
     assert!(read.item(&place("val-1")).unwrap().copies().is_empty());
 }
 
+/// The owners of a fleet, every word of them.
+fn shown(fleet: &Fleet) -> String {
+    format!("{:#?}", fleet.owners)
+}
+
+#[test]
+fn a_look_at_the_very_same_inventory_is_the_fleet_before_the_inventory_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &fleet_with("val-1", vec![copy(HOUR, Some(HOUR)), copy(2 * HOUR, None)]));
+    let seen = || last_look::begin(dir.path(), &inventory().path, now()).finish().0.unwrap();
+    let early = seen().fleet;
+    assert_eq!(shown(&early), shown(&Seen::fleet_of(Some(seen()), &inventory(), now())));
+    assert!(early.item(&place("val-1")).is_some());
+    assert!(seen().is_about(&about()));
+    for other in [
+        About { digest: [8; 32], ..about() },
+        About { vault: Some("/vault".into()), ..about() },
+        About { inventory: "/other.toml".into(), ..about() },
+    ] {
+        assert!(!seen().is_about(&other), "{other:?}");
+    }
+}
+
 #[test]
 fn a_last_look_that_is_wrong_or_hostile_is_left_aside_and_said() {
     let dir = tempfile::tempdir().unwrap();
     let path = last_look::path(dir.path(), &inventory().path);
     let read = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        let (fleet, why) = last_look::read(dir.path(), &inventory(), now());
+        let (fleet, why) = remembered(dir.path(), now());
         assert_eq!(fleet.remembered, None);
         assert_eq!(fleet.owners.len(), 2);
         why
@@ -183,24 +233,33 @@ fn a_last_look_that_is_wrong_or_hostile_is_left_aside_and_said() {
     for bytes in [&b""[..], b"{", b"\xff\xfe", b"[[[[[[[[", &"[".repeat(100_000).into_bytes()] {
         assert!(read(bytes).is_some_and(|why| why.starts_with("The last look is left aside: ")));
     }
-    let other =
-        r#"{"version":2,"inventory":"/inventory.toml","vault":"/vault","at":"2026-11-20T02:50:00Z","owners":[]}"#;
+    let good = |version: u32, vault: &str, owners: &str| {
+        format!(
+            "{{\"version\":{version},\"about\":{},\"vault\":\"{vault}\",\"at\":\"2026-11-20T02:50:00Z\",\"policies\":[],\"owners\":{}}}\n{owners}",
+            serde_json::to_string(&about()).unwrap(),
+            owners.lines().count()
+        )
+    };
     assert_eq!(
-        read(other.as_bytes()).as_deref(),
-        Some("The last look is left aside: it has version 2, and this program writes 1.")
+        read(good(1, "/vault", "").as_bytes()).as_deref(),
+        Some("The last look is left aside: it has version 1, and this program writes 3.")
     );
-    let item = r#"{"id":"x","item":null,"copies":[["20261120T005000Z-7f3a","val-1",9223372036854775807,1,1,true,[[9,0,true]],[],[]]],"identities":[]}"#;
-    let owner = format!(
-        r#"{{"id":"val-1","reach":"unknown","health":null,"services":[{{"name":"avalanchego","found":null,"failure":null,"items":[{item}]}}]}}"#
+    let owner = |items: &str| {
+        format!(r#"["val-1",[],[],"","unknown",null,[["avalanchego","avalanchego",0,null,null,[{items}]]]]"#)
+    };
+    let item = r#"["x",null,[["20261120T005000Z-7f3a","val-1",9223372036854775807,1,1,true,[[9,0,true]],[],[]]],[]]"#;
+    assert!(read(good(3, "/vault", &owner(item)).as_bytes()).is_some_and(|why| why.contains("in it is none")));
+    assert_eq!(
+        read(good(3, "/vault", &owner("")).as_bytes()).as_deref(),
+        Some("The last look is left aside: it names a policy it has not.")
     );
-    let text =
-        other.replace("\"version\":2", "\"version\":1").replace("\"owners\":[]", &format!("\"owners\":[{owner}]"));
-    assert!(read(text.as_bytes()).is_some_and(|why| why.contains("in it is none")));
+    let cut = good(3, "/vault", "").replace("\"owners\":0", "\"owners\":3");
+    assert_eq!(read(cut.as_bytes()).as_deref(), Some("The last look is left aside: it has 0 of 3 owners."));
     // Of another vault: not wrong, only not about what is shown.
-    assert_eq!(read(other.replace("\"version\":2", "\"version\":1").replace("/vault", "/else").as_bytes()), None);
+    assert_eq!(read(good(3, "/else", "").as_bytes()), None);
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-    let (_, why) = last_look::read(dir.path(), &inventory(), now());
+    let (_, why) = remembered(dir.path(), now());
     assert_eq!(why.as_deref(), Some("The last look is left aside: it is no regular file."));
 }
 
@@ -211,8 +270,8 @@ fn what_a_last_look_says_cannot_drive_the_terminal() {
     let owner = OwnerId::new("val-1").unwrap();
     let evil = Failure::new(Exit::Unreachable, "a\u{1b}[2Jb\u{202e}c").hint("d\u{7}");
     fleet.owner_mut(&owner).unwrap().reach = Reach::Failed(now(), evil);
-    last_look::write(dir.path(), &inventory(), &fleet, now()).unwrap();
-    let (read, why) = last_look::read(dir.path(), &inventory(), now());
+    write(dir.path(), &fleet);
+    let (read, why) = remembered(dir.path(), now());
     assert_eq!(why, None);
     let Reach::Failed(_, failure) = &read.owner(&owner).unwrap().reach else { panic!("not failed") };
     assert_eq!(failure.message, "a\\x1b[2Jb\\u{202e}c");

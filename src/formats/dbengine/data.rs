@@ -2,12 +2,15 @@
 
 use super::error::{DbengineError, ExtentFault};
 use super::page::{DESCRIPTOR, Page, pages};
-use super::{BLOCK, Extent, MAX_EXTENTS, MAX_PAYLOAD, check_super_block, exact, fill, number_32};
-use std::io::Read;
+use super::{BLOCK, Extent, MAX_EXTENTS, MAX_PAYLOAD, check_super_block, number_32};
+use std::io::{ErrorKind, Read};
 
 const MAGIC: &str = "netdata-data-file";
 const HEADER: usize = 6;
 const TRAILER: usize = 4;
+/// How much is read at once: what passes is looked at where it lies, and only the begin of an extent that ends behind it
+/// is moved.
+const WINDOW: usize = 512 * 1024;
 
 /// What a sound data file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,7 +33,7 @@ pub struct DataFile {
 ///
 /// The payload of an extent is expanded too, so that its size is known to be right. What fills its last block up is
 /// whatever the agent's memory held (so in files of 1.37.1), and is not looked at: only the hash of the archive vouches
-/// for it. Memory: one extent, 4 MiB at most.
+/// for it. Memory: half a MiB, or one extent, 4 MiB at most.
 ///
 /// # Errors
 /// The first [`DbengineError`]. A file that ends within its last extent is not one: see [`DataFile::torn`].
@@ -39,18 +42,46 @@ pub fn read_data_file(
     page: &mut dyn FnMut(&Page),
     extent: &mut dyn FnMut(&Extent) -> std::io::Result<()>,
 ) -> Result<DataFile, DbengineError> {
-    let mut reader = Reader { buffer: vec![0; BLOCK], plain: Vec::new(), found: DataFile::default() };
-    exact(input, &mut reader.buffer, 0)?;
-    check_super_block(&reader.buffer, MAGIC, &[1])?;
-    reader.found.bytes = BLOCK as u64;
+    read(Reader::new(false), input, page, extent)
+}
+
+/// The same, and what an extent's checksum vouches for is not expanded: for bytes that were expanded once and are known
+/// to be the same, and for looking at descriptors.
+///
+/// # Errors
+/// As [`read_data_file`]'s, but for a payload that does not expand to what its pages say.
+pub fn read_data_file_by_sums(
+    input: &mut dyn Read,
+    page: &mut dyn FnMut(&Page),
+    extent: &mut dyn FnMut(&Extent) -> std::io::Result<()>,
+) -> Result<DataFile, DbengineError> {
+    read(Reader::new(true), input, page, extent)
+}
+
+fn read(
+    mut reader: Reader,
+    input: &mut dyn Read,
+    page: &mut dyn FnMut(&Page),
+    extent: &mut dyn FnMut(&Extent) -> std::io::Result<()>,
+) -> Result<DataFile, DbengineError> {
+    let there = reader.have(input, BLOCK)?;
+    if there < BLOCK {
+        return Err(DbengineError::Cut { offset: there as u64 });
+    }
+    check_super_block(reader.first(BLOCK), MAGIC, &[1])?;
+    reader.pass(BLOCK);
     while reader.next(input, page, extent)? {}
     Ok(reader.found)
 }
 
 struct Reader {
-    /// The extent in hand, filled up to whole blocks.
+    /// What was read of the file and not passed yet lies between `start` and `end`; the extent in hand begins at `start`.
     buffer: Vec<u8>,
-    /// Its pages, expanded.
+    start: usize,
+    end: usize,
+    /// Whether payloads are left as they are.
+    by_sums: bool,
+    /// The pages of the extent in hand, expanded.
     plain: Vec<u8>,
     found: DataFile,
 }
@@ -73,6 +104,10 @@ impl Header {
 }
 
 impl Reader {
+    fn new(by_sums: bool) -> Self {
+        Self { buffer: vec![0; WINDOW], start: 0, end: 0, by_sums, plain: Vec::new(), found: DataFile::default() }
+    }
+
     /// Reads one extent or one empty block. `false` at the file's end.
     fn next(
         &mut self,
@@ -81,20 +116,19 @@ impl Reader {
         extent: &mut dyn FnMut(&Extent) -> std::io::Result<()>,
     ) -> Result<bool, DbengineError> {
         let offset = self.found.bytes;
-        self.buffer.resize(BLOCK, 0);
-        match fill(input, &mut self.buffer)? {
+        match self.have(input, BLOCK)?.min(BLOCK) {
             0 => return Ok(false),
             BLOCK => {}
             count => return Err(DbengineError::Cut { offset: offset + count as u64 }),
         }
-        self.found.bytes += BLOCK as u64;
         let damaged = |reason| DbengineError::Extent { offset, reason };
         let header = self.header();
         if header.pages == 0 {
-            if self.buffer.iter().any(|byte| *byte != 0) {
+            if self.first(BLOCK).iter().any(|byte| *byte != 0) {
                 return Err(damaged(ExtentFault::NoPages));
             }
             self.found.empty_blocks += 1;
+            self.pass(BLOCK);
             return Ok(true);
         }
         if header.payload > MAX_PAYLOAD {
@@ -102,13 +136,12 @@ impl Reader {
         }
         let size = header.size();
         let whole = size.next_multiple_of(BLOCK);
-        self.buffer.resize(whole, 0);
-        let rest = fill(input, self.buffer.get_mut(BLOCK..).unwrap_or_default())?;
-        self.found.bytes += rest as u64;
-        if rest % BLOCK != 0 {
-            return Err(DbengineError::Cut { offset: self.found.bytes });
+        let there = self.have(input, whole)?.min(whole);
+        if there % BLOCK != 0 {
+            return Err(DbengineError::Cut { offset: offset + there as u64 });
         }
-        if BLOCK + rest < whole {
+        if there < whole {
+            self.pass(there);
             self.found.torn = Some(offset);
             return Ok(false);
         }
@@ -124,22 +157,54 @@ impl Reader {
         if self.found.extents > MAX_EXTENTS {
             return Err(DbengineError::TooMany { limit: MAX_EXTENTS });
         }
+        self.pass(whole);
         Ok(true)
     }
 
+    /// Reads until `wanted` bytes lie ready, or the file ends; says how many do.
+    fn have(&mut self, input: &mut dyn Read, wanted: usize) -> Result<usize, DbengineError> {
+        if self.end - self.start < wanted {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            if self.buffer.len() < wanted {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+        while self.end - self.start < wanted {
+            match input.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.end - self.start)
+    }
+
+    /// The first bytes that lie ready.
+    fn first(&self, count: usize) -> &[u8] {
+        self.buffer.get(self.start..self.start + count).unwrap_or_default()
+    }
+
+    fn pass(&mut self, count: usize) {
+        self.start += count;
+        self.found.bytes += count as u64;
+    }
+
     fn header(&self) -> Header {
-        let byte = |at: usize| self.buffer.get(at).copied().unwrap_or_default();
-        Header { payload: number_32(&self.buffer, 0), compression: byte(4), pages: byte(5) }
+        let bytes = self.first(HEADER);
+        let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
+        Header { payload: number_32(bytes, 0), compression: byte(4), pages: byte(5) }
     }
 
     fn descriptors(&self, header: &Header) -> &[u8] {
-        self.buffer.get(HEADER..HEADER + header.descriptors()).unwrap_or_default()
+        self.first(HEADER + header.descriptors()).get(HEADER..).unwrap_or_default()
     }
 
     /// The checksum first: only what it covers is worth a reason of its own.
     fn check(&mut self, header: &Header, size: usize) -> Result<(), ExtentFault> {
-        let sum = number_32(&self.buffer, size - TRAILER);
-        let body = self.buffer.get(..size - TRAILER).unwrap_or_default();
+        let sum = number_32(self.first(size), size - TRAILER);
+        let body = self.first(size - TRAILER);
         if crc32fast::hash(body) != sum {
             return Err(ExtentFault::Checksum);
         }
@@ -151,9 +216,13 @@ impl Reader {
             return Err(ExtentFault::TooLarge(plain));
         }
         self.found.page_bytes += plain;
-        let payload = self.buffer.get(HEADER + header.descriptors()..size - TRAILER).unwrap_or_default();
+        if self.by_sums && matches!(header.compression, 1 | 2) {
+            return Ok(());
+        }
         let wanted = usize::try_from(plain).unwrap_or(usize::MAX);
         self.plain.resize(wanted, 0);
+        let all = self.buffer.get(self.start..).unwrap_or_default();
+        let payload = all.get(HEADER + header.descriptors()..size - TRAILER).unwrap_or_default();
         let expanded = match header.compression {
             0 => Some(payload.len()),
             1 => lz4_flex::block::decompress_into(payload, &mut self.plain).ok(),

@@ -170,6 +170,53 @@ fn a_pair_in_every_compression_reads_whole_and_agrees() {
 }
 
 #[test]
+fn a_payload_that_does_not_expand_is_found_unless_its_checksum_is_trusted() {
+    for compression in [1, 2] {
+        let (whole, _) = pair(&[(vec![descriptor(1, 4000, 1000, 1999)], compression)]);
+        let size = 6 + 37 + number_32(&whole, BLOCK) as usize;
+        let mut bad = whole.clone();
+        bad[BLOCK + 6 + 37..BLOCK + size].fill(0xff);
+        let sum = crc32fast::hash(&bad[BLOCK..BLOCK + size]);
+        bad[BLOCK + size..BLOCK + size + 4].copy_from_slice(&sum.to_le_bytes());
+        let by_sums = |mut bytes: &[u8]| read_data_file_by_sums(&mut bytes, &mut |_| {}, &mut |_| Ok(()));
+        assert!(data(&bad).unwrap_err().to_string().contains("extent at byte 4096"), "{compression}");
+        assert_eq!(by_sums(&bad).unwrap().extents, 1);
+        assert_eq!(by_sums(&whole).unwrap(), data(&whole).unwrap().0);
+        bad[BLOCK + size - 1] ^= 1;
+        assert!(by_sums(&bad).is_err(), "a checksum that does not match is none to trust");
+    }
+}
+
+/// Bytes that come in pieces of any length.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.1 = self.1 * 31 % 8191 + 1;
+        let count = into.len().min(self.0.len()).min(self.1);
+        into[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
+
+#[test]
+fn extents_lie_across_the_window_however_the_bytes_come() {
+    let extents: Vec<_> =
+        (0..90_u8).map(|n| (vec![descriptor(n, 4096, 10, 1033); 1 + usize::from(n) % 9], 0)).collect();
+    let (bytes, _) = pair(&extents);
+    assert!(bytes.len() > 3 * 512 * 1024, "several windows");
+    let (whole, pages, named) = data(&bytes).unwrap();
+    assert_eq!((whole.extents, whole.bytes), (90, bytes.len() as u64));
+    let (mut again, mut there) = (Vec::new(), Vec::new());
+    let found = read_data_file(&mut Pieces(&bytes, 77), &mut |page| again.push(*page), &mut |one| {
+        there.push(*one);
+        Ok(())
+    });
+    assert_eq!((found.unwrap(), again, there), (whole, pages, named));
+}
+
+#[test]
 fn pages_of_every_type_count_their_points() {
     let mut tier = descriptor(1, 160, 1000, 2000);
     tier[0] = 1;

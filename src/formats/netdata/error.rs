@@ -1,7 +1,7 @@
 //! Why a Netdata artefact is not sound.
 
 use crate::formats::dbengine::DbengineError;
-use crate::formats::sqlite::SqliteError;
+use crate::formats::sqlite::{SqliteError, WalError};
 use crate::formats::text::EntryName;
 
 /// Why a Netdata artefact is not sound.
@@ -73,4 +73,17 @@ pub enum NetdataError {
     /// A list of extents could not be kept.
     #[error("Keeping the list of extents failed: {0}.")]
     List(#[source] std::io::Error),
+}
+
+impl NetdataError {
+    /// Whether this is damage of one file or pair, and says nothing against the others. A stream that failed, a set that
+    /// mixes two agents and a list without end are none.
+    pub fn leaves_the_rest_readable(&self) -> bool {
+        match self {
+            Self::Dbengine { fault, .. } => !matches!(fault, DbengineError::Io(_)),
+            Self::Sqlite { fault, .. } => !matches!(fault, SqliteError::Io(_) | SqliteError::Wal(WalError::Io(_))),
+            Self::NoData { .. } | Self::NoJournal { .. } | Self::Torn { .. } => true,
+            Self::TooManyPairs { .. } | Self::Guid | Self::Twice { .. } | Self::List(_) => false,
+        }
+    }
 }

@@ -5,11 +5,11 @@ use super::meta::{Databases, Names, read_names};
 use super::names::{Known, Member, member, tier};
 use super::pairs::{PairNotes, Pairs};
 use super::tally::{Metrics, TierSum};
-use crate::formats::dbengine::{Page, read_data_file, read_index_file, read_journal_file};
+use crate::formats::dbengine::{Page, read_data_file, read_data_file_by_sums, read_index_file, read_journal_file};
 use crate::formats::error::FormatError;
 use crate::formats::tar::{EntryKind, TarEntry};
 use crate::formats::text::{EntryName, hex};
-use crate::formats::verify::{Archives, Verdict, Verifier};
+use crate::formats::verify::{Archives, Damaged, Verdict, Verifier};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -31,9 +31,21 @@ struct Found {
     sentinels: u64,
     strays: u64,
     other_databases: u64,
+    /// Whether what an extent's checksum vouches for is left at that.
+    by_sums: bool,
+    /// What is damaged so far; without it the first damage ends the check.
+    damaged: Option<Damaged>,
 }
 
 impl Verifier for NetdataMetrics {
+    fn note_damage(&mut self) {
+        self.found.damaged.get_or_insert_default();
+    }
+
+    fn trust_checksums(&mut self) {
+        self.found.by_sums = true;
+    }
+
     fn file(&mut self, path: &str, input: &mut dyn Read) -> Result<(), FormatError> {
         let found = &mut self.found;
         self.archives.read(path, input, |entry, content| found.see(path, entry, content))
@@ -41,19 +53,162 @@ impl Verifier for NetdataMetrics {
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
         let mut verdict = self.archives.verdict()?;
-        let found = self.found;
+        let mut found = self.found;
         if found.pairs.is_empty() {
             return Err(FormatError::Missing { path: "dbengine" });
         }
         if !found.databases.has(Known::Meta) {
             return Err(FormatError::Missing { path: Known::Meta.name() });
         }
-        let notes = found.pairs.judge()?;
+        let pairs = std::mem::take(&mut found.pairs);
+        let notes = pairs.judge(&mut |error| found.pass(error))?;
         tell_tiers(&mut verdict, &found.tiers, &found.metrics);
+        found.tell_databases(&mut verdict)?;
+        verdict.fact("unnamed_extents", notes.unnamed);
+        verdict.fact("empty_blocks", found.empty_blocks);
+        let counts = [
+            (
+                found.sentinels,
+                "Files that make an agent repair or throw away its databases at its next start, never to be restored",
+            ),
+            (found.strays, "Files beside the samples that are none; an agent passes over them"),
+            (found.other_databases, "Databases that no known agent has; they were only hashed"),
+            (found.empty_blocks, "Blocks of zeros where samples were to be written"),
+        ];
+        warn(&mut verdict, &notes, &counts);
+        match found.damaged {
+            Some(mut damaged) if !damaged.found.is_empty() => {
+                verdict.fact("damaged", damaged.sentences());
+                damaged.verdict = verdict;
+                Err(FormatError::Damaged(Box::new(damaged)))
+            }
+            _ => Ok(verdict),
+        }
+    }
+}
+
+impl Found {
+    fn see(&mut self, path: &str, entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
+        if entry.kind != EntryKind::File {
+            return Ok(());
+        }
+        let (directory, is) = member(entry.name.as_bytes());
+        let fault = |fault| NetdataError::Dbengine { path: entry.name.clone(), fault };
+        match is {
+            Member::Data { number } => self.data((directory, number), entry, content)?,
+            Member::Journal { number } => {
+                let mut range = self.pairs.begin();
+                let pairs = &mut self.pairs;
+                let read = read_journal_file(content, &mut |_| {}, &mut |extent| pairs.push(&mut range, extent));
+                let bytes = &mut self.tiers.entry(directory.to_vec()).or_default().bytes;
+                *bytes = bytes.saturating_add(entry.size);
+                match read.map_err(fault) {
+                    Ok(found) => {
+                        self.empty_blocks += found.empty_blocks;
+                        self.pairs.journal(directory, number, range, found)?;
+                    }
+                    Err(error) => self.pass_file(error, (directory, number), content)?,
+                }
+            }
+            Member::Index { number } => {
+                let mut range = self.pairs.begin();
+                let pairs = &mut self.pairs;
+                let mut push = |extent: &_| pairs.push(&mut range, extent);
+                let read = read_index_file(content, entry.size, &mut |_| {}, &mut push);
+                let bytes = &mut self.tiers.entry(directory.to_vec()).or_default().bytes;
+                *bytes = bytes.saturating_add(entry.size);
+                match read.map_err(fault) {
+                    Ok(found) => self.pairs.index(directory, number, range, found)?,
+                    Err(error) => self.pass_file(error, (directory, number), content)?,
+                }
+            }
+            Member::Database(known) => self.databases.store(known.name(), path, content)?,
+            Member::Log(known) => self.databases.store(known.log(), path, content)?,
+            Member::Sentinel => self.sentinels += 1,
+            Member::Stray => self.strays += 1,
+            Member::OtherDatabase => self.other_databases += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Found {
+    fn data(
+        &mut self,
+        (directory, number): (&[u8], u32),
+        entry: &TarEntry,
+        content: &mut dyn Read,
+    ) -> Result<(), FormatError> {
+        let mut range = self.pairs.begin();
+        let (pairs, metrics) = (&mut self.pairs, &mut self.metrics);
+        let sum = self.tiers.entry(directory.to_vec()).or_default();
+        sum.pairs += 1;
+        sum.bytes = sum.bytes.saturating_add(entry.size);
+        let level = level(directory);
+        let mut page = |page: &Page| {
+            sum.add(page);
+            if page.is_usable() {
+                metrics.add(&page.metric, level);
+            }
+        };
+        let read = if self.by_sums { read_data_file_by_sums } else { read_data_file };
+        match read(content, &mut page, &mut |extent| pairs.push(&mut range, extent)) {
+            Ok(found) => {
+                sum.extents += found.extents;
+                sum.pages += found.pages;
+                self.empty_blocks += found.empty_blocks;
+                self.pairs.data(directory, number, range, found.torn)?;
+                Ok(())
+            }
+            Err(fault) => {
+                let error = NetdataError::Dbengine { path: entry.name.clone(), fault };
+                self.pass_file(error, (directory, number), content)
+            }
+        }
+    }
+
+    /// Goes on past damage that leaves the rest readable, where it is to be noted.
+    fn pass(&mut self, error: NetdataError) -> Result<(), NetdataError> {
+        match &mut self.damaged {
+            Some(damaged) if error.leaves_the_rest_readable() => {
+                damaged.add(error.to_string());
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// The same for a file of samples, of which the rest is not looked at: where its next extent begins nobody can tell.
+    fn pass_file(
+        &mut self,
+        error: NetdataError,
+        (directory, number): (&[u8], u32),
+        content: &mut dyn Read,
+    ) -> Result<(), FormatError> {
+        let path = match &error {
+            NetdataError::Dbengine { path, .. } => path.to_string(),
+            _ => String::new(),
+        };
+        self.pass(error)?;
+        self.pairs.spoil(directory, number)?;
+        std::io::copy(content, &mut std::io::sink()).map_err(|error| FormatError::io(&path, error))?;
+        Ok(())
+    }
+
+    /// Checks every database, and what the samples are called.
+    fn tell_databases(&mut self, verdict: &mut Verdict) -> Result<(), FormatError> {
         let mut checked = serde_json::Map::new();
         let mut names = None;
-        for known in Known::ALL.into_iter().filter(|known| found.databases.has(*known)) {
-            let database = found.databases.open(known)?;
+        let there: Vec<Known> = Known::ALL.into_iter().filter(|known| self.databases.has(*known)).collect();
+        for known in there {
+            let database = match self.databases.open(known) {
+                Ok(database) => database,
+                Err(error) => {
+                    self.pass(error)?;
+                    continue;
+                }
+            };
             if database.user_version > known.newest().unwrap_or(i64::MAX) {
                 let (name, version) = (known.name(), database.user_version);
                 let text = "is of a newer Netdata than is known here; it is whole, but its agent must be as new";
@@ -70,81 +225,19 @@ impl Verifier for NetdataMetrics {
                 json!({"bytes": database.bytes, "layout": database.user_version, "log": wal}),
             );
             if known == Known::Meta {
-                names = read_names(&database, &found.metrics)?;
+                names = match read_names(&database, &self.metrics) {
+                    Ok(names) => names,
+                    Err(error) => {
+                        self.pass(error)?;
+                        None
+                    }
+                };
             }
         }
         verdict.fact("databases", Value::Object(checked));
-        tell_names(&mut verdict, names, &found.metrics);
-        if !found.databases.has(Known::Context) {
+        tell_names(verdict, names, &self.metrics);
+        if !self.databases.has(Known::Context) {
             verdict.warnings.push("\"context-meta.db\" is not in the set; the agent makes it anew.".to_owned());
-        }
-        verdict.fact("unnamed_extents", notes.unnamed);
-        verdict.fact("empty_blocks", found.empty_blocks);
-        let counts = [
-            (
-                found.sentinels,
-                "Files that make an agent repair or throw away its databases at its next start, never to be restored",
-            ),
-            (found.strays, "Files beside the samples that are none; an agent passes over them"),
-            (found.other_databases, "Databases that no known agent has; they were only hashed"),
-            (found.empty_blocks, "Blocks of zeros where samples were to be written"),
-        ];
-        warn(&mut verdict, &notes, &counts);
-        Ok(verdict)
-    }
-}
-
-impl Found {
-    fn see(&mut self, path: &str, entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
-        if entry.kind != EntryKind::File {
-            return Ok(());
-        }
-        let (directory, is) = member(entry.name.as_bytes());
-        let fault = |fault| FormatError::from(NetdataError::Dbengine { path: entry.name.clone(), fault });
-        match is {
-            Member::Data { number } => {
-                let mut range = self.pairs.begin();
-                let (pairs, metrics) = (&mut self.pairs, &mut self.metrics);
-                let sum = self.tiers.entry(directory.to_vec()).or_default();
-                let level = level(directory);
-                let mut page = |page: &Page| {
-                    sum.add(page);
-                    if page.is_usable() {
-                        metrics.add(&page.metric, level);
-                    }
-                };
-                let found = read_data_file(content, &mut page, &mut |extent| pairs.push(&mut range, extent));
-                let found = found.map_err(fault)?;
-                sum.pairs += 1;
-                sum.bytes += found.bytes;
-                sum.extents += found.extents;
-                sum.pages += found.pages;
-                self.empty_blocks += found.empty_blocks;
-                self.pairs.data(directory, number, range, found.torn)?;
-            }
-            Member::Journal { number } => {
-                let mut range = self.pairs.begin();
-                let pairs = &mut self.pairs;
-                let found = read_journal_file(content, &mut |_| {}, &mut |extent| pairs.push(&mut range, extent));
-                let found = found.map_err(fault)?;
-                self.empty_blocks += found.empty_blocks;
-                self.tiers.entry(directory.to_vec()).or_default().bytes += found.bytes;
-                self.pairs.journal(directory, number, range, found)?;
-            }
-            Member::Index { number } => {
-                let mut range = self.pairs.begin();
-                let pairs = &mut self.pairs;
-                let mut push = |extent: &_| pairs.push(&mut range, extent);
-                let found = read_index_file(content, entry.size, &mut |_| {}, &mut push).map_err(fault)?;
-                self.tiers.entry(directory.to_vec()).or_default().bytes += found.bytes;
-                self.pairs.index(directory, number, range, found)?;
-            }
-            Member::Database(known) => self.databases.store(known.name(), path, content)?,
-            Member::Log(known) => self.databases.store(known.log(), path, content)?,
-            Member::Sentinel => self.sentinels += 1,
-            Member::Stray => self.strays += 1,
-            Member::OtherDatabase => self.other_databases += 1,
-            _ => {}
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ struct Pair {
     data: Option<(Range, Option<u64>)>,
     journal: Option<(Range, JournalFile)>,
     index: Option<(Range, IndexFile)>,
+    /// One of its files is damaged, which was told: then what is missing of it says nothing new.
+    is_damaged: bool,
 }
 
 /// Every pair seen, and the extents their files name.
@@ -128,15 +130,26 @@ impl Pairs {
         Self::once(&mut self.pair(directory, number)?.index, (range, found), "an index")
     }
 
-    /// Judges every pair once all files have passed.
-    pub(super) fn judge(mut self) -> Result<PairNotes, NetdataError> {
+    /// Notes that a file of a pair is damaged.
+    pub(super) fn spoil(&mut self, directory: &[u8], number: u32) -> Result<(), NetdataError> {
+        self.pair(directory, number)?.is_damaged = true;
+        Ok(())
+    }
+
+    /// Judges every pair once all files have passed; `damaged` says whether to go on past one that is not sound.
+    pub(super) fn judge(
+        mut self,
+        damaged: &mut dyn FnMut(NetdataError) -> Result<(), NetdataError>,
+    ) -> Result<PairNotes, NetdataError> {
         let mut notes = PairNotes::default();
         let seen = std::mem::take(&mut self.seen);
         let mut row = seen.iter().peekable();
         while let Some(((directory, number), pair)) = row.next() {
             let next = row.peek().map(|(next, _)| next).filter(|next| next.0 == *directory);
             notes.gaps += next.map_or(0, |next| u64::from(next.1 - number - 1));
-            self.judge_one(directory, *number, pair, next.is_none(), &mut notes)?;
+            if !pair.is_damaged {
+                self.judge_one(directory, *number, pair, next.is_none(), &mut notes).or_else(&mut *damaged)?;
+            }
         }
         Ok(notes)
     }

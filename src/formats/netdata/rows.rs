@@ -4,7 +4,7 @@ use super::error::NetdataError;
 use super::identity::{parse_guid, small};
 use super::meta::{Databases, has_tables, uuid};
 use super::names::{Known, Member, member, tier};
-use crate::formats::dbengine::{Page, read_data_file};
+use crate::formats::dbengine::{Page, read_data_file_by_sums};
 use crate::formats::error::FormatError;
 use crate::formats::look::Page as View;
 use crate::formats::sqlite::{SqliteError, cell};
@@ -32,7 +32,7 @@ struct Seen {
 /// Every dimension with its host and chart, in their order, and when it has samples.
 ///
 /// The whole archive is read, since names and samples lie in different files of it. A dimension without samples has no
-/// times; the times are those of the data files of this one archive.
+/// times; the times are those of the data files of this one archive, as far as each can be read: a page proves nothing.
 pub(in crate::formats) fn look_metrics(path: &str, input: &mut dyn Read, view: &mut View) -> Result<(), FormatError> {
     let mut databases = Databases::default();
     let mut seen: HashMap<[u8; 16], Seen> = HashMap::new();
@@ -45,8 +45,15 @@ pub(in crate::formats) fn look_metrics(path: &str, input: &mut dyn Read, view: &
         match is {
             Member::Data { .. } => {
                 let mut page = |page: &Page| see(&mut seen, page, level);
-                let fault = |fault| NetdataError::Dbengine { path: entry.name.clone(), fault };
-                read_data_file(content, &mut page, &mut |_| Ok(())).map_err(fault)?;
+                let read = read_data_file_by_sums(content, &mut page, &mut |_| Ok(()));
+                match read.map_err(|fault| NetdataError::Dbengine { path: entry.name.clone(), fault }) {
+                    // What follows the damage is not read; the other files are looked at all the same.
+                    Err(error) if error.leaves_the_rest_readable() => {
+                        io::copy(content, &mut io::sink()).map_err(|error| FormatError::io(path, error))?;
+                    }
+                    Err(error) => return Err(error.into()),
+                    Ok(_) => {}
+                }
             }
             Member::Database(Known::Meta) => databases.store(Known::Meta.name(), path, content)?,
             Member::Log(Known::Meta) => databases.store(Known::Meta.log(), path, content)?,

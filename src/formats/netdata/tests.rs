@@ -1,6 +1,6 @@
 use crate::formats::tar::tests::{archive, member};
 use crate::formats::tar::{TarLimits, walk_tar};
-use crate::formats::{FormatError, Verdict, look, verifier};
+use crate::formats::{Damaged, FormatError, Verdict, look, verifier};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use serde_json::json;
@@ -151,6 +151,65 @@ fn damage_is_named_with_its_file_and_place() {
     assert!(with("context-meta.db-wal", &|bytes| bytes[10] ^= 1).unwrap_err().contains("its header is damaged"));
 }
 
+/// The check that goes on past damage.
+fn noted(mut bytes: &[u8]) -> Result<Verdict, FormatError> {
+    let mut found = verifier("netdata-metrics/1").unwrap();
+    found.note_damage();
+    found.file("a.tar", &mut bytes)?;
+    found.finish()
+}
+
+fn damage_of(bytes: &[u8]) -> Damaged {
+    match noted(bytes) {
+        Err(FormatError::Damaged(damaged)) => *damaged,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn all_damage_is_named_and_what_is_sound_is_told_as_ever() {
+    let whole = metrics(STOPPED).unwrap();
+    let one = damage_of(&changed(|files| file(files, "dbengine/datafile-1-0000000001.ndf")[5000] ^= 1));
+    assert_eq!((one.found.len(), one.more), (1, 0));
+    assert!(one.found[0].contains("dbengine/datafile-1-0000000001.ndf\" is not sound"), "{:?}", one.found);
+    assert_eq!(one.verdict.facts["damaged"], json!(one.found));
+    for fact in ["host_guid", "charts", "dimensions", "databases", "files"] {
+        assert_eq!(one.verdict.facts[fact], whole.facts[fact], "{fact}");
+    }
+    assert_eq!(one.verdict.facts["tiers"][1], whole.facts["tiers"][1], "another tier is as it was");
+    assert_eq!(one.verdict.facts["tiers"][0]["bytes"], whole.facts["tiers"][0]["bytes"]);
+
+    let many = damage_of(&changed(|files| {
+        file(files, "dbengine/journalfile-1-0000000001.njf").truncate(4100);
+        file(files, "dbengine-tier1/datafile-1-0000000001.ndf")[0] ^= 1;
+        files.retain(|(name, _)| !name.ends_with("tier2/journalfile-1-0000000001.njf"));
+        file(files, "netdata-meta.db")[0] = 0;
+    }));
+    let told = many.sentences().join("\n");
+    assert_eq!(many.found.len(), 4, "{told}");
+    for named in
+        ["dbengine/journalfile-1", "dbengine-tier1/datafile-1", "dbengine-tier2\" is missing", "netdata-meta.db"]
+    {
+        assert!(told.contains(named), "{named}: {told}");
+    }
+}
+
+#[test]
+fn what_leaves_nothing_to_keep_is_no_noted_damage() {
+    for end in ["netdata-meta.db", ".ndf"] {
+        let bare =
+            changed(|files| files.retain(|(name, _)| !(name.ends_with(end) || end == ".ndf" && name.contains("njf"))));
+        assert!(matches!(noted(&bare), Err(FormatError::Missing { .. })), "{end}");
+    }
+    let many = damage_of(&changed(|files| {
+        for number in 2..70 {
+            files.push((format!("var/cache/netdata/dbengine/datafile-1-00000000{number:02}.ndf"), b"none".to_vec()));
+        }
+    }));
+    assert_eq!((many.found.len(), many.more), (50, 18));
+    assert_eq!(many.sentences().last().unwrap(), "And 18 more are damaged.");
+}
+
 #[test]
 fn a_database_that_contradicts_itself_is_found_by_sqlites_own_check() {
     // One file, no log, then a page of a table's tree overwritten.
@@ -222,6 +281,10 @@ fn dimensions_are_listed_by_name_with_their_times() {
     assert_eq!((page.rows[0].as_slice(), page.rows.len(), page.more), (row.map(str::to_owned).as_slice(), 2, true));
     let last = look("netdata-metrics/1", "a.tar", &mut &STOPPED[..], 84, 2).unwrap();
     assert_eq!((last.rows.len(), last.more), (1, false));
+    // One file that is damaged hides no other.
+    let hurt = changed(|files| file(files, "dbengine/datafile-1-0000000001.ndf")[5000] ^= 1);
+    let page = look("netdata-metrics/1", "a.tar", &mut hurt.as_slice(), 3, 2).unwrap();
+    assert_eq!((page.rows[0][2].as_str(), page.rows[0][4].as_str()), ("iowait", "1"), "{:?}", page.rows);
 }
 
 #[test]
@@ -302,6 +365,7 @@ proptest! {
             files.retain(|(name, _)| !name.ends_with("-shm") && !name.contains("context"));
         });
         let judged = metrics(&bad);
+        prop_assert_eq!(noted(&bad).is_ok(), judged.is_ok(), "noting damage passes nothing over");
         // A set without this database has one warning, which is not about the byte.
         let judged = judged.map(|found| found.warnings.into_iter().filter(|text| !text.contains("context-meta")).collect::<Vec<_>>());
         let told = judged.is_err() || judged.is_ok_and(|warnings| !warnings.is_empty());
@@ -312,6 +376,8 @@ proptest! {
     fn a_cut_archive_is_found(at in any::<prop::sample::Index>()) {
         let cut = at.index(STOPPED.len());
         prop_assert!(metrics(&STOPPED[..cut]).is_err());
+        let kept = noted(&STOPPED[..cut]);
+        prop_assert!(kept.is_err() && !kept.is_err_and(|error| error.leaves_the_rest_readable()), "a stump is kept");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::formats::stream::fill;
+
 const HEADER: usize = 32;
 const FRAME: usize = 24;
 /// The log's only version so far.
@@ -114,19 +116,6 @@ fn number(bytes: &[u8], at: usize) -> u32 {
         *to = *from;
     }
     u32::from_be_bytes(value)
-}
-
-fn fill(input: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(room) = into.get_mut(done..).filter(|room| !room.is_empty()) {
-        match input.read(room) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }
 
 #[cfg(test)]

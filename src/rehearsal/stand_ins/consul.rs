@@ -75,7 +75,7 @@ impl StandIn for Consul {
     }
 
     fn lay(&self, image: &Image, part: &Part) -> Result<()> {
-        image.file("opt/consul/consul", include_str!("consul.sh"), 0o755)?;
+        image.file("opt/consul/consul", include_str!("consul.sh").replace("{version}", VERSION), 0o755)?;
         image.unit(UNIT, UNIT_TEXT, part.runs)?;
         let config = json!({
             "data_dir": "/opt/consul/data", "datacenter": part.cluster, "node_name": part.host, "server": true,

@@ -2,6 +2,7 @@
 # A stand-in for a Consul server on a practice node: it reads its configuration when it starts, makes its node-id once, and
 # answers on port 8500. The answering is done from /stub/memory by the practice fleet, as long as this process holds the
 # lock there; the keys of the datacenter live with the servers together, as they do in Raft.
+[ "${1:-}" != version ] || { echo "Consul v{version}"; exit 0; }
 config=/etc/consul.d
 for word in "$@"; do
   case $word in -config-dir=*) config=${word#-config-dir=};; esac

@@ -3,6 +3,7 @@
 //! A stand-in has two halves. Its *program* runs on the node as a unit's process: it reads its files when it starts and
 //! keeps what it read in `/stub/memory/UNIT`, as a process keeps it in memory. Its *voice* is in this process: it answers on
 //! the service's port from that memory, as long as the program lives. So what is changed on disk shows only after a restart.
+//! What a shell cannot do, such as writing a database's format, the program calls its voice for: see `super::calls`.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,6 +17,7 @@ pub mod avalanchego;
 pub mod consul;
 pub mod files;
 pub mod identity;
+pub mod netdata;
 
 /// A practice service.
 pub trait StandIn: Send + Sync {
@@ -41,6 +43,14 @@ pub trait StandIn: Send + Sync {
         None
     }
 
+    /// Does what the program on the node calls for, by a line of `WORD TIME`; `memory` is the program's.
+    ///
+    /// # Errors
+    /// When it cannot be done: the program is told why.
+    fn call(&self, _memory: &Path, _line: &str) -> std::result::Result<(), String> {
+        Err("this service makes no calls".to_owned())
+    }
+
     /// The files whose copy makes another node the same one; none when the service has no identity.
     fn identity_files(&self) -> &'static [&'static str] {
         &[]
@@ -58,11 +68,18 @@ pub struct Part {
     pub members: Vec<String>,
     /// Whether it starts with the node.
     pub runs: bool,
+    /// How many hours ago the past ended that its files tell of; none when it was only just installed.
+    pub past_ended: Option<u64>,
 }
 
 /// A stand-in of every service that can be practised.
 pub fn stand_ins() -> Vec<Arc<dyn StandIn>> {
-    vec![Arc::new(avalanchego::AvalancheGo), Arc::new(consul::Consul::default()), Arc::new(files::Files)]
+    vec![
+        Arc::new(avalanchego::AvalancheGo),
+        Arc::new(consul::Consul::default()),
+        Arc::new(files::Files),
+        Arc::new(netdata::Netdata::default()),
+    ]
 }
 
 /// Whether the program that keeps this memory lives and has said that it serves: it holds a lock as long as it does.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::{self, Said};
+use super::facts::Listener;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::UnitName;
 use crate::services::common::{args_of, probe_unit};
@@ -16,10 +17,9 @@ use crate::services::{Cx, Now, Op, Told};
 pub struct AcceptArgs {
     /// The unit.
     pub unit: UnitName,
-    /// The API's address on the node.
-    pub host: String,
-    /// The API's port.
-    pub port: u16,
+    /// Where the API is.
+    #[serde(flatten)]
+    pub place: Listener,
     /// The NodeID it must tell; without one any answer does.
     pub node_id: Option<String>,
     /// The BLS public key it must tell.
@@ -44,10 +44,10 @@ impl Op for Accept {
         Ok(Told {
             what: format!(
                 "Asks the node on port {} until it tells {who}{bls}, for at most {} seconds.",
-                args.port, args.within
+                args.place.port, args.within
             ),
             undo: "Nothing to undo.".to_owned(),
-            by_hand: vec![super::recipe::ask_command(args.port, "info.getNodeID")],
+            by_hand: vec![super::recipe::ask_command(args.place.port, args.place.certificate(), "info.getNodeID")],
         })
     }
     fn observe(&self, _cx: &Cx, _args: &Value, _before: Option<&Value>) -> Result<Now> {
@@ -57,9 +57,14 @@ impl Op for Accept {
         let args: AcceptArgs = args_of(args)?;
         let deadline = cx.clock.elapsed() + Duration::from_secs(args.within);
         let said = loop {
-            let silent = match api::identity(cx, &args.host, args.port) {
+            let silent = match api::identity(cx, &args.place) {
                 Ok(said) => break said,
                 Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
+                // Somebody else's certificate does not become the right one by waiting.
+                Err(failure) if failure.exit == Exit::HostKey => {
+                    let not_accepted = not_accepted(cx, &args, failure.message.trim_end_matches('.'));
+                    return Err(Failure { exit: failure.exit, ..not_accepted });
+                }
                 Err(failure) => failure,
             };
             // A dead login fails here at once instead of being asked until the deadline.
@@ -81,7 +86,7 @@ impl Op for Accept {
         }
         let pending: Vec<&str> = ["P", "X", "C"]
             .into_iter()
-            .filter(|chain| api::is_bootstrapped(cx, &args.host, args.port, chain) != Some(true))
+            .filter(|chain| api::is_bootstrapped(cx, &args.place, chain) != Some(true))
             .collect();
         Ok(json!({"node_id": said.node_id, "bls_public_key": said.bls_public_key, "bootstrapping": pending}))
     }
@@ -128,8 +133,7 @@ mod tests {
     fn args() -> AcceptArgs {
         AcceptArgs {
             unit: UnitName::new("avalanchego.service").unwrap(),
-            host: "127.0.0.1".to_owned(),
-            port: 9650,
+            place: Listener { host: "127.0.0.1".to_owned(), port: 9650, trust: None },
             node_id: Some("NodeID-a".to_owned()),
             bls_public_key: Some("0xAb".to_owned()),
             bls_proof: Some("0xcd".to_owned()),

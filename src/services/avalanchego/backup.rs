@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::facts::{IDENTITY, Own, base_name, parent};
 use super::items::{DB, NODE_CONFIG, PLUGINS, STAKING, UNIT, tree_key};
-use super::{KIND, own_facts, service_down};
+use super::{KIND, service_down};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::item::Standing;
 use crate::model::text::CleanText;
-use crate::services::common::{Downtime, ScriptReader, args_of, as_failure, capture_step, read_node};
+use crate::services::common::{Downtime, ScriptReader, args_of, as_failure, capture_step, own_facts, read_node};
 use crate::services::{Ask, Cx, Draft, Source, SourceFile};
 use crate::transport::Script;
 
@@ -39,9 +39,9 @@ pub enum SourceArgs {
 
 /// Plans the copy of an item.
 pub fn plan(ask: &Ask) -> Result<Draft> {
-    let own = own_facts(ask.facts)?;
+    let own: Own = own_facts(ask.facts)?;
     let id = ask.place.item.as_str();
-    if let Standing::Impossible(why) | Standing::Absent(why) = &ask.item.standing {
+    if let Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Absent(why) = &ask.item.standing {
         return Err(Failure::new(
             Exit::Failed,
             format!("The {} of {} cannot be copied: {why}", ask.item.title, ask.host),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::model::facts::Facts;
+use crate::model::exit::Failure;
 use crate::model::ids::UnitName;
+use crate::services::common::{Expects, Trust};
 
 /// Everything learned of a node beside the common envelope. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,28 @@ pub struct Seen {
     pub dir: bool,
 }
 
+/// Where a node's API is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The address on the node.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// By what it is known where it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+}
+
+impl Listener {
+    /// The file of the one certificate it may show, where it speaks TLS.
+    pub fn certificate(&self) -> Option<&str> {
+        match &self.trust.as_ref()?.expects {
+            Expects::Exactly(path) => Some(path),
+            Expects::SignedBy { .. } => None,
+        }
+    }
+}
+
 /// The node's HTTP API as seen from the node itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Api {
@@ -97,8 +119,14 @@ pub struct Api {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Whether it speaks TLS, which Lifeboat does not ask.
+    /// Whether it speaks TLS.
     pub tls: bool,
+    /// By which certificate it is then known; none when nothing says which it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// Who answered there is not who the certificate says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Failure>,
     /// Why nothing is known, or empty when it answered.
     pub silent: String,
     /// The version it told.
@@ -111,19 +139,23 @@ pub struct Api {
     pub bls_proof: Option<String>,
 }
 
+impl Api {
+    /// Where it is asked; none when it speaks TLS and nothing says by which certificate it is known.
+    pub fn place(&self) -> Option<Listener> {
+        let trust = self.trust.clone().filter(|_| self.tls);
+        (trust.is_some() == self.tls).then(|| Listener { host: self.host.clone(), port: self.port, trust })
+    }
+    /// Whether it was asked and told who runs.
+    pub fn answered(&self) -> bool {
+        self.silent.is_empty() && self.node_id.is_some()
+    }
+}
+
 /// The three identity files by the name they have in a snapshot, with the key of their path.
 pub const IDENTITY: [(&str, &str); 3] =
     [("staker.crt", "staking_cert"), ("staker.key", "staking_key"), ("signer.key", "signer_key")];
 
 impl Own {
-    /// Reads them back from the envelope; `None` when the probe found too little to have any.
-    pub fn of(facts: &Facts) -> Option<Self> {
-        serde_json::from_value(facts.own.clone()).ok()
-    }
-    /// As they stand in the envelope.
-    pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).unwrap_or(Value::Null)
-    }
     /// A path by its key, or empty.
     pub fn path(&self, key: &str) -> &str {
         self.paths.get(key).map_or("", |place| place.path.as_str())

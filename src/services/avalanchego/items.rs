@@ -11,6 +11,7 @@ use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::units::ByteSize;
 use crate::services::Conclusion;
+use crate::services::common::own_facts;
 
 /// The identity's three files.
 pub const STAKING: &str = "staking-identity";
@@ -64,7 +65,7 @@ fn item(kind: Kind, size: Option<u64>, standing: Standing, facts: Value) -> Resu
 
 /// Everything of a node; empty where there is none.
 pub fn items(facts: &Facts) -> Vec<Item> {
-    let Some(own) = Own::of(facts) else { return Vec::new() };
+    let Ok(own) = own_facts::<Own>(facts) else { return Vec::new() };
     let made = [
         staking(&own),
         node_config(&own),
@@ -99,10 +100,11 @@ fn staking(own: &Own) -> Result<Item> {
         },
     };
     let size = IDENTITY.iter().filter_map(|(_, key)| own.seen(key)).map(|seen| seen.size).sum();
-    let facts = json!({
+    let mut facts = json!({
         "node_id": own.node_id(), "bls_public_key": own.api.bls_public_key, "bls_proof_of_possession": own.api.bls_proof,
-        "complete": complete, "network": own.network, "unit": own.unit, "user": own.user, "public_ip": own.public_ip, "files": files,
+        "api_answered": own.api.answered(), "complete": complete, "network": own.network, "unit": own.unit, "user": own.user, "public_ip": own.public_ip, "files": files,
     });
+    add_api(&mut facts, own);
     let kind = Kind { sensitivity: Sensitivity::Secret, format: "staking/1", ..kind(STAKING, "staking identity") };
     item(kind, Some(size), standing, facts)
 }
@@ -117,7 +119,8 @@ fn node_config(own: &Own) -> Result<Item> {
     } else {
         Standing::Absent(format!("there is no file at {path}.").into())
     };
-    let facts = json!({"path": path, "public_ip": own.public_ip, "network": own.network, "user": own.user, "node_id": own.node_id()});
+    let mut facts = json!({"path": path, "public_ip": own.public_ip, "network": own.network, "user": own.user, "node_id": own.node_id()});
+    add_api(&mut facts, own);
     let kind = Kind { sensitivity: Sensitivity::Secret, ..kind(NODE_CONFIG, "node configuration") };
     item(kind, own.seen("config_file").map(|seen| seen.size), standing, facts)
 }
@@ -132,7 +135,15 @@ fn tree(own: &Own, id: &'static str, title: &'static str) -> Result<Item> {
     };
     // A chain's settings can hold keys and tokens of its own.
     let kind = Kind { sensitivity: Sensitivity::Secret, ..kind(id, title) };
-    item(kind, None, standing, json!({"path": path, "network": own.network, "user": own.user}))
+    let mut facts = json!({"path": path, "network": own.network, "user": own.user});
+    add_api(&mut facts, own);
+    item(kind, None, standing, facts)
+}
+
+/// For whoever restores by hand: an API that is not where one looks for it, or speaks TLS.
+fn add_api(facts: &mut Value, own: &Own) {
+    let Some(place) = own.api.place().filter(|place| place.port != 9650 || place.trust.is_some()) else { return };
+    facts["api"] = json!({"port": place.port, "cert": place.certificate()});
 }
 
 fn unit(own: &Own) -> Result<Item> {
@@ -155,12 +166,13 @@ fn plugins(own: &Own) -> Result<Item> {
     } else if own.wants_plugins {
         Standing::Ready
     } else {
-        Standing::Impossible(
+        Standing::NotAsked(
             "They were not asked for: they can be downloaded again. Set plugins = true to save them.".into(),
         )
     };
-    let facts =
+    let mut facts =
         json!({"path": own.path("plugins"), "plugins": own.plugins.keys().collect::<Vec<_>>(), "user": own.user});
+    add_api(&mut facts, own);
     item(kind(PLUGINS, "VM plugins"), Some(size), standing, facts)
 }
 
@@ -168,7 +180,7 @@ fn db(own: &Own) -> Result<Item> {
     let standing = if own.seen("db").is_none() {
         Standing::Absent(format!("there is no directory at {}.", own.path("db")).into())
     } else if !own.wants_db {
-        Standing::Impossible(
+        Standing::NotAsked(
             "It was not asked for: the chain is downloaded again. Set db = true to save it, which stops the node."
                 .into(),
         )
@@ -179,7 +191,8 @@ fn db(own: &Own) -> Result<Item> {
     } else {
         Standing::Ready
     };
-    let facts = json!({"path": own.path("db"), "network": own.network, "db_type": own.db_type, "user": own.user});
+    let mut facts = json!({"path": own.path("db"), "network": own.network, "db_type": own.db_type, "user": own.user});
+    add_api(&mut facts, own);
     item(Kind { copying: Copying::Stopped, ..kind(DB, "database") }, None, standing, facts)
 }
 
@@ -194,17 +207,20 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
     if item.id.as_str() != STAKING {
         return conclusion;
     }
-    let told_by_node = !item.facts["bls_public_key"].is_null();
+    let answered = item.facts["api_answered"] == true;
     for (kind, key) in [(NODE_ID, "node_id"), (BLS, "bls_public_key")] {
         let Some(value) = verified.get(key).and_then(Value::as_str) else { continue };
         conclusion.identities.push(Identity { kind: kind.to_owned(), value: value.to_owned() });
-        let running = item.facts[key].as_str().filter(|running| told_by_node && *running != value);
-        conclusion.marks.extend(
-            running.map(|running| format!("the files are {value}, but the node runs as {running}").as_str().into()),
-        );
+        let runs_as = item.facts[key].as_str().filter(|_| answered);
+        if let Some(running) = runs_as.filter(|running| !running.eq_ignore_ascii_case(value)) {
+            let why = format!("its files are {value}, but the node runs as {running}");
+            conclusion.refused.get_or_insert(why);
+        }
     }
-    if !told_by_node {
+    if !answered {
         conclusion.marks.push("not compared with the running node: its API did not answer".into());
+    } else if item.facts["bls_public_key"].is_null() && verified.contains_key("bls_public_key") {
+        conclusion.marks.push("the running node tells no BLS key, so only its NodeID was compared".into());
     }
     conclusion
 }

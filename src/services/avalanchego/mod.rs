@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::model::exit::{Exit, Failure, Result};
-use crate::model::facts::Facts;
+use crate::model::exit::Result;
+use crate::model::facts::{Facts, Identity};
 use crate::model::ids::{HostId, UnitName};
 use crate::model::item::Item;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
-use crate::services::common::{Downtime, fence_choice};
+use crate::services::common::{Downtime, fence_choice, own_facts};
 use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source, Traces};
 
 mod accept;
@@ -36,6 +36,41 @@ mod tests;
 
 const KIND: &str = "avalanchego";
 
+/// Where its facts come from.
+const ORIGINS: &[(&str, &str)] = &[
+    ("version", "its API"),
+    ("variant", "its command line"),
+    ("identities", "its API, else the certificate on disk"),
+    ("unit", "the inventory"),
+    ("installed", "systemd"),
+    ("fragment", "systemd"),
+    ("drop_ins", "systemd"),
+    ("user", "its process, else systemd"),
+    ("group", "the node's accounts"),
+    ("user_exists", "the node's accounts"),
+    ("running", "the node's processes"),
+    ("stray", "the node's processes"),
+    ("paths", "its configuration"),
+    ("files", "the file system"),
+    ("staking_dir_alone", "the file system"),
+    ("obstacle", "its configuration and processes"),
+    ("inline_keys", "flag or environment"),
+    ("network", "flag, environment, config file or default"),
+    ("public_ip", "flag, environment, config file or default"),
+    ("db_type", "flag, environment, config file or default"),
+    ("api", "its API"),
+    ("api.host", "flag, environment, config file or default"),
+    ("api.port", "the inventory, else flag, environment, config file or default"),
+    ("api.tls", "flag, environment, config file or default"),
+    ("api.trust", "the inventory, else flag, environment, config file or default"),
+    ("disk_node_id", "the certificate on disk"),
+    ("plugins", "the file system"),
+    ("staking_room", "the file system"),
+    ("data_room", "the file system"),
+    ("wants_plugins", "the inventory"),
+    ("wants_db", "the inventory"),
+];
+
 /// The driver of AvalancheGo nodes.
 #[derive(Debug)]
 pub struct AvalancheGo;
@@ -46,6 +81,9 @@ impl Driver for AvalancheGo {
     }
     fn about(&self) -> &'static str {
         "An Avalanche node: its staking identity, configuration, unit, plugins and database."
+    }
+    fn origins(&self) -> &'static [(&'static str, &'static str)] {
+        ORIGINS
     }
     fn traces(&self) -> Traces {
         Traces {
@@ -64,6 +102,9 @@ impl Driver for AvalancheGo {
     }
     fn probe(&self, cx: &Cx, settings: &Value) -> Result<Facts> {
         probe::probe(cx, settings)
+    }
+    fn hears(&self, cx: &Cx, facts: &Facts, sought: &[Identity]) -> Result<Option<Vec<Identity>>> {
+        api::hears(cx, &own_facts::<facts::Own>(facts)?, sought)
     }
     fn items(&self, facts: &Facts) -> Vec<Item> {
         items::items(facts)
@@ -96,13 +137,6 @@ impl Driver for AvalancheGo {
     fn ops(&self) -> &'static [&'static dyn Op] {
         &[&ready::Ready, &accept::Accept]
     }
-}
-
-/// The driver's own facts, or why a plan cannot rest on them.
-fn own_facts(facts: &Facts) -> Result<facts::Own> {
-    facts::Own::of(facts).ok_or_else(|| {
-        Failure::new(Exit::Stale, "What is known of this node cannot be read by this version; look at it again.")
-    })
 }
 
 /// The node's unit stopped for a while.

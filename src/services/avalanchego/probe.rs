@@ -15,7 +15,7 @@ use crate::model::exit::Result;
 use crate::model::facts::{Facts, Identity};
 use crate::model::text::CleanText;
 use crate::services::Cx;
-use crate::services::common::{Answers, unit_facts};
+use crate::services::common::{Answers, Expects, Trust, own_value, unit_facts};
 
 /// Looks at the node. A key's file is stat-ed, never read.
 pub fn probe(cx: &Cx, settings: &Value) -> Result<Facts> {
@@ -156,6 +156,8 @@ pub(super) fn start(answers: &Answers, settings: &Settings) -> (Own, Vec<String>
             host: if is_wildcard(&host) { "127.0.0.1".to_owned() } else { host },
             port: settings.http_port.unwrap_or_else(|| text("http-port", "").parse().unwrap_or(9650)),
             tls: sources.is_on("http-tls-enabled").is_some(),
+            trust: resolve::http_certificate(&sources, settings)
+                .map(|path| Trust { expects: Expects::Exactly(path), shows: None }),
             ..Api::default()
         },
         plugins: BTreeMap::new(),
@@ -259,6 +261,6 @@ fn envelope(answers: &Answers, own: Own, notes: Vec<String>) -> Facts {
         units: vec![unit_facts(&own.unit, |name| answers.shown(name))],
         outside: own.stray.is_some(),
         notes: notes.iter().map(|note| CleanText::new(note)).collect(),
-        own: own.to_value(),
+        own: own_value(&own),
     }
 }

@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::model::exit::{Exit, Failure, Result};
+use crate::model::exit::Result;
 use crate::model::ids::UnitName;
-use crate::model::units::ByteSize;
-use crate::services::common::{args_of, read_node};
+use crate::services::common::{Readiness, Trust, args_of};
 use crate::services::{Cx, Now, Op, Told};
-use crate::transport::Script;
 
 /// What must be so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,26 +19,10 @@ pub struct ReadyArgs {
     pub targets: Vec<String>,
     /// How many bytes must be free beside it.
     pub needs: u64,
+    /// By what the node's API will be known: found unusable now, or after the node was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
 }
-
-/// Every finding is a line: a word and what it is about.
-const LOOK: &str = r#"u=$1; user=$2; need=$3; shift 3
-if [ -n "$u" ]; then
-  l=$(systemctl show --property=LoadState --value -- "$u")
-  [ "$l" = loaded ] || echo "unit $l"
-fi
-id -u -- "$user" >/dev/null 2>&1 || echo "user $user"
-command -v flock >/dev/null || echo "tool flock"
-command -v sha256sum >/dev/null || echo "tool sha256sum"
-for p in "$@"; do
-  if [ -L "$p" ]; then echo "link $p"; fi
-  if [ -d "$p" ] && [ ! -L "$p" ] && [ "$(stat -c %m -- "$p")" = "$p" ]; then echo "mount $p"; fi
-  d=$(dirname -- "$p")
-  while [ ! -d "$d" ]; do d=$(dirname -- "$d"); done
-  free=$(df -Pk -- "$d" | awk 'NR == 2 { print $4 }')
-  [ "$free" -ge "$need" ] || echo "room $free $d"
-done
-"#;
 
 /// Checks a node before a restore.
 pub struct Ready;
@@ -67,64 +49,40 @@ impl Op for Ready {
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let args: ReadyArgs = args_of(args)?;
-        let unit = args.unit.as_ref().map_or("", UnitName::as_str);
-        let need = args.needs.div_ceil(1024) + 1024;
-        let mut script = Script::new(LOOK).arg(unit).arg(&args.user).arg(need.to_string());
-        for target in &args.targets {
-            script = script.arg(target);
+        readiness(cx.host.as_str(), args.unit.as_ref(), args.needs).look(cx, &args.user, &args.targets)?;
+        if let Some(trust) = &args.trust {
+            trust.read(cx)?;
         }
-        let output = read_node(cx, script, "Checking that the node is ready")?;
-        match verdict(cx.host.as_str(), unit, args.needs, output.text().as_str()) {
-            Some(failure) => Err(failure),
-            None => Ok(json!({"ready": true})),
-        }
+        Ok(json!({"ready": true}))
     }
     fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {
         Ok(None)
     }
 }
 
-fn verdict(host: &str, unit: &str, needs: u64, findings: &str) -> Option<Failure> {
-    let mut failure: Option<Failure> = None;
-    for line in findings.lines() {
-        let (word, about) = line.split_once(' ').unwrap_or((line, ""));
-        let (exit, hint) = match word {
-            "unit" if about == "masked" => (Exit::Failed, format!("{unit} is masked: systemctl unmask {unit}.")),
-            "unit" => (Exit::Failed, format!("{unit} is {about}: install AvalancheGo first, without starting it.")),
-            "user" => {
-                (Exit::Failed, format!("The account {about} does not exist: useradd --system --create-home {about}."))
-            }
-            "tool" => (Exit::Failed, format!("The program {about} is missing.")),
-            "link" => (
-                Exit::Failed,
-                format!("{about} is a symbolic link; name the real place in the inventory (staking_dir, config_file)."),
-            ),
-            "mount" => {
-                (Exit::Failed, format!("{about} is a mount point and cannot be renamed; mount it one level higher."))
-            }
-            "room" => {
-                let (free, place) = about.split_once(' ').unwrap_or(("0", about));
-                let free = ByteSize(free.parse::<u64>().unwrap_or(0).saturating_mul(1024));
-                (Exit::NoSpace, format!("{place} has {free} free; {} and a margin are needed.", ByteSize(needs)))
-            }
-            _ => continue,
-        };
-        let so_far = failure.unwrap_or_else(|| {
-            Failure::new(exit, format!("{host} is not ready to take the restore; nothing was changed."))
-        });
-        failure = Some(if so_far.hints.contains(&hint) { so_far } else { so_far.hint(hint) });
+fn readiness<'a>(host: &'a str, unit: Option<&'a UnitName>, needs: u64) -> Readiness<'a> {
+    Readiness {
+        host,
+        unit,
+        service: "AvalancheGo",
+        make_user: "useradd --system --create-home",
+        places: "staking_dir, config_file",
+        past_mount: "mount it one level higher",
+        needs,
     }
-    failure
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::exit::Exit;
 
     #[test]
     fn everything_that_is_missing_is_told_at_once() {
-        let failure = verdict("val-2", "avalanchego.service", 1, "user avax\nmount /x/staking\nroom 3 /x\n").unwrap();
+        let unit = UnitName::new("avalanchego.service").unwrap();
+        let verdict = |findings: &str| readiness("val-2", Some(&unit), 1).judge(findings, |_, _| None);
+        let failure = verdict("user avax\nmount /x/staking\nroom 3 /x\n").unwrap();
         assert_eq!((failure.exit, failure.hints.len()), (Exit::Failed, 3));
-        assert_eq!(verdict("val-2", "avalanchego.service", 1, ""), None);
+        assert_eq!(verdict(""), None);
     }
 }

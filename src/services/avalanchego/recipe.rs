@@ -10,10 +10,29 @@ use crate::services::{Recipe, RecipePart};
 use crate::transport::quote::quote;
 
 /// One question to the node's info API, put until it answers: a node needs a while after its start.
-pub fn ask_command(port: u16, method: &str) -> String {
+///
+/// Over TLS the key in the certificate's file is the only one that is taken, whatever names the certificate bears and
+/// whoever signed it.
+pub fn ask_command(port: u16, certificate: Option<&str>, method: &str) -> String {
+    let (scheme, pin) = match certificate {
+        None => ("http", String::new()),
+        Some(path) => {
+            let key = format!("openssl x509 -in {} -noout -pubkey | openssl pkey -pubin -outform DER", word(path));
+            let pin = format!("sha256//$({key} | openssl dgst -sha256 -binary | openssl base64)");
+            ("https", format!("--insecure --pinnedpubkey \"{pin}\" "))
+        }
+    };
     format!(
-        "curl -sS --retry 120 --retry-delay 1 --retry-connrefused -H 'content-type: application/json' --data '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}' http://127.0.0.1:{port}/ext/info"
+        "curl -sS --retry 120 --retry-delay 1 --retry-connrefused {pin}-H 'content-type: application/json' --data '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}' {scheme}://127.0.0.1:{port}/ext/info"
     )
+}
+
+/// The question to the node the copy came from: its card is followed on a node that is set up likewise.
+fn ask_who(manifest: &Manifest) -> RecipePart {
+    let api = manifest.facts.get("api");
+    let port = api.and_then(|api| api.get("port")?.as_u64()).and_then(|port| u16::try_from(port).ok()).unwrap_or(9650);
+    let certificate = api.map(|api| text_of(api, "cert")).filter(|path| path.starts_with('/'));
+    RecipePart::Node(ask_command(port, certificate, "info.getNodeID"))
 }
 
 fn word(text: &str) -> String {
@@ -79,11 +98,7 @@ fn tree(manifest: &Manifest, first: &str, commands: &[String]) -> Vec<RecipePart
         node.push(format!("chown -R {}: {}", word(&user), word(path)));
     }
     node.push(format!("systemctl start {}", word(&unit)));
-    vec![
-        RecipePart::Say(first.to_owned()),
-        RecipePart::Node(node.join("\n")),
-        RecipePart::Node(ask_command(9650, "info.getNodeID")),
-    ]
+    vec![RecipePart::Say(first.to_owned()), RecipePart::Node(node.join("\n")), ask_who(manifest)]
 }
 
 fn staking(manifest: &Manifest) -> Vec<RecipePart> {
@@ -151,6 +166,6 @@ fn staking(manifest: &Manifest) -> Vec<RecipePart> {
             fact("node_id")
         )
     }));
-    parts.push(RecipePart::Node(ask_command(9650, "info.getNodeID")));
+    parts.push(ask_who(manifest));
     parts
 }

@@ -185,6 +185,16 @@ pub fn paths(sources: &mut Sources, settings: &Settings) -> BTreeMap<String, Pla
     places
 }
 
+/// The file of the certificate that the API shows over TLS, as far as one can be told. What stands inline is masked on the
+/// node with everything else that does.
+pub fn http_certificate(sources: &Sources, settings: &Settings) -> Option<String> {
+    if settings.http_cert.is_some() {
+        return settings.http_cert.clone();
+    }
+    sources.is_set("http-tls-cert-file").filter(|_| sources.is_set("http-tls-cert-file-content").is_none())?;
+    Some(sources.path("http-tls-cert-file", "").path).filter(|path| path.starts_with('/'))
+}
+
 /// Why there is no identity to copy, when the configuration says so.
 pub fn obstacle(sources: &Sources) -> Option<String> {
     let said = |key: &str, found: &Found| format!("'{key}' is set by {}", with_article(found.from));

@@ -9,14 +9,14 @@ use super::facts::{IDENTITY, Own, base_name};
 use super::items::{DB, NODE_CONFIG, STAKING, UNIT, tree_key};
 use super::ready::ReadyArgs;
 use super::target::{self, Landing};
-use super::{KIND, own_facts, service_down};
+use super::{KIND, service_down};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::GateId;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Effect, Gate, Step};
 use crate::model::text::CleanText;
 use crate::model::units::Seconds;
-use crate::services::common::{Downtime, Fencing, StepMaker, deliver_step, plan_fencing, text_of};
+use crate::services::common::{Downtime, Fencing, StepMaker, Trust, deliver_step, own_facts, plan_fencing, text_of};
 use crate::services::{Ask, Draft};
 
 /// How long a node may take until it tells who it is: opening a large database comes first.
@@ -37,7 +37,7 @@ fn fact<'m>(manifest: &'m Manifest, key: &str) -> Option<&'m str> {
 
 /// Plans the restore of an item.
 pub fn plan(ask: &Ask) -> Result<Draft> {
-    let own = own_facts(ask.facts)?;
+    let own: Own = own_facts(ask.facts)?;
     let Some(manifest) = ask.manifest else {
         return Err(Failure::new(Exit::Usage, "A restore needs a snapshot."));
     };
@@ -60,7 +60,7 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
                 )
                 .hint("Restore the item 'unit' first, or set config_file in the inventory."));
             }
-            config(ask, &own, manifest, &target::config(&own, was))
+            config(ask, &own, manifest, &target::config(&own, was)?)
         }
         id => {
             let Some(key) = tree_key(id) else {
@@ -69,7 +69,7 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
             if id == DB {
                 same_chain(ask, &own, manifest)?;
             }
-            config(ask, &own, manifest, &target::directory(&own, key))
+            config(ask, &own, manifest, &target::directory(&own, key)?)
         }
     }
 }
@@ -147,6 +147,7 @@ impl Steps<'_> {
             targets: self.landing.targets(),
             // An archive and what is unpacked of it lie there together for a moment.
             needs: plain.saturating_mul(2),
+            trust: self.trust(),
         };
         self.maker().step(
             "ready",
@@ -155,6 +156,16 @@ impl Steps<'_> {
             value(&args)?,
             Effect::Read,
         )
+    }
+
+    /// By what the API is known, unless that is part of what is replaced.
+    fn trust(&self) -> Option<Trust> {
+        let place = self.own.api.place()?;
+        let file = place.certificate()?;
+        let is_replaced = |target: &String| {
+            file.strip_prefix(target.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if self.landing.targets().iter().any(is_replaced) { None } else { place.trust }
     }
 
     fn maker(&self) -> StepMaker {
@@ -172,33 +183,40 @@ impl Steps<'_> {
         let down = service_down(self.ask.host, &own.unit)?;
         let swap = down.swap(&self.title, &self.landing.swap)?;
         draft.steps.extend(down.around([swap].into_iter().chain(again)));
-        if own.api.tls {
+        // A node whose API is not believed would be put back after everything was done, and a fence stays.
+        if let Some(refused) = &own.api.refused {
+            return Err(refused
+                .clone()
+                .state("Nothing was changed: who the restored node is could not be asked there."));
+        }
+        let Some(place) = own.api.place() else {
             let question = format!(
-                "The API on {} speaks HTTPS, which Lifeboat does not ask, so nothing will prove who the restored node is.",
+                "The API on {} speaks HTTPS, and no file says which certificate it shows (http_cert names one), so nothing will prove who the restored node is.",
                 self.ask.host
             );
             draft.gates.push(gate("unproved", question, self.ask.host.as_str())?);
-        } else {
-            let args = AcceptArgs {
-                unit: own.unit.clone(),
-                host: own.api.host.clone(),
-                port: own.api.port,
-                node_id: expected.node_id.clone(),
-                bls_public_key: expected.bls_public_key.clone(),
-                bls_proof: expected.bls_proof.clone(),
-                within: ACCEPT_WITHIN,
-            };
-            let title = match (&expected.node_id, &expected.bls_public_key) {
-                (Some(node_id), Some(_)) => format!("Ask the node until it tells {node_id} and the BLS key"),
-                (Some(node_id), None) => format!("Ask the node until it tells {node_id}"),
-                (None, _) => "Ask the node until it answers".to_owned(),
-            };
-            let mut step =
-                down.forward().step("accept", &title, "avalanchego.accept/1", value(&args)?, Effect::Read)?;
-            step.timeout = Seconds(ACCEPT_WITHIN + 120);
-            draft.steps.push(step);
-            draft.proves = expected.node_id.is_some();
-        }
+            draft.guards.extend(down.guard());
+            return Ok(());
+        };
+        let args = AcceptArgs {
+            unit: own.unit.clone(),
+            place,
+            node_id: expected.node_id.clone(),
+            bls_public_key: expected.bls_public_key.clone(),
+            bls_proof: expected.bls_proof.clone(),
+            within: ACCEPT_WITHIN,
+        };
+        let title = match (&expected.node_id, &expected.bls_public_key) {
+            (Some(node_id), Some(_)) => format!("Ask the node until it tells {node_id} and the BLS key"),
+            (Some(node_id), None) => format!("Ask the node until it tells {node_id}"),
+            (None, _) => "Ask the node until it answers".to_owned(),
+        };
+        let mut step = down.forward().step("accept", &title, "avalanchego.accept/1", value(&args)?, Effect::Read)?;
+        step.timeout = Seconds(ACCEPT_WITHIN + 120);
+        draft.steps.push(step);
+        // Only of an identity does the node tell that it is what was saved; that it starts on other files, and is who
+        // it was, is no proof of them.
+        draft.proves = self.ask.place.item.as_str() == STAKING && expected.node_id.is_some();
         draft.guards.extend(down.guard());
         Ok(())
     }
@@ -271,7 +289,7 @@ fn identity(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Draft> {
         .hint("Verify it first: lifeboat verify."));
     }
 
-    let landing = target::identity(own, &names);
+    let landing = target::identity(own, &names)?;
     let replaced = own.disk_node_id.as_deref();
     let title = match replaced {
         Some(other) if other != node_id => format!("Put {node_id} in place of {other}"),
@@ -279,8 +297,8 @@ fn identity(ask: &Ask, own: &Own, manifest: &Manifest) -> Result<Draft> {
         None => format!("Put {node_id} in place"),
     };
     let steps = Steps { ask, own, landing: &landing, title };
-    let Fencing { before, again, gates } = plan_fencing(ask)?;
-    let mut draft = Draft { basis: basis(ask, own, &landing), gates, ..Draft::default() };
+    let Fencing { before, again, gates, evidence } = plan_fencing(ask)?;
+    let mut draft = Draft { basis: basis(ask, own, &landing), gates, expects: evidence, ..Draft::default() };
     draft.basis.insert("restored node_id".to_owned(), json!(node_id));
     if let Some(ip) = &own.public_ip {
         draft.gates.push(public_ip_gate(ip, ask.host.as_str())?);

@@ -23,6 +23,9 @@ pub struct Settings {
     /// The port of the node's API on its loopback, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_port: Option<u16>,
+    /// The file of the certificate the API shows over TLS, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_cert: Option<String>,
     /// Whether the VM plugins' binaries are saved.
     #[serde(default)]
     pub plugins: bool,
@@ -55,7 +58,7 @@ pub fn check(table: &toml::Table) -> Result<Value, Vec<SettingError>> {
                 let full = if text.contains('.') { text.to_owned() } else { format!("{text}.service") };
                 UnitName::new(full).ok().map(|unit| unit.as_str().into())
             }),
-            "config_file" | "data_dir" | "staking_dir" => {
+            "config_file" | "data_dir" | "staking_dir" | "http_cert" => {
                 value.as_str().filter(|path| is_absolute(path)).map(|path| path.trim_end_matches('/').into())
             }
             "http_port" => {
@@ -82,7 +85,7 @@ pub fn check(table: &toml::Table) -> Result<Value, Vec<SettingError>> {
     if mistakes.is_empty() { Ok(Value::Object(settings)) } else { Err(mistakes) }
 }
 
-const KNOWN: &str = "The settings are unit, config_file, data_dir, staking_dir, http_port, plugins and db.";
+const KNOWN: &str = "The settings are unit, config_file, data_dir, staking_dir, http_port, http_cert, plugins and db.";
 
 fn is_absolute(path: &str) -> bool {
     path.len() > 1
@@ -102,8 +105,10 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let table = "unit = \"a b\"\ndata_dir = \"x\"\nhttp_port = 0\ndb = \"yes\"\nfoo = 1\n".parse().unwrap();
+        let table = "unit = \"a b\"\ndata_dir = \"x\"\nhttp_port = 0\nhttp_cert = \"a.pem\"\ndb = \"yes\"\nfoo = 1\n"
+            .parse()
+            .unwrap();
         let keys: Vec<_> = check(&table).unwrap_err().into_iter().map(|mistake| mistake.key).collect();
-        assert_eq!(keys.len(), 5, "{keys:?}");
+        assert_eq!(keys.len(), 6, "{keys:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Bringing files onto a node, into places nothing reads yet.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::StoredFile;
-use crate::services::common::{args_of, as_failure, run_change_with, start_change};
+use crate::services::common::{args_of, feed, run_change_with};
 use crate::services::{Cx, Sink};
-use crate::transport::{End, TransportError};
 
 /// Where a delivery goes: the `sink` of a deliver step. `{run}` is filled in by then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,50 +135,9 @@ impl Sink for Delivery<'_> {
         let Some(to) = self.place(name) else {
             return Err(self.failed(name, "nothing of this kind of item has that name"));
         };
-        let mut running = start_change(self.cx, PUT, &[&to])?;
-        let host = self.cx.host.as_str();
         let mut hash = Sha256::new();
-        let mut buffer = zeroize::Zeroizing::new(vec![0; 256 * 1024]);
-        let mut broken = None;
-        loop {
-            self.cx.cancel.check().map_err(|error| as_failure(&error))?;
-            let count = match body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                // The vault's own sentence: the bytes are not what they must be.
-                Err(error) => return Err(Failure::new(Exit::Integrity, format!("Reading {name} failed: {error}."))),
-            };
-            hash.update(&buffer[..count]);
-            if let Err(error) = running.write_all(&buffer[..count]) {
-                broken = Some(error);
-                break;
-            }
-        }
-        if broken.is_none() {
-            broken = running.close_input().err();
-        }
-        let mut said = Vec::new();
-        let read = Read::by_ref(&mut running).take(4096).read_to_end(&mut said);
-        let finished = running.finish();
-        // The script's own words say more than the pipe it left.
-        match finished {
-            Ok(finished) if finished.end == End::Exited(0) && broken.is_none() && read.is_ok() => {}
-            Ok(finished) => {
-                let why = match (&finished.end, finished.stderr.last_line()) {
-                    (End::Exited(97), _) => "another console has taken the run over",
-                    (End::Exited(98), _) => "the guard has acted there because nothing was heard in time",
-                    (_, "") => "the node's script did not come to its end",
-                    (_, line) => line,
-                };
-                let exit = if why.contains("No space left") { Exit::NoSpace } else { Exit::Failed };
-                return Err(Failure { exit, ..self.failed(name, why) });
-            }
-            Err(error) => {
-                let error = broken.map_or(error, |broken| TransportError::from_io(host, &broken));
-                return Err(as_failure(&error));
-            }
-        }
+        let doing = format!("Bringing {name}");
+        let said = feed(self.cx, (PUT, &[&to]), name, body, &doing, |piece| hash.update(piece))?;
         let sent = hex(&hash.finalize());
         let written = String::from_utf8_lossy(&said).trim().to_owned();
         if written != sent || file.plain_sha256.as_ref().is_some_and(|stored| *stored != sent) {

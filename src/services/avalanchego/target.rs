@@ -8,7 +8,7 @@ use super::facts::{IDENTITY, Own, base_name, parent};
 use super::sink::SinkArgs;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::UnitName;
-use crate::services::common::{SwapArgs, SwapEntry, kept_path, staged_path};
+use crate::services::common::{SwapArgs, SwapEntry, staged_path};
 use crate::transport::quote::quote;
 
 /// Everything a restore does with files.
@@ -18,10 +18,6 @@ pub struct Landing {
     pub sink: SinkArgs,
     /// What takes their place, in order.
     pub swap: SwapArgs,
-}
-
-fn entry(target: &str) -> SwapEntry {
-    SwapEntry { target: target.to_owned(), staged: staged_path(target), kept: kept_path(target) }
 }
 
 fn owner(own: &Own) -> String {
@@ -52,39 +48,39 @@ impl Landing {
 }
 
 /// The identity's files `names`: by one rename of their directory where that is theirs alone, else file by file.
-pub fn identity(own: &Own, names: &BTreeSet<&str>) -> Landing {
+pub fn identity(own: &Own, names: &BTreeSet<&str>) -> Result<Landing> {
     let dir = own.path("staking_dir");
     let together = IDENTITY.iter().all(|(_, key)| parent(own.path(key)) == dir);
     let movable = own.seen("staking_dir").is_none_or(|seen| seen.dir && !seen.link && seen.mount != dir);
     let present = || IDENTITY.iter().filter(|(name, _)| names.contains(name));
     if together && movable && own.staking_dir_alone && dir != "/" {
-        let entry = entry(dir);
+        let entry = SwapEntry::beside(dir)?;
         let files = present()
             .map(|(name, key)| ((*name).to_owned(), format!("{}/{}", entry.staged, base_name(own.path(key)))))
             .collect();
         let sink = SinkArgs::Files { dir: Some(entry.staged.clone()), files, owner: owner(own) };
-        return Landing { sink, swap: SwapArgs { entries: vec![entry] } };
+        return Ok(Landing { sink, swap: SwapArgs { entries: vec![entry] } });
     }
-    let entries: Vec<_> = present().map(|(_, key)| entry(own.path(key))).collect();
+    let entries = present().map(|(_, key)| SwapEntry::beside(own.path(key))).collect::<Result<Vec<_>>>()?;
     let files: BTreeMap<_, _> =
         present().map(|(name, _)| (*name).to_owned()).zip(entries.iter().map(|entry| entry.staged.clone())).collect();
-    Landing { sink: SinkArgs::Files { dir: None, files, owner: owner(own) }, swap: SwapArgs { entries } }
+    Ok(Landing { sink: SinkArgs::Files { dir: None, files, owner: owner(own) }, swap: SwapArgs { entries } })
 }
 
-fn tree(target: &str, inside: &str, owner: String) -> Landing {
-    let entry = entry(target);
+fn tree(target: &str, inside: &str, owner: String) -> Result<Landing> {
+    let entry = SwapEntry::beside(target)?;
     let work = format!("{}.work", entry.staged);
     let sink = SinkArgs::Tree { work, picks: vec![(inside.to_owned(), entry.staged.clone())], owner };
-    Landing { sink, swap: SwapArgs { entries: vec![entry] } }
+    Ok(Landing { sink, swap: SwapArgs { entries: vec![entry] } })
 }
 
 /// A directory, whole.
-pub fn directory(own: &Own, key: &str) -> Landing {
+pub fn directory(own: &Own, key: &str) -> Result<Landing> {
     tree(own.path(key), ".", owner(own))
 }
 
 /// The configuration file, which had the name `was` where it was copied.
-pub fn config(own: &Own, was: &str) -> Landing {
+pub fn config(own: &Own, was: &str) -> Result<Landing> {
     tree(own.path("config_file"), was, owner(own))
 }
 
@@ -110,7 +106,7 @@ pub fn unit(unit: &UnitName, files: &[String]) -> Result<Landing> {
             )
             .hint("Restore it by hand with the snapshot's RESTORE.md."));
         };
-        let entry = entry(&target);
+        let entry = SwapEntry::beside(&target)?;
         picks.push((path.trim_start_matches('/').to_owned(), entry.staged.clone()));
         entries.push(entry);
     }

@@ -1,10 +1,13 @@
-//! A script's named answers: each one line, in hexadecimal, so that nothing in them can be taken for another.
+//! A script's named answers, in hexadecimal, so that nothing in them can be taken for another.
+//!
+//! An answer is a line that begins with its name, and the lines after it that begin with a space: `od`'s own layout, so
+//! that a look at a node with twenty answers starts no second program for each.
 
 use std::collections::BTreeMap;
 
 /// `sh` text: `put NAME` prints standard input as one answer.
 pub const PUT: &str = r#"LC_ALL=C; export LC_ALL
-put() { printf '%s ' "$1"; od -An -v -tx1 | tr -d ' \n'; echo; }
+put() { printf '%s ' "$1"; od -An -v -tx1; echo; }
 "#;
 
 /// Named answers of a script.
@@ -14,16 +17,27 @@ pub struct Answers(BTreeMap<String, Vec<u8>>);
 impl Answers {
     /// Reads what the script printed; a line that is no answer is passed over.
     pub fn read(output: &[u8]) -> Self {
-        let mut answers = BTreeMap::new();
+        let mut answers: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut current: Option<String> = None;
         for line in output.split(|&b| b == b'\n') {
-            let Some(space) = line.iter().position(|&b| b == b' ') else { continue };
-            let (name, hex) = (&line[..space], &line[space + 1..]);
-            let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-            let bytes: Option<Vec<u8>> =
-                hex.as_chunks::<2>().0.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
-            if let Some(bytes) = bytes {
-                answers.insert(String::from_utf8_lossy(name).into_owned(), bytes);
+            let space = line.iter().position(|&b| b == b' ');
+            let (name, hex) = match space {
+                Some(0) => (current.take(), line),
+                Some(at) => (Some(String::from_utf8_lossy(&line[..at]).into_owned()), &line[at..]),
+                None => continue,
+            };
+            current = None;
+            let Some(name) = name else { continue };
+            let Some(bytes) = bytes_of(hex) else {
+                answers.remove(&name);
+                continue;
+            };
+            let answer = answers.entry(name.clone()).or_default();
+            if space != Some(0) {
+                answer.clear();
             }
+            answer.extend(bytes);
+            current = Some(name);
         }
         Self(answers)
     }
@@ -50,5 +64,49 @@ impl Answers {
     #[cfg(test)]
     pub fn fixed(pairs: &[(&str, &str)]) -> Self {
         Self(pairs.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect())
+    }
+}
+
+/// The bytes that stand in a line in hexadecimal, with spaces between them or none.
+fn bytes_of(hex: &[u8]) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = hex
+        .iter()
+        .filter(|&&b| b != b' ')
+        .map(|&b| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits?;
+    let (pairs, odd) = digits.as_chunks::<2>();
+    odd.is_empty().then(|| pairs.iter().map(|&[high, low]| high << 4 | low).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(script: &str) -> Answers {
+        let output = std::process::Command::new("sh").args(["-c", &format!("{PUT}{script}")]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Answers::read(&output.stdout)
+    }
+
+    #[test]
+    fn a_node_s_answers_are_read_byte_for_byte() {
+        let told = answered(
+            "head -c 100 /dev/zero | put zeros; printf 'a b\\nname c\\n' | put text; : | put none; printf '\\377' | put last",
+        );
+        assert_eq!(told.bytes("zeros"), Some(&[0; 100][..]), "equal lines are not folded");
+        assert_eq!(told.text("text"), "a b\nname c");
+        assert_eq!((told.bytes("none"), told.bytes("last")), (Some(&[][..]), Some(&[255][..])));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_passed_over_and_the_last_of_two_counts() {
+        let told = Answers::read(
+            b"sudo: a warning\n 41\nname  61 62\n 63\nodd  6\n 61\n\nname  64\n\n 65\nold 6162\ncut  66\n 6g\n 66\n",
+        );
+        assert_eq!(told.bytes("cut"), None, "half an answer is none");
+        assert_eq!(told.bytes("name"), Some(&b"de"[..]));
+        assert_eq!((told.bytes("odd"), told.bytes("sudo:")), (None, None));
+        assert_eq!(told.text("old"), "ab");
     }
 }

@@ -17,6 +17,12 @@ pub struct DeclaredArgs {
     pub undo: Option<String>,
 }
 
+/// A declared command in a shell of its own. The run's lock is not passed on: what the command leaves running, such as a
+/// service, would hold it for ever.
+pub fn in_shell(command: &str) -> String {
+    format!("( {command}\n) 9>&-\n")
+}
+
 /// Runs a declared command as root; its status 0 is the only success.
 pub struct Declared;
 
@@ -37,12 +43,12 @@ impl Op for Declared {
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let args: DeclaredArgs = args_of(args)?;
-        let script = format!("( {}\n)\n", args.run);
+        let script = in_shell(&args.run);
         let output = run_change_with(cx, &script, &[], "The declared command", std::time::Duration::from_mins(10))?;
         Ok(json!({"said": output.text().last_line()}))
     }
     fn undo_script(&self, args: &Value, _before: &Value) -> Result<Option<String>> {
         let args: DeclaredArgs = args_of(args)?;
-        Ok(args.undo.map(|undo| format!("( {undo}\n)\n")))
+        Ok(args.undo.as_deref().map(in_shell))
     }
 }

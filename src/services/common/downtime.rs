@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::command::DeclaredArgs;
 use super::steps::StepMaker;
-use super::swap::SwapArgs;
+use super::swap::{SWAP, SwapArgs};
+use super::unit::{START_UNIT, STOP_UNIT};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GuardId, HostId, UnitName};
 use crate::model::plan::{Effect, Guard, OnLapse, Step};
@@ -35,9 +36,9 @@ impl Downtime {
         let args = json!({"unit": unit});
         let mut down = Self::guarded(host, guard, vec![unit.clone()])?;
         let title = format!("Stop {unit}");
-        down.stop = Some(down.held.step("stop", &title, "service.stop/1", args.clone(), Effect::Quiesce)?);
+        down.stop = Some(down.held.step("stop", &title, STOP_UNIT, args.clone(), Effect::Quiesce)?);
         let title = format!("Start {unit}");
-        down.start = Some(down.forward.step("start", &title, "service.start/1", args, Effect::Write)?);
+        down.start = Some(down.forward.step("start", &title, START_UNIT, args, Effect::Write)?);
         Ok(down)
     }
 
@@ -78,7 +79,7 @@ impl Downtime {
 
     /// The swap, while the service is down.
     pub fn swap(&self, title: &str, swap: &SwapArgs) -> Result<Step> {
-        self.held.step("swap", title, "files.swap/1", json!(swap), Effect::Destroy)
+        self.held.step("swap", title, SWAP, json!(swap), Effect::Destroy)
     }
 
     /// The whole stretch: stop, `between`, start.

@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::node::{args_of, probe_unit, run_change_with};
+use super::node::{args_of, probe_unit, read_node, run_change_with};
 use super::steps::StepMaker;
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{GateId, UnitName};
+use crate::model::ids::{GateId, HostId, UnitName};
 use crate::model::plan::{Choice, Effect, Gate, Step};
+use crate::model::text::CleanText;
 use crate::services::{Ask, Cx, Now, Op, Sighting, Told, Whereabouts};
+use crate::transport::Script;
 
 /// The choice of every restore that brings back an identity.
 pub const FENCE_CHOICE: &str = "fence";
@@ -35,6 +37,8 @@ pub struct Fencing {
     pub again: Vec<Step>,
     /// What the operator must declare of nodes nobody reached.
     pub gates: Vec<Gate>,
+    /// What peers said of it, as sentences. Shown, and never part of a plan: it proves nothing.
+    pub evidence: Vec<CleanText>,
 }
 
 /// Plans the fencing of every other node that has, or may have, the snapshot's identity.
@@ -53,17 +57,21 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
             StepMaker::on(host).step(id, &title, op, unit.unwrap_or(Value::Null), effect)
         };
         match state {
-            Whereabouts::Elsewhere | Whereabouts::Heard(_) => {}
+            Whereabouts::Elsewhere | Whereabouts::Heard(_) | Whereabouts::Unheard => {}
             Whereabouts::Alive(identities) if ask.choice(FENCE_CHOICE) != "stop" => {
                 let seen: Vec<_> = identities.iter().map(|identity| identity.value.as_str()).collect();
                 return Err(Failure::new(
                     Exit::AliveElsewhere,
                     format!("The identity {} runs on {host} now, so nothing was started.", seen.join(" and ")),
                 )
-                .hint(format!("Stop it there yourself, or let the restore stop it for good: --set {FENCE_CHOICE}=stop.")));
+                .hint(format!(
+                    "Stop it there yourself, or let the restore stop it for good: --set {FENCE_CHOICE}=stop."
+                )));
             }
             Whereabouts::Alive(_) if unit.is_none() => {
-                let message = format!("The identity runs on {host} now, outside a unit that could be kept from starting, so nothing was started.");
+                let message = format!(
+                    "The identity runs on {host} now, outside a unit that could be kept from starting, so nothing was started."
+                );
                 return Err(Failure::new(Exit::AliveElsewhere, message)
                     .hint("Stop it there yourself, and whatever starts it again; then plan the restore anew."));
             }
@@ -78,19 +86,35 @@ pub fn plan_fencing(ask: &Ask) -> Result<Fencing> {
                 }
                 if !matches!(state, Whereabouts::Stopped { fenced: true }) {
                     let title = format!("Stop {name} on {host} and keep it from starting");
-                    fencing.before.push(unit_step(&format!("fence-{host}"), title, "service.fence/1", Effect::Fence)?);
+                    fencing.before.push(unit_step(&format!("fence-{host}"), title, FENCE_UNIT, Effect::Fence)?);
                 }
                 let title = format!("Check that {name} on {host} is still down");
                 fencing.again.push(unit_step(&format!("fenced-{host}"), title, "service.absent/1", Effect::Read)?);
             }
-            Whereabouts::Unreachable(why) => fencing.gates.push(gate(
-                &format!("fenced-{host}"),
-                &format!("{host} could not be reached ({}), so nothing proves that this identity is not running there. Two nodes with one identity harm each other. Declare it gone only if you know.", why.as_str().trim_end_matches('.')),
-                host.as_str(),
-            )?),
+            Whereabouts::Unreachable(why) => fencing.gates.push(declaration(host, why)?),
         }
     }
+    let unheard = ask.sightings.iter().filter(|seen| seen.state == Whereabouts::Unheard);
+    let unheard: Vec<_> = unheard.map(|seen| seen.host.as_str()).collect();
+    if !unheard.is_empty() {
+        let told = format!(
+            "Asked as peers: {}; none of them hears this identity now. That does not prove it gone.",
+            unheard.join(", ")
+        );
+        fencing.evidence.push(told.into());
+    }
     Ok(fencing)
+}
+
+/// The gate by which an operator declares that an identity is gone from a host that could not be asked; `why` is a whole
+/// sentence about that host. What follows a colon in it is left out: how exactly a connection failed differs from one try
+/// to the next, and a plan that is made again must be the same one.
+pub fn declaration(host: &HostId, why: &CleanText) -> Result<Gate> {
+    let why = why.as_str().split(": ").next().unwrap_or_default().trim_end_matches('.');
+    let question = format!(
+        "{why}, so nothing proves that this identity is not running on {host}. Two nodes with one identity harm each other. Declare it gone only if you know."
+    );
+    gate(&format!("fenced-{host}"), &question, host.as_str())
 }
 
 /// An identity that a host hears runs somewhere. When it is not seen running here or on a host that was looked at, nobody
@@ -130,21 +154,30 @@ const FENCE: &str = r#"u=$1
 mkdir -p /var/lib/lifeboat/fence "/etc/systemd/system/$u.d"
 : >"/var/lib/lifeboat/fence/$u"
 printf '[Unit]\nConditionPathExists=!/var/lib/lifeboat/fence/%s\n' "$u" >"/etc/systemd/system/$u.d/90-lifeboat-fence.conf"
-sync -f /var/lib/lifeboat/fence
+sync -f /var/lib/lifeboat/fence "/etc/systemd/system/$u.d"
 systemctl daemon-reload
 systemctl disable -- "$u" 2>/dev/null || :
-systemctl stop -- "$u"
+# Where no such unit is installed nothing can be stopped; one that is installed later does not start.
+gone=$(systemctl show --property=LoadState --value -- "$u")-$(systemctl show --property=ActiveState --value -- "$u")
+[ "$gone" = not-found-inactive ] || systemctl stop -- "$u"
 systemctl reset-failed -- "$u" 2>/dev/null || :
 s=$(systemctl show --property=ActiveState --value -- "$u")
 [ "$s" = inactive ] || { echo "$u is $s after its stop" >&2; exit 1; }
 "#;
+
+/// Whether any part of the fence on unit `$1` stands: then a fence that began was not for nothing.
+const BEGUN: &str = r#"for p in "/var/lib/lifeboat/fence/$1" "/etc/systemd/system/$1.d/90-lifeboat-fence.conf"; do [ ! -e "$p" ] || echo begun; done
+"#;
+
+/// The name of the op that stops a unit for good.
+pub const FENCE_UNIT: &str = "service.fence/1";
 
 /// Stops a unit for good: nothing undoes it, and nothing of Lifeboat's ever starts it.
 pub struct Fence;
 
 impl Op for Fence {
     fn name(&self) -> &'static str {
-        "service.fence/1"
+        FENCE_UNIT
     }
     fn tell(&self, args: &Value) -> Result<Told> {
         let UnitArgs { unit } = args_of(args)?;
@@ -159,11 +192,11 @@ impl Op for Fence {
     fn observe(&self, cx: &Cx, args: &Value, _before: Option<&Value>) -> Result<Now> {
         let UnitArgs { unit } = args_of(args)?;
         let now = probe_unit(cx, &unit)?;
-        Ok(if !now.is_running() && now.fenced {
-            Now::Done(json!({"proved": now.active}))
-        } else {
-            Now::Todo(json!({"active": now.active, "enabled": now.enabled}))
-        })
+        if now.is_down() && now.fenced {
+            return Ok(Now::Done(json!({"proved": now.active})));
+        }
+        let begun = read_node(cx, Script::new(BEGUN).arg(unit.as_str()), "Looking for a fence")?;
+        Ok(Now::Todo(json!({"active": now.active, "enabled": now.enabled, "begun": !begun.stdout.is_empty()})))
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let UnitArgs { unit } = args_of(args)?;
@@ -198,6 +231,12 @@ impl Op for Absent {
         let now = probe_unit(cx, &unit)?;
         if now.is_running() {
             return Err(Failure::new(Exit::AliveElsewhere, format!("{unit} runs on {} again.", cx.host)));
+        }
+        if !now.is_down() {
+            let state = if now.active.is_empty() { "in no state that systemd tells" } else { &now.active };
+            let message = format!("{unit} on {} is {state}, which does not prove that it is down.", cx.host);
+            return Err(Failure::new(Exit::AliveElsewhere, message)
+                .hint(format!("Look at it there: systemctl status {unit}; then plan the restore anew.")));
         }
         if !now.fenced {
             let message = format!("{unit} on {} is down, but nothing keeps it from starting any more.", cx.host);

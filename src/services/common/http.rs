@@ -15,6 +15,7 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::secret::{ExposeSecret, SecretString};
 use crate::model::text::CleanText;
 use crate::services::Cx;
+use crate::transport::tls::TlsError;
 use crate::transport::{Dial, Duplex, TransportError};
 
 mod body;
@@ -53,6 +54,14 @@ impl HttpError {
     pub fn failure(&self, cx: &Cx, doing: &str) -> Failure {
         match self {
             Self::Io(error) if of_transport(error) => as_failure(&TransportError::from_io(cx.host.as_str(), error)),
+            // A server whose TLS is of version 1.3 tells only now that it is not content with who asks.
+            Self::Io(error) if TlsError::of(error).is_some_and(TlsError::is_of_us) => {
+                Failure::new(Exit::Authentication, format!("{doing} on {} failed: {error}.", cx.host))
+            }
+            Self::Io(error) if is_broken(error) => {
+                let why = "the service closed the connection in the middle";
+                Failure::new(Exit::Failed, format!("{doing} on {} failed: {why}.", cx.host))
+            }
             _ => {
                 let why = CleanText::new(&self.to_string()).one_line();
                 Failure::new(Exit::Failed, format!("{doing} on {} failed: {}.", cx.host, trim_stop(&why)))

@@ -7,28 +7,38 @@ mod downtime;
 mod fence;
 pub mod http;
 mod node;
+mod own;
+mod pour;
 mod reader;
+mod readiness;
 mod steps;
 mod still;
 mod swap;
 mod tar_members;
+mod tls;
 mod unit;
 
 pub use answers::{Answers, PUT};
-pub use command::DeclaredArgs;
+pub use command::{DeclaredArgs, in_shell};
 pub use discard::DiscardArgs;
 pub use downtime::Downtime;
-pub use fence::{FENCE_CHOICE, Fencing, fence_choice, plan_fencing};
+pub use fence::{FENCE_CHOICE, FENCE_UNIT, Fencing, declaration, fence_choice, plan_fencing};
 pub use node::{
-    NODE_DIR, SHOW_FENCE, UNIT_PROPERTIES, args_of, as_failure, finish_change, probe_unit, read_node, run_change,
-    run_change_with, start_change, text_of, unit_facts,
+    NODE_DIR, SHOW_FENCE, UNIT_PROPERTIES, args_of, as_failure, exit_of, finish_change, judge_change, probe_unit,
+    read_node, run_change, run_change_with, start_change, telling_line, text_of, unit_facts, with_room_made,
 };
+pub use own::{own_facts, own_value};
+pub use pour::{feed, pour};
 pub use reader::ScriptReader;
+pub use readiness::Readiness;
 pub use steps::{
-    CAPTURE, DELIVER, StepMaker, capture_step, deliver_step, kept_path, staged_path, stopping_capture_step,
+    CAPTURE, DELIVER, KEEPS_DAMAGED, StepMaker, capture_step, deliver_step, keeping_damaged, kept_path, since_path,
+    staged_path, stopping_capture_step,
 };
 pub use still::{Still, StillArgs, stage_path};
-pub use swap::{SwapArgs, SwapEntry};
+pub use swap::{SWAP, SwapArgs, SwapEntry, has_room_beside};
+pub use tls::{Expects, Pair, Trust};
+pub use unit::{START_UNIT, STOP_UNIT};
 
 use super::Op;
 

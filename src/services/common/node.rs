@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::UnitFacts;
-use crate::model::ids::UnitName;
+use crate::model::ids::{HostId, UnitName};
 use crate::model::text::CleanText;
 use crate::services::Cx;
 use crate::transport::{End, Finished, Output, Running, Script, TransportError};
@@ -25,7 +25,8 @@ const MARKED: &str = r#"d=/var/lib/lifeboat/runs/$1
 [ -d "$d" ] || exit 96
 exec 9>>"$d/lock"
 flock -w 20 9 || exit 95
-[ "$(cat "$d/owner")" = "$2" ] || exit 97
+o=; IFS= read -r o <"$d/owner" || :
+[ "$o" = "$2" ] || exit 97
 [ ! -e "$d/fired" ] || exit 98
 echo $$ >"$d/holder"
 shift 2
@@ -83,9 +84,11 @@ pub fn run_change_with(cx: &Cx, script: &str, args: &[&str], doing: &str, limit:
     judge_change(cx, output, doing)
 }
 
-/// Judges a script that began with [`MARKED`].
-fn judge_change(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
+/// Judges a script that showed the run's mark: 93 says that its input was cut short and took no effect, 95 to 98 that it
+/// was refused.
+pub fn judge_change(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
     match output.end {
+        End::Exited(93) => Err(refused(cx, doing, "not every byte of it arrived")),
         End::Exited(95) => Err(refused(cx, doing, "another script of the run still works there")),
         End::Exited(96) => Err(refused(cx, doing, "the run is no longer there")),
         End::Exited(97) => Err(refused(cx, doing, "another console has taken the run over")),
@@ -128,7 +131,25 @@ pub fn finish_change(cx: &Cx, mut running: Box<dyn Running>, doing: &str) -> Res
 
 fn refused(cx: &Cx, doing: &str, why: &str) -> Failure {
     Failure::new(Exit::Failed, format!("{doing} on {} was refused: {why}.", cx.host))
-        .hint("See what is true there: lifeboat runs --on HOST.")
+        .hint(format!("See what is true there: lifeboat runs --on {}", cx.host))
+}
+
+/// What the tools say of a full disk. GNU tar says the last when some of a piece still fitted, and nothing after it.
+const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Wrote only "];
+
+/// The line of a script's own words that tells of a full disk.
+fn full_line(said: &CleanText) -> Option<&str> {
+    said.as_str().lines().find(|line| FULL.iter().any(|words| line.contains(words)))
+}
+
+/// The line of a script's own words that says why it failed: that of a full disk, else the last.
+pub fn telling_line(said: &CleanText) -> &str {
+    full_line(said).unwrap_or_else(|| said.last_line()).trim_end_matches('.')
+}
+
+/// The end a script's own words stand for: a full disk has one of its own.
+pub fn exit_of(said: &CleanText) -> Exit {
+    if full_line(said).is_some() { Exit::NoSpace } else { Exit::Failed }
 }
 
 fn judge(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
@@ -138,9 +159,18 @@ fn judge(cx: &Cx, output: Output, doing: &str) -> Result<Output> {
         End::Killed(signal) => format!("killed by signal {signal}"),
         End::Unknown => "its end is unknown".to_owned(),
     };
-    let said = output.stderr.last_line();
-    let said = if said.is_empty() { String::new() } else { format!(": {}", said.trim_end_matches('.')) };
-    Err(Failure::new(Exit::Failed, format!("{doing} on {} failed ({why}){said}.", cx.host)))
+    let said = telling_line(&output.stderr);
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    let failure = Failure::new(exit_of(&output.stderr), format!("{doing} on {} failed ({why}){said}.", cx.host));
+    Err(with_room_made(failure, cx.host))
+}
+
+/// The failure with what to do about it where it is a node's full disk.
+pub fn with_room_made(failure: Failure, host: &HostId) -> Failure {
+    if failure.exit != Exit::NoSpace {
+        return failure;
+    }
+    failure.hint(format!("Free some room on {host}; what earlier restores kept there: lifeboat kept {host}."))
 }
 
 /// A string of a JSON value, or empty.
@@ -187,6 +217,18 @@ pub fn probe_unit(cx: &Cx, unit: &UnitName) -> Result<UnitFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_by_the_words_of_the_tools() {
+        let said = "tar: app/data: Cannot write: No space left on device\ntar could not unpack it (2)";
+        assert_eq!(exit_of(&said.into()), Exit::NoSpace);
+        assert_eq!(exit_of(&"mkdir: cannot create directory 'x': Disk quota exceeded".into()), Exit::NoSpace);
+        assert_eq!(
+            exit_of(&"tar: a/b: Wrote only 3072 of 10240 bytes\ntar could not unpack it (2)".into()),
+            Exit::NoSpace
+        );
+        assert_eq!(exit_of(&"tar could not unpack it (2)".into()), Exit::Failed);
+    }
 
     #[test]
     fn a_unit_is_fenced_only_when_nothing_can_start_it() {

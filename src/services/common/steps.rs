@@ -58,6 +58,17 @@ pub fn capture_step(maker: &StepMaker, kind: &str, item: &Item, source: Value) -
     Ok(step)
 }
 
+/// The argument of a capture that keeps what is damaged on the node.
+pub const KEEPS_DAMAGED: &str = "keeps_damaged";
+
+/// The capture goes on past parts that are damaged on the node already, where the format can tell them from the rest. The
+/// snapshot names them and is not *verified*.
+#[must_use]
+pub fn keeping_damaged(mut step: Step) -> Step {
+    step.args[KEEPS_DAMAGED] = true.into();
+    step
+}
+
 /// A capture whose source stops the service for a while; `undo` is the node's own text that brings everything back at
 /// any moment of it, `{run}` standing for the run.
 pub fn stopping_capture_step(maker: &StepMaker, kind: &str, item: &Item, source: Value, undo: &str) -> Result<Step> {
@@ -87,6 +98,12 @@ pub fn kept_path(target: &str) -> String {
     beside(target, "kept")
 }
 
+/// Where what stood in place of `target` by then is kept aside when a run is undone by itself, after it was in use. A
+/// rollback, which is a run of its own, needs no other name than [`kept_path`].
+pub fn since_path(target: &str) -> String {
+    beside(target, "since.kept")
+}
+
 pub(super) fn beside(target: &str, what: &str) -> String {
     let target = target.trim_end_matches('/');
     let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
@@ -104,5 +121,6 @@ mod tests {
             "/home/avax/.avalanchego/.staking.lifeboat-{run}.new"
         );
         assert_eq!(kept_path("/x"), "/.x.lifeboat-{run}.kept");
+        assert_eq!(since_path("/x"), "/.x.lifeboat-{run}.since.kept");
     }
 }

@@ -5,6 +5,9 @@
 //!    waits for the link. On filesystems with reflinks the whole tree is copied so, and nothing travels before.
 //! 3. *Rest*: that copy travels while the service runs, and is removed.
 //!
+//! The plain way ([`StillArgs::plain`]) stops the unit, sends everything, and starts it: no room is needed on the node, and
+//! the stop is as long as the link is slow.
+//!
 //! Both parts are one tar archive, every name in it once and relative to the root. It counts only if no settled file
 //! changed from the first look until the stop, nothing else had files of the tree open, and nothing changed or started
 //! the unit in between. Hard links are never used: files change in place.
@@ -17,15 +20,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::node::{NODE_DIR, as_failure, run_change_with};
+use super::pour::no_room;
 use super::reader::ScriptReader;
 use super::tar_members::Members;
-use super::unit::{HOLD, bring_up, unhold};
+use super::unit::{HOLD, bring_up, stays_up, unhold};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::UnitName;
 use crate::model::units::ByteSize;
 use crate::services::{Cx, SourceFile};
-use crate::transport::Script;
 use crate::transport::quote::quote;
+use crate::transport::{Output, Script};
 
 /// What is copied, as it stands in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,9 @@ pub struct StillArgs {
     pub settled: Vec<String>,
     /// Patterns of names that are never saved.
     pub leave_out: Vec<String>,
+    /// Whether everything is sent during the stop, and nothing is copied beside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain: bool,
 }
 
 /// Where the copy of a tree stands while it travels.
@@ -53,28 +60,31 @@ impl StillArgs {
     /// The node's own text that undoes the copying at any moment: starts what it stopped and removes the copy.
     pub fn undo(&self) -> String {
         format!(
-            "bad=\nif [ -e \"$d/still/stopped\" ]; then\n{}{{\n{}\n}} && rm -f \"$d/still/stopped\" || bad=1\nfi\n\
+            "bad=\nif [ -e \"$d/still/stopped\" ]; then\n{}{{\n{}\n}} && {{\n{}\n}} && rm -f \"$d/still/stopped\" || bad=1\nfi\n\
              rm -rf -- {}\n[ -z \"$bad\" ]\n",
             unhold(&self.unit),
             bring_up(&self.unit, self.stop_within),
+            stays_up(&self.unit, self.stop_within),
             quote(self.stage.as_bytes())
         )
     }
 }
 
-/// Everything of the tree but directories, sockets and what is left out; sorted, ended by NUL.
+/// Everything of the tree but directories, sockets and what is left out; sorted, ended by NUL. It fails when a directory
+/// cannot be read: what is in it would be missing from the copy without a word.
 const ALL: &str = r#"LC_ALL=C; export LC_ALL
 all() {
-  set -- "$top" -xdev ! -type d ! -type s
+  set -- "$top" -ignore_readdir_race -xdev ! -type d ! -type s
   while IFS= read -r n; do [ -z "$n" ] || set -- "$@" ! -name "$n"; done <"$w/out"
-  find "$@" -print0 | sort -z
+  find "$@" -print0 >"$w/listed" || return 1
+  sort -z "$w/listed"
 }
 records() { xargs -0 -r stat --printf '%i %s %.9Y %.9Z %n\0' --; }
 "#;
 
 /// Looks at the tree and makes the place of the copy. `$1` unit, `$2` root, `$3` stage, `$4` settled names and `$5` names
-/// left out, one a line.
-const BEGIN: &str = r#"u=$1 root=$2 stage=$3
+/// left out, one a line, `$6` whether all of it is sent during the stop.
+const BEGIN: &str = r#"u=$1 root=$2 stage=$3 plain=$6
 w=$d/still; top=${root#/}
 s=$(systemctl show --property=ActiveState --value -- "$u")
 [ "$s" = active ] || { echo "$u is $s, so it cannot be stopped for the copy" >&2; exit 1; }
@@ -84,11 +94,14 @@ printf '%s\n' "$4" >"$w/settled"
 printf '%s\n' "$5" >"$w/out"
 cd /
 way=passes
-try=$(find "$top" -xdev -type f -size +0 -size -2048k -print -quit)
+[ "$plain" = no ] || way=plain
+try=
+[ "$plain" = yes ] || try=$(find "$top" -xdev -type f -size +0 -size -2048k -print -quit)
 if [ -n "$try" ] && cp --reflink=always -- "$try" "$stage/.try" 2>/dev/null; then way=reflink; fi
 rm -f -- "$stage/.try"
-find "$top" -xdev -type d -print0 | sort -z >"$w/dirs"
-all >"$w/all"
+find "$top" -ignore_readdir_race -xdev -type d -print0 >"$w/listed"
+sort -z "$w/listed" >"$w/dirs"
+all >"$w/all" || { echo "$root cannot be listed whole" >&2; exit 1; }
 : >"$w/found"
 if [ "$way" = passes ]; then
   while IFS= read -r n; do
@@ -120,9 +133,10 @@ if [ -d "$top" ]; then find "$top" -type d -print0 | sort -z | comm -z -13 "$w/d
 cat "$w/rest" >>"$w/last"
 "#;
 
-/// The stop, the copy beside and the start, with `back` whatever happens. Time is counted by the node's uptime, which no
-/// change of its clock touches. `$1` unit, `$2` seconds for the stop, `$3` way, `$4` root, `$5` stage.
-const STOPPED: &str = r#"limit=$2 way=$3 root=$4 stage=$5
+/// What every script of the stop begins with; `back` is called whatever happens, and starts the unit. Time is counted by
+/// the node's uptime, which no change of its clock touches. `$1` unit, `$2` seconds for the stop, `$3` way, `$4` root, `$5`
+/// stage.
+const IN_THE_STOP: &str = r#"limit=$2 way=$3 root=$4 stage=$5
 w=$d/still; top=${root#/}; why=
 now() { read -r t _ </proc/uptime; printf '%s' "$t"; }
 shown() { systemctl show --property="$1" --value -- "$u"; }
@@ -141,7 +155,31 @@ trap ended EXIT
 trap 'exit 143' TERM HUP INT
 # The shell says of a child that was ended, and nobody may be there to read it.
 trap '' PIPE
-[ "$(shown ActiveState)" = active ] || fail "$u no longer runs"
+cd /
+same() {
+  records <"$w/first" >"$w/first.now" 2>/dev/null || fail "a file that had been copied while the service ran is gone; try again$1"
+  cmp -s "$w/first.stat" "$w/first.now" || fail "a file that had been copied while the service ran has changed; try again$1"
+}
+held_still() {
+  # First who else is at work there: what he wrote would tell no name.
+  for p in /proc/[0-9]*; do
+    n=
+    read -r n 2>/dev/null <"$p/comm" || :
+    [ "$n" = "$name" ] || continue
+    [ -z "$(find "$p/fd" -lname "$root/*" -print -quit 2>/dev/null)" ] || fail "process ${p#/proc/} uses $root too"
+  done
+  records <"$w/rest" >"$w/rest.is" 2>/dev/null || :
+  all >"$w/all.is" || :
+  cmp -s "$w/rest.was" "$w/rest.is" && cmp -s "$w/all" "$w/all.is" || fail "something wrote to $root while $u was stopped"
+  [ "$(shown ActiveState)" != active ] || fail "$u was started in between"
+  is=$(shown InvocationID)
+  [ -z "$is" ] || [ "$is" = "$id" ] || fail "$u was restarted in between"
+}
+"#;
+
+/// Stops the unit, and lists what is not copied yet.
+const STOP: &str = r#"[ "$(shown ActiveState)" = active ] || fail "$u no longer runs"
+same " (nothing was stopped)"
 id=$(shown InvocationID)
 read -r name <"/proc/$(shown MainPID)/comm"
 : >"$w/stopped"
@@ -159,27 +197,20 @@ case $end in
   *) fail "$u did not end by itself ($(shown Result)), so what it held in memory was not written" ;;
 esac
 stopped=$(now)
-cd /
-records <"$w/first" >"$w/first.now" 2>/dev/null || fail "a file that had been copied while the service ran is gone; try again"
-cmp -s "$w/first.stat" "$w/first.now" || fail "a file that had been copied while the service ran has changed; try again"
-all >"$w/all"
+same ""
+all >"$w/all" || fail "$root cannot be listed whole"
 comm -z -13 "$w/first" "$w/all" >"$w/rest"
 records <"$w/rest" >"$w/rest.was"
-how=auto; [ "$way" = passes ] || how=always
+"#;
+
+/// Copies what is not copied yet beside the tree.
+const COPY: &str = r#"how=auto; [ "$way" = passes ] || how=always
 xargs -0 -r cp -a --parents --reflink="$how" --target-directory="$stage" -- <"$w/rest" 2>"$w/err" ||
   fail "the copy beside failed: $(tail -n 1 "$w/err")"
-records <"$w/rest" >"$w/rest.is" 2>/dev/null || :
-all >"$w/all.is"
-cmp -s "$w/rest.was" "$w/rest.is" && cmp -s "$w/all" "$w/all.is" || fail "something wrote to $root while $u was stopped"
-for p in /proc/[0-9]*; do
-  n=
-  read -r n 2>/dev/null <"$p/comm" || :
-  [ "$n" = "$name" ] || continue
-  [ -z "$(find "$p/fd" -lname "$root/*" -print -quit 2>/dev/null)" ] || fail "process ${p#/proc/} uses $root too"
-done
-[ "$(shown ActiveState)" != active ] || fail "$u was started in between"
-is=$(shown InvocationID)
-[ -z "$is" ] || [ "$is" = "$id" ] || fail "$u was restarted in between"
+"#;
+
+/// Starts the unit, once it is sure that nothing moved, and tells how long everything took.
+const START: &str = r#"held_still
 copied=$(now)
 back || fail "$u is $(shown ActiveState) after its start"
 started=$(now)
@@ -187,6 +218,23 @@ sum() { xargs -0 -r stat -c %s -- | awk '{ s += $1; n++ } END { printf "%.0f %.0
 printf 'down %s\nstopped %s\ncopied %s\nstarted %s\n' "$down" "$stopped" "$copied" "$started"
 printf 'again %s\nat %s\ninvocation %s\n' "$(sum <"$w/rest")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$id"
 "#;
+
+/// Leaves the unit stopped while everything is sent; what the start must know is noted. Directories may be new.
+const STAY_DOWN: &str = r#"find "$top" -xdev -type d -print0 >"$w/listed"
+sort -z "$w/listed" >"$w/dirs"
+cat "$w/dirs" "$w/rest" >"$w/last"
+printf '%s\n%s\n%s\n%s\n' "$id" "$name" "$down" "$stopped" >"$w/noted"
+trap - EXIT
+"#;
+
+/// Reads what was noted at the stop.
+const GO_ON: &str = r#"[ -e "$w/stopped" ] || fail "$u is no longer stopped by this run"
+{ read -r id; read -r name; read -r down; read -r stopped; } <"$w/noted"
+"#;
+
+/// What the script says of a stop that did not end well, and of a start that did not.
+const FORCED: &str = "did not end by itself";
+const STAYS_DOWN: &str = "could not be started again";
 
 /// The names of what was printed as `NAME VALUE` lines.
 fn told(output: &str) -> BTreeMap<&str, &str> {
@@ -206,21 +254,30 @@ pub struct Still<'a> {
     rest: u64,
     state: State,
     learned: Value,
+    /// What is typed to try again.
+    again: String,
 }
 
 enum State {
     Live(Box<Members<ScriptReader>>),
     Rest(ScriptReader),
+    /// The unit is stopped while all of it is sent.
+    Down(ScriptReader),
     Over,
     Broken,
 }
 
 impl<'a> Still<'a> {
-    /// Looks at the tree and begins the first part.
-    pub fn begin(cx: &'a Cx<'a>, args: StillArgs) -> Result<Self> {
+    /// Looks at the tree and begins the first part; `again` is the command that tries once more.
+    ///
+    /// # Errors
+    /// There is no room for the copy beside, the unit does not run, or (the plain way) it did not stop well.
+    pub fn begin(cx: &'a Cx<'a>, args: StillArgs, again: &str) -> Result<Self> {
         let (settled, out) = (args.settled.join("\n"), args.leave_out.join("\n"));
-        let words = [args.unit.as_str(), &args.root, &args.stage, &settled, &out];
-        let script = format!("{ALL}{BEGIN}");
+        let plain = if args.plain { "yes" } else { "no" };
+        let words = [args.unit.as_str(), &args.root, &args.stage, &settled, &out, plain];
+        // A console that took the run over may find the unit still stopped by it: it is started, and stopped anew.
+        let script = format!("{}{ALL}{BEGIN}", args.undo());
         let output = run_change_with(cx, &script, &words, "Looking at what is copied", Duration::from_mins(10))?;
         let text = output.text();
         let told = told(text.as_str());
@@ -240,10 +297,22 @@ impl<'a> Still<'a> {
             return Err(Failure::new(Exit::NoSpace, message)
                 .hint("Make room there, or copy all of it while the service is stopped: --set copy=plain."));
         }
-        let run = cx.run.map(|mark| mark.run.to_string()).unwrap_or_default();
-        let live = format!("{NODE_DIR}/runs/{run}/still/live");
-        let state = State::Live(Box::new(Members::new(pack(cx, "/", &live)?)));
-        Ok(Self { cx, args, way, first, rest, state, learned: Value::Null })
+        let mut still =
+            Self { cx, args, way, first, rest, state: State::Broken, learned: Value::Null, again: again.to_owned() };
+        still.state = if still.args.plain {
+            let unit = &still.args.unit;
+            still.in_the_stop(&[STOP, STAY_DOWN], &format!("Stopping {unit}"))?;
+            State::Down(pack(cx, "/", &still.list("last"))?)
+        } else {
+            State::Live(Box::new(Members::new(pack(cx, "/", &still.list("live"))?)))
+        };
+        Ok(still)
+    }
+
+    /// A list of this run on the node.
+    fn list(&self, name: &str) -> String {
+        let run = self.cx.run.map(|mark| mark.run.to_string()).unwrap_or_default();
+        format!("{NODE_DIR}/runs/{run}/still/{name}")
     }
 
     /// The archive, to be read to its end.
@@ -272,20 +341,54 @@ impl<'a> Still<'a> {
         Ok(self.learned.clone())
     }
 
-    /// Stops, copies, starts; then the rest can be read.
-    fn stop_copy_start(&mut self) -> Result<ScriptReader> {
+    /// Runs parts of the stop on the node, which starts the unit itself if one of them fails.
+    fn in_the_stop(&self, parts: &[&str], doing: &str) -> Result<Output> {
         let unit = &self.args.unit;
         let limit = self.args.stop_within.to_string();
         let script = format!(
             "{ALL}u=$1\nhold() {{\n{HOLD}}}\ntidy() {{\n{}}}\nback() {{\nrm -f \"/var/lib/lifeboat/hold/$u\"\n{}\n\
-             case $(shown ActiveState) in active|activating) rm -f \"$w/stopped\" ;; *) return 1 ;; esac\n}}\n{STOPPED}",
+             case $(shown ActiveState) in active|activating) rm -f \"$w/stopped\" ;; *) return 1 ;; esac\n}}\n{IN_THE_STOP}{}",
             unhold(unit),
             bring_up(unit, self.args.stop_within),
+            parts.concat(),
         );
         let words = [unit.as_str(), &limit, &self.way, &self.args.root, &self.args.stage];
         let most = Duration::from_secs(2 * self.args.stop_within) + Duration::from_mins(30);
-        let doing = format!("Stopping {unit}, copying and starting it again");
-        let output = run_change_with(self.cx, &script, &words, &doing, most)?;
+        let done = run_change_with(self.cx, &script, &words, doing, most).map_err(no_room);
+        done.map_err(|failure| self.may_be_repeated(failure))
+    }
+
+    /// A service that fails in its own shutdown is told from one that is broken: it runs again, and may stop well next time.
+    fn may_be_repeated(&self, failure: Failure) -> Failure {
+        if !failure.message.contains(FORCED) || failure.message.contains(STAYS_DOWN) {
+            return failure;
+        }
+        let Self { args: StillArgs { unit, .. }, again, .. } = self;
+        failure
+            .hint(format!("{unit} runs again, and nothing was saved. Services fail in their own shutdown now and then, most on a busy machine; it does no harm to try again: {again}"))
+            .hint(format!("If it happens every time, read what it says there: journalctl -u {unit} -n 50"))
+    }
+
+    /// Stops, copies, starts; then the rest can be read.
+    fn stop_copy_start(&mut self) -> Result<ScriptReader> {
+        let doing = format!("Stopping {}, copying and starting it again", self.args.unit);
+        let output = self.in_the_stop(&[STOP, COPY, START], &doing)?;
+        self.learn(&output);
+        let lists = self.list("");
+        let words = [self.args.stage.as_str(), &lists, &self.args.root];
+        run_change_with(self.cx, LAST, &words, "Listing what was copied beside", Duration::from_mins(10))?;
+        pack(self.cx, &self.args.stage, &self.list("last"))
+    }
+
+    /// Starts what was stopped while everything was sent.
+    fn start_again(&mut self) -> Result<()> {
+        let output = self.in_the_stop(&[GO_ON, START], &format!("Starting {} again", self.args.unit))?;
+        self.learn(&output);
+        Ok(())
+    }
+
+    /// Takes in how long everything took, and what was copied when.
+    fn learn(&mut self, output: &Output) {
         let text = output.text();
         let told = told(text.as_str());
         let time = |name: &str| number::<f64>(&told, name);
@@ -305,11 +408,6 @@ impl<'a> Still<'a> {
             },
             "stopped_at": told.get("at"), "invocation": told.get("invocation"),
         });
-        let run = self.cx.run.map(|mark| mark.run.to_string()).unwrap_or_default();
-        let lists = format!("{NODE_DIR}/runs/{run}/still");
-        let words = [self.args.stage.as_str(), &lists, &self.args.root];
-        run_change_with(self.cx, LAST, &words, "Listing what was copied beside", Duration::from_mins(10))?;
-        pack(self.cx, &self.args.stage, &format!("{lists}/last"))
     }
 }
 
@@ -343,6 +441,14 @@ impl Read for Still<'_> {
                     0 if !into.is_empty() => State::Over,
                     count => return Ok(count),
                 },
+                State::Down(reader) => match reader.read(into)? {
+                    0 if !into.is_empty() => {
+                        self.state = State::Broken;
+                        self.start_again().map_err(io::Error::other)?;
+                        State::Over
+                    }
+                    count => return Ok(count),
+                },
                 State::Over => return Ok(0),
                 State::Broken => return Err(io::Error::other("The copy has already failed.")),
             };
@@ -364,7 +470,7 @@ mod tests {
         text.split('\0').filter_map(|name| name.strip_prefix(top)).map(str::to_owned).collect()
     }
 
-    fn begin(home: &Path, root: &Path) -> std::process::Output {
+    fn begin(home: &Path, root: &Path, plain: &str) -> std::process::Output {
         let script = format!("set -eu\nd=$0\nsystemctl() {{ echo active; }}\n{ALL}{BEGIN}");
         let (run, stage) = (home.join("run"), home.join("stage"));
         std::fs::create_dir_all(&run).unwrap();
@@ -372,7 +478,7 @@ mod tests {
             .arg("-c")
             .arg(script)
             .args([&run, Path::new("app.service"), root, &stage])
-            .args(["data-*.x\njournal-*.y", ".gone"])
+            .args(["data-*.x\njournal-*.y", ".gone", plain])
             .output()
             .unwrap()
     }
@@ -389,7 +495,9 @@ mod tests {
         {
             std::fs::write(root.join(name), name).unwrap();
         }
-        let output = begin(home.path(), &root);
+        let output = begin(home.path(), &root, "yes");
+        assert!(String::from_utf8(output.stdout).unwrap().starts_with("way plain\nfirst 0\n"));
+        let output = begin(home.path(), &root, "no");
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         let told = told(&text);
@@ -415,9 +523,10 @@ mod tests {
             stage: stage_path("/srv/app"),
             settled: Vec::new(),
             leave_out: Vec::new(),
+            plain: false,
         };
         let home = tempfile::tempdir().unwrap();
-        let run = |stopped: bool, start: &str| {
+        let run = |stopped: bool, start: &str, state: &str| {
             let _ = std::fs::remove_dir_all(home.path().join("still"));
             std::fs::create_dir(home.path().join("still")).unwrap();
             if stopped {
@@ -426,14 +535,16 @@ mod tests {
             let log = home.path().join("log");
             std::fs::write(&log, "").unwrap();
             let stubs = format!(
-                "d=$0\nrm() {{ :; }}\nrmdir() {{ :; }}\nsystemctl() {{ echo \"$1\" >>'{}'; [ \"$1\" != start ] || {start}; }}\n",
+                "d=$0\nrm() {{ :; }}\nrmdir() {{ :; }}\nsleep() {{ :; }}\n\
+                 systemctl() {{ echo \"$1\" >>'{}'; case $1 in start) {start} ;; show) echo {state} ;; esac; }}\n",
                 log.display()
             );
             let status = Command::new("sh").arg("-c").arg(stubs + &args.undo()).arg(home.path()).status().unwrap();
             (status.success(), std::fs::read_to_string(log).unwrap().contains("start"))
         };
-        assert_eq!(run(false, "true"), (true, false));
-        assert_eq!(run(true, "true"), (true, true));
-        assert_eq!(run(true, "false"), (false, true), "a start that fails is told");
+        assert_eq!(run(false, "true", "active"), (true, false));
+        assert_eq!(run(true, "true", "active"), (true, true));
+        assert_eq!(run(true, "false", "failed"), (false, true), "a start that fails is told");
+        assert_eq!(run(true, "true", "inactive"), (false, true), "a unit that is down all the same is told");
     }
 }

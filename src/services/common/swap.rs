@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::node::{args_of, read_node, run_change};
-use crate::model::exit::Result;
+use super::steps::{kept_path, staged_path};
+use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::CleanText;
 use crate::services::{Cx, Now, Op, Told};
 use crate::transport::Script;
@@ -26,7 +27,66 @@ pub struct SwapEntry {
     pub staged: String,
     /// Where the old one goes.
     pub kept: String,
+    /// Where an undo puts what stands there by then; without it that becomes the staged copy again, and is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<String>,
 }
+
+/// The most bytes the last part of a target may have: a file's name has at most 255, and what stands beside it is longer
+/// by dots, the run's id and words such as `.new.work`.
+const LONGEST_NAME: usize = 200;
+
+/// Refuses a path beside which nothing can be staged or kept.
+pub fn has_room_beside(target: &str) -> Result<()> {
+    let name = target.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    let message = format!(
+        "The name {} has {} bytes; beside a name of more than {LONGEST_NAME} nothing can be staged or kept aside.",
+        CleanText::new(name).one_line(),
+        name.len()
+    );
+    Err(Failure::new(Exit::Failed, message).hint("Give it a shorter name, or restore it by hand: see RESTORE.md."))
+}
+
+impl SwapEntry {
+    /// A target with its neighbours, named after the run.
+    ///
+    /// # Errors
+    /// Its name is too long for neighbours.
+    pub fn beside(target: &str) -> Result<Self> {
+        has_room_beside(target)?;
+        Ok(Self { target: target.to_owned(), staged: staged_path(target), kept: kept_path(target), aside: None })
+    }
+}
+
+impl SwapArgs {
+    /// The swap of `targets`, in order.
+    pub fn of<'t>(targets: impl IntoIterator<Item = &'t str>) -> Result<Self> {
+        Ok(Self { entries: targets.into_iter().map(SwapEntry::beside).collect::<Result<_>>()? })
+    }
+    /// The same swap for whoever undoes it long after: what stands there by then was in use and is kept aside too, at
+    /// `place` of each target. One that has its place already keeps it.
+    #[must_use]
+    pub fn keeping_aside(mut self, place: fn(&str) -> String) -> Self {
+        for entry in &mut self.entries {
+            entry.aside.get_or_insert_with(|| place(&entry.target));
+        }
+        self
+    }
+    /// What an undo of it puts aside.
+    pub fn aside(&self) -> Vec<&str> {
+        self.entries.iter().filter_map(|entry| entry.aside.as_deref()).collect()
+    }
+    /// Where the old ones are kept.
+    fn kept(&self) -> Vec<CleanText> {
+        self.entries.iter().map(|entry| CleanText::new(&entry.kept)).collect()
+    }
+}
+
+/// The op's name.
+pub const SWAP: &str = "files.swap/1";
 
 /// Swaps by rename; undone by the renames backwards, each skipped when it is already so.
 pub struct Swap;
@@ -52,7 +112,7 @@ fn look(cx: &Cx, args: &SwapArgs) -> Result<Vec<[bool; 3]>> {
 
 impl Op for Swap {
     fn name(&self) -> &'static str {
-        "files.swap/1"
+        SWAP
     }
     fn tell(&self, args: &Value) -> Result<Told> {
         let args: SwapArgs = args_of(args)?;
@@ -68,7 +128,14 @@ impl Op for Swap {
                 "Puts the staged copy in place of {} by rename; the old one is kept beside it.",
                 targets.join(", ")
             ),
-            undo: "Renames the kept copy back.".to_owned(),
+            undo: match args.aside().as_slice() {
+                [] => "Renames the kept copy back.".to_owned(),
+                // The id of the run that undoes it is not known yet.
+                aside if aside.iter().any(|path| path.contains("{run}")) => {
+                    "Renames the kept copy back; what stands there by then is kept aside too.".to_owned()
+                }
+                aside => format!("Renames the kept copy back; what stands there now is kept as {}.", aside.join(", ")),
+            },
             by_hand: by_hand.collect(),
         })
     }
@@ -83,7 +150,7 @@ impl Op for Swap {
         let done = |(&[target, staged, kept], &was): (&[bool; 3], &bool)| target && !staged && kept == was;
         let todo = |(&[_, staged, kept], &was): (&[bool; 3], &bool)| staged && (!kept || was);
         if before.is_some() && seen.iter().zip(&was_there).all(done) {
-            return Ok(Now::Done(before_value));
+            return Ok(Now::Done(json!({"was_there": was_there, "kept": args.kept()})));
         }
         if seen.iter().zip(&was_there).all(|pair| todo(pair) || (before.is_some() && done(pair)))
             && (before.is_some() || seen.iter().all(|[.., kept]| !kept))
@@ -105,7 +172,7 @@ impl Op for Swap {
             script += &format!("  mv -T {staged} {target}\nfi\nsync -f \"$(dirname {target})\"\n");
         }
         run_change(cx, &script, "Swapping the restored files in")?;
-        Ok(json!({"kept": args.entries.iter().map(|e| CleanText::new(&e.kept)).collect::<Vec<_>>()}))
+        Ok(json!({"kept": args.kept()}))
     }
     fn undo_script(&self, args: &Value, before: &Value) -> Result<Option<String>> {
         let args: SwapArgs = args_of(args)?;
@@ -113,8 +180,14 @@ impl Op for Swap {
         let mut script = String::new();
         for (entry, was_there) in args.entries.iter().zip(was_there).rev() {
             let (target, staged, kept) = (word(&entry.target), word(&entry.staged), word(&entry.kept));
+            // What is put aside is never put over what was put aside before: then this has been undone.
+            let aside = entry.aside.as_deref().map(word);
+            let (to, free) = match &aside {
+                Some(aside) => (aside, format!("[ ! -e {aside} ] && [ ! -L {aside} ] && ")),
+                None => (&staged, String::new()),
+            };
             let back = format!(
-                "{{ [ ! -e {staged} ] && {{ [ -e {target} ] || [ -L {target} ]; }} && mv -T {target} {staged}; }}"
+                "{{ {free}[ ! -e {staged} ] && {{ [ -e {target} ] || [ -L {target} ]; }} && mv -T {target} {to}; }}"
             );
             if was_there {
                 script += &format!("if [ -e {kept} ] || [ -L {kept} ]; then {back} || :; mv -T {kept} {target}; fi\n");

@@ -28,11 +28,14 @@ pub(super) const HOLD: &str = r#"u=$1
 mkdir -p /var/lib/lifeboat/hold "/etc/systemd/system/$u.d"
 basename "$d" >"/var/lib/lifeboat/hold/$u"
 printf '[Unit]\nConditionPathExists=!/var/lib/lifeboat/hold/%s\n' "$u" >"/etc/systemd/system/$u.d/90-lifeboat-hold.conf"
-sync -f /var/lib/lifeboat/hold
+sync -f /var/lib/lifeboat/hold "/etc/systemd/system/$u.d"
 systemctl daemon-reload
 "#;
 
-const STOP: &str = r#"systemctl stop -- "$u"
+/// Stops the unit, and notes when by the node's uptime, which no change of its clock touches.
+const STOP: &str = r#"read -r t _ </proc/uptime
+echo "$t" >"$d/down"
+systemctl stop -- "$u"
 for i in 1 2 3 4 5 6 7 8 9 10; do
   s=$(systemctl show --property=ActiveState --value -- "$u")
   case $s in inactive|failed) exit 0;; esac
@@ -66,17 +69,49 @@ pub(super) fn bring_up(unit: &UnitName, patience: u64) -> String {
     )
 }
 
+/// The words that look whether a unit that was started stays up, without a line feed at the end.
+///
+/// A start ends well, too, when a condition kept the unit from starting and when its process dies the moment after. A
+/// unit that is still on its way up gets `patience` seconds, unless it is on its way up again; one that does its work
+/// and ends (`Type=oneshot`) is down and well.
+pub(super) fn stays_up(unit: &UnitName, patience: u64) -> String {
+    let name = quote(unit.as_str().as_bytes());
+    format!(
+        r#"sleep 1
+i=0
+while
+  up=$(systemctl show --property=ActiveState --value -- {name})-$(systemctl show --property=SubState --value -- {name})
+  case $up in activating-auto-restart) false ;; activating-*) [ $i -lt {patience} ] ;; *) false ;; esac
+do
+  i=$((i + 1))
+  sleep 1
+done
+case $up in
+  active-*|reloading-*) : ;;
+  *)
+    [ "$(systemctl show --property=Type --value -- {name})$(systemctl show --property=Result --value -- {name})$(systemctl show --property=ConditionResult --value -- {name})" = oneshotsuccessyes ] && [ "${{up%%-*}}" = inactive ] ||
+      {{ echo {name} "is ${{up%%-*}} after its start" >&2; false; }} ;;
+esac"#
+    )
+}
+
 fn is_held(cx: &Cx, unit: &UnitName) -> Result<bool> {
     let script = Script::new("test -e \"/var/lib/lifeboat/hold/$1\" && echo held || echo free").arg(unit.as_str());
     Ok(super::node::read_node(cx, script, "Looking for a hold")?.stdout.starts_with(b"held"))
 }
+
+/// The name of the op that stops a unit.
+pub const STOP_UNIT: &str = "service.stop/1";
+
+/// The name of the op that starts one.
+pub const START_UNIT: &str = "service.start/1";
 
 /// Stops a unit and holds it; undone by lifting the hold and starting what ran.
 pub struct Stop;
 
 impl Op for Stop {
     fn name(&self) -> &'static str {
-        "service.stop/1"
+        STOP_UNIT
     }
     fn tell(&self, args: &Value) -> Result<Told> {
         let UnitArgs { unit } = args_of(args)?;
@@ -91,7 +126,7 @@ impl Op for Stop {
         let now = probe_unit(cx, &unit)?;
         let held = is_held(cx, &unit)?;
         Ok(match before {
-            Some(_) if held && !now.is_running() => Now::Done(json!({"active": now.active})),
+            Some(_) if held && now.is_down() => Now::Done(json!({"active": now.active})),
             Some(before) => Now::Todo(before.clone()),
             None if held => Now::Foreign(format!("{unit} is already held by another run")),
             None => Now::Todo(json!({"was_running": now.is_running(), "invocation": now.invocation})),
@@ -115,8 +150,7 @@ impl Op for Stop {
         let UnitArgs { unit } = args_of(args)?;
         let mut script = unhold(&unit);
         if before.get("was_running").and_then(Value::as_bool) == Some(true) {
-            script += &bring_up(&unit, PATIENCE);
-            script.push('\n');
+            script += &format!("{} && {{\n{}\n}}\n", bring_up(&unit, PATIENCE), stays_up(&unit, PATIENCE));
         }
         Ok(Some(script))
     }
@@ -127,7 +161,7 @@ pub struct Start;
 
 impl Op for Start {
     fn name(&self) -> &'static str {
-        "service.start/1"
+        START_UNIT
     }
     fn tell(&self, args: &Value) -> Result<Told> {
         let UnitArgs { unit } = args_of(args)?;
@@ -155,11 +189,16 @@ impl Op for Start {
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let UnitArgs { unit } = args_of(args)?;
-        let script = self.forward_script(args)?.unwrap_or_default();
-        run_change_with(cx, &script, &[], "Starting the service", Duration::from_mins(3))?;
+        let script = format!("{}{DOWN}", start_now(&unit));
+        let output = run_change_with(cx, &script, &[], "Starting the service", Duration::from_mins(3))?;
         let now = probe_unit(cx, &unit)?;
         if now.is_running() {
-            return Ok(json!({"invocation": now.invocation}));
+            let mut told = json!({"invocation": now.invocation});
+            if let Some(down) = down_for(output.text().as_str()) {
+                told["down_ms"] = u64::try_from(down.as_millis()).unwrap_or(u64::MAX).into();
+                told["remarks"] = json!([format!("{unit} was down for {:.2} s.", down.as_secs_f64())]);
+            }
+            return Ok(told);
         }
         Err(Failure::new(Exit::Failed, format!("{unit} on {} is {} after its start.", cx.host, now.active))
             .hint(format!("Read its log there: journalctl -u {unit} -n 50.")))
@@ -170,10 +209,37 @@ impl Op for Start {
     }
     fn forward_script(&self, args: &Value) -> Result<Option<String>> {
         let UnitArgs { unit } = args_of(args)?;
-        let name = quote(unit.as_str().as_bytes());
-        Ok(Some(format!(
-            "{}systemctl reset-failed -- {name} 2>/dev/null || :\nsystemctl start -- {name}\n",
-            unhold(&unit)
-        )))
+        Ok(Some(format!("{}{}\n", start_now(&unit), stays_up(&unit, PATIENCE))))
+    }
+}
+
+/// Tells the node's uptime at the stop of this run, if it made one, and now.
+const DOWN: &str = r#"if [ -e "$d/down" ]; then
+  read -r t <"$d/down"
+  read -r now _ </proc/uptime
+  echo "down $t $now"
+fi
+"#;
+
+/// How long the unit was down; nothing where this run did not stop it, or the node was restarted since.
+fn down_for(output: &str) -> Option<Duration> {
+    let (since, now) = output.lines().find_map(|line| line.strip_prefix("down ")?.split_once(' '))?;
+    Duration::try_from_secs_f64(now.parse::<f64>().ok()? - since.parse::<f64>().ok()?).ok()
+}
+
+/// The words that lift a hold and start a unit.
+fn start_now(unit: &UnitName) -> String {
+    let name = quote(unit.as_str().as_bytes());
+    format!("{}systemctl reset-failed -- {name} 2>/dev/null || :\nsystemctl start -- {name}\n", unhold(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_a_unit_was_down_is_counted_by_one_boot() {
+        assert_eq!(down_for("x\ndown 12.25 15.75\n"), Some(Duration::from_millis(3500)));
+        assert_eq!((down_for("down 900.00 3.10\n"), down_for("")), (None, None), "restarted, or never stopped");
     }
 }

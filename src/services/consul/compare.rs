@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, resolve};
 use super::ops::CompareArgs;
-use super::source::open_snapshot;
+use super::source::{SILENCE, open_snapshot};
 use crate::formats::{self, FormatError};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::CleanText;
@@ -41,8 +41,8 @@ pub(super) fn look(cx: &Cx, args: &CompareArgs) -> Result<Vec<String>> {
     loop {
         let mut last = None;
         for token in tokens {
-            let api = Api::new(cx, &args.access.http, resolve(cx, *token)?);
-            match open_snapshot(cx, &api, false) {
+            let api = Api::new(cx, &args.access.http, args.access.tls.as_ref(), resolve(cx, *token)?);
+            match open_snapshot(cx, &api, false, SILENCE) {
                 Ok((_, body)) => return Ok(differences(&args.expected, &contents(cx, body)?)),
                 Err(failure) => last = Some(failure),
             }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::api::environment;
 use super::probe::{NODE_ID, Own};
-use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::{Facts, Identity};
 use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::services::Conclusion;
-use crate::services::common::text_of;
+use crate::services::common::{own_facts, text_of};
 
 /// The datacenter's state.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -22,15 +22,9 @@ pub(super) const NODE_IDENTITY: &str = "node-identity";
 /// The gossip keyrings.
 pub(super) const KEYRINGS: &str = "keyrings";
 
-/// The driver's part of the facts.
-pub(super) fn own_of(facts: &Facts) -> Result<Own> {
-    serde_json::from_value(facts.own.clone())
-        .map_err(|error| Failure::new(Exit::Failed, format!("What is known of Consul cannot be read: {error}.")))
-}
-
 /// Every item. The facts of an item never hold what changes by itself: they are part of a plan.
 pub(super) fn items(facts: &Facts) -> Vec<Item> {
-    let Ok(own) = own_of(facts) else { return Vec::new() };
+    let Ok(own) = own_facts::<Own>(facts) else { return Vec::new() };
     let list = [
         (SNAPSHOT, "datacenter snapshot", Copying::Protocol, "consul-snap/1", snapshot(facts, &own)),
         (AGENT_CONFIG, "agent configuration", Copying::Live, "tar/1", agent_config(&own)),
@@ -46,7 +40,13 @@ pub(super) fn items(facts: &Facts) -> Vec<Item> {
 }
 
 fn snapshot(facts: &Facts, own: &Own) -> (Standing, Value) {
-    let told = json!({"datacenter": own.datacenter, "version": facts.version, "acl": own.acl});
+    let mut told = json!({"datacenter": own.datacenter, "version": facts.version, "acl": own.acl});
+    let reached =
+        own.access.as_ref().map(|access| environment(&access.http, access.tls.as_ref(), own.api_name.as_deref()));
+    if let Some(reached) = reached.filter(|set| !set.is_empty()) {
+        // For whoever restores by hand: an API that is not where the official CLI looks for it.
+        told["environment"] = reached.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
+    }
     let standing = match (&own.silent, &own.refused) {
         (Some(why), _) if facts.present => Standing::Impossible(why.clone()),
         (Some(_), _) => Standing::Absent("Consul is not on this host.".into()),
@@ -97,7 +97,7 @@ pub(super) fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Concl
         |text: String| Sha256::digest(text).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let is_it = verified.get("sha256").and_then(Value::as_str);
     let is_it = is_it.is_some_and(|found| found == hex(id.to_owned()) || found == hex(format!("{id}\n")));
-    let refused = (!is_it).then(|| format!("The copied node-id is not {id}, which was seen before."));
+    let refused = (!is_it).then(|| format!("its node-id is not {id}, which was seen before"));
     Conclusion {
         identities: vec![Identity { kind: NODE_ID.to_owned(), value: id.to_owned() }],
         refused,

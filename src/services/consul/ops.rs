@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::{Access, Address, Api, refusal};
+use super::api::{Access, Address, Api, cli, refusal};
 use super::compare;
 use super::sink::Member;
 use crate::model::exit::{Exit, Failure, Result};
@@ -13,12 +13,12 @@ use crate::model::ids::UnitName;
 use crate::model::secret::SecretRef;
 use crate::model::text::CleanText;
 use crate::services::common::http::Request;
-use crate::services::common::{args_of, probe_unit, read_node, text_of};
+use crate::services::common::{Readiness, Trust, args_of, probe_unit, read_node, text_of};
 use crate::services::{Cx, Now, Op, Told};
 use crate::transport::Script;
 
 /// This driver's own ops.
-pub(super) static OPS: &[&dyn Op] = &[&Ready, &Compare, &Agent];
+pub(super) static OPS: &[&dyn Op] = &[&Ready, &Compare, &Place, &Agent];
 
 /// How far apart the leader is looked at twice before a restore.
 const POLL: Duration = Duration::from_secs(3);
@@ -44,6 +44,17 @@ pub(super) struct CompareArgs {
     pub expected: Value,
 }
 
+/// Arguments of the look before an agent's files are replaced.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PlaceArgs {
+    /// The unit.
+    pub unit: UnitName,
+    /// What is replaced.
+    pub targets: Vec<String>,
+    /// How many bytes must be free beside each.
+    pub needs: u64,
+}
+
 /// Arguments of the look at a started agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct AgentArgs {
@@ -51,8 +62,14 @@ pub(super) struct AgentArgs {
     pub unit: UnitName,
     /// Where its API should answer; none when that is not known.
     pub http: Option<Address>,
+    /// By what it is known where it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Trust>,
     /// The node-id it must have (`name`), and its file (`path`).
     pub node_id: Option<Member>,
+    /// Whether it knew a leader before: then it must know one again.
+    #[serde(default)]
+    pub led: bool,
 }
 
 /// Looks whether the datacenter can take a snapshot now.
@@ -64,13 +81,13 @@ impl Op for Ready {
     }
     fn tell(&self, args: &Value) -> Result<Told> {
         let args: ReadyArgs = args_of(args)?;
-        let http = args.access.http.for_cli();
+        let by_hand = |command| cli(&args.access.http, args.access.tls.as_ref(), command);
         Ok(Told {
             what: "Checks that one leader stays, every voting server is healthy and of the expected version, and the token may replace everything.".to_owned(),
             undo: "Nothing to undo.".to_owned(),
             by_hand: vec![
-                format!("consul operator raft list-peers -http-addr={http}"),
-                format!("consul operator autopilot state -http-addr={http}"),
+                by_hand("consul operator raft list-peers"),
+                by_hand("consul operator autopilot state"),
             ],
         })
     }
@@ -146,12 +163,11 @@ impl Op for Compare {
     }
     fn tell(&self, args: &Value) -> Result<Told> {
         let args: CompareArgs = args_of(args)?;
-        let http = args.access.http.for_cli();
         Ok(Told {
             what: "Takes a snapshot of the datacenter, without storing it, and compares keys, ACLs and configuration entries.".to_owned(),
             undo: "Nothing to undo.".to_owned(),
             by_hand: vec![
-                format!("consul snapshot save -http-addr={http} now.snap"),
+                cli(&args.access.http, args.access.tls.as_ref(), "consul snapshot save now.snap"),
                 "consul snapshot inspect -kvdetails now.snap".to_owned(),
             ],
         })
@@ -176,10 +192,50 @@ impl Op for Compare {
     }
 }
 
+/// Looks whether a node can take an agent's files.
+struct Place;
+
+impl Op for Place {
+    fn name(&self) -> &'static str {
+        "consul.place/1"
+    }
+    fn tell(&self, args: &Value) -> Result<Told> {
+        let args: PlaceArgs = args_of(args)?;
+        let targets = args.targets.join(", ");
+        Ok(Told {
+            what: format!("Checks that {} is installed and that there is room beside {targets}.", args.unit),
+            undo: "Nothing to undo.".to_owned(),
+            by_hand: vec![format!("systemctl status {}", args.unit), "df -h".to_owned()],
+        })
+    }
+    fn observe(&self, _cx: &Cx, _args: &Value, _before: Option<&Value>) -> Result<Now> {
+        Ok(Now::Todo(Value::Null))
+    }
+    fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
+        let args: PlaceArgs = args_of(args)?;
+        let readiness = Readiness {
+            host: cx.host.as_str(),
+            unit: Some(&args.unit),
+            service: "Consul",
+            make_user: "useradd --system",
+            places: "config_dir, data_dir",
+            past_mount: "mount it one level higher, or unpack by hand: see RESTORE.md",
+            needs: args.needs,
+        };
+        readiness.look(cx, "", &args.targets)?;
+        Ok(json!({"ready": true}))
+    }
+    fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
 /// Waits until a started agent answers, and looks at its node-id.
 struct Agent;
 
-/// How long it may take until it answers and knows a leader.
+/// How long it may take until it knows again the leader it knew before: a server reads its own state first.
+const LEADER_LIMIT: Duration = Duration::from_mins(3);
+/// How long it may take until it answers and knows a leader, where it knew none before.
 const AGENT_LIMIT: Duration = Duration::from_mins(1);
 const NODE_ID: &str = "head -c 100 -- \"$1\"\n";
 
@@ -193,7 +249,10 @@ impl Op for Agent {
         Ok(Told {
             what: format!("Checks that {} runs and its API answers{node_id}.", args.unit),
             undo: "Nothing to undo.".to_owned(),
-            by_hand: vec![format!("systemctl status {}", args.unit), "consul info".to_owned()],
+            by_hand: vec![
+                format!("systemctl status {}", args.unit),
+                args.http.as_ref().map_or("consul info".to_owned(), |http| cli(http, args.tls.as_ref(), "consul info")),
+            ],
         })
     }
     fn observe(&self, _cx: &Cx, _args: &Value, _before: Option<&Value>) -> Result<Now> {
@@ -211,30 +270,31 @@ impl Op for Agent {
             }
         }
         let started = cx.clock.elapsed();
+        let limit = if args.led { LEADER_LIMIT } else { AGENT_LIMIT };
         loop {
             let now = probe_unit(cx, &args.unit)?;
+            // What systemd has given up does not come back by waiting, and the service is down meanwhile.
+            if now.is_down() {
+                return Err(not_accepted(cx, &args.unit, &format!(": {} is {}", args.unit, now.active)));
+            }
             let answered = match &args.http {
-                Some(http) => Api::new(cx, http, None).leader(),
+                Some(http) => Api::new(cx, http, args.tls.as_ref(), None).leader(),
                 None => Ok(None),
             };
-            let waited = cx.clock.elapsed().saturating_sub(started) > AGENT_LIMIT;
-            match answered {
-                // A leader is worth waiting for; a datacenter that has none is no fault of this agent's.
-                Ok(leader) if now.active == "active" && (leader.is_some() || args.http.is_none() || waited) => {
-                    return Ok(json!({"leader": leader}));
+            let waited = cx.clock.elapsed().saturating_sub(started) > limit;
+            let why = match answered {
+                _ if now.active != "active" => format!("{} is {}", args.unit, now.active),
+                Ok(Some(leader)) => return Ok(json!({"leader": leader})),
+                // A leader is worth waiting for; a datacenter that had none is no fault of this agent's.
+                Ok(None) if !args.led && (args.http.is_none() || waited) => {
+                    return Ok(json!({"leader": null, "unproved": "the agent runs, but knows no leader"}));
                 }
+                Ok(None) => "it knew a leader before and knows none now".to_owned(),
                 Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
-                _ => {}
-            }
+                Err(failure) => format!("its API does not answer ({})", failure.message.trim_end_matches('.')),
+            };
             if waited {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!(
-                        "The agent on {} did not answer within a minute; {} is {}.",
-                        cx.host, args.unit, now.active
-                    ),
-                )
-                .hint(format!("Read its log there: journalctl -u {} -n 50.", args.unit)));
+                return Err(not_accepted(cx, &args.unit, &format!(" within {} seconds: {why}", limit.as_secs())));
             }
             cx.pause(Duration::from_secs(2))?;
         }
@@ -242,4 +302,9 @@ impl Op for Agent {
     fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {
         Ok(None)
     }
+}
+
+fn not_accepted(cx: &Cx, unit: &UnitName, why: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("The agent on {} was not accepted{why}.", cx.host))
+        .hint(format!("Read its log there: journalctl -u {unit} -n 50."))
 }

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::api::Access;
-use super::items::{AGENT_CONFIG, KEYRINGS, NODE_IDENTITY, SNAPSHOT, own_of};
+use super::items::{AGENT_CONFIG, KEYRINGS, NODE_IDENTITY, SNAPSHOT};
 use super::probe::Own;
 use super::settings::Settings;
-use super::source::Wanted;
+use super::source::{SILENCE, Wanted};
 use super::{KIND, restore, restore_files};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::item::Standing;
 use crate::model::plan::{Choice, Command};
-use crate::services::common::{StepMaker, args_of, capture_step, fence_choice, text_of};
+use crate::services::common::{StepMaker, args_of, capture_step, fence_choice, own_facts, text_of};
 use crate::services::{Ask, Draft};
 
 /// The choice of a snapshot's backup.
@@ -53,7 +53,7 @@ pub(super) fn choices(ask: &Ask) -> Vec<Choice> {
 
 /// The steps.
 pub(super) fn plan(ask: &Ask) -> Result<Draft> {
-    let own = own_of(ask.facts)?;
+    let own: Own = own_facts(ask.facts)?;
     let settings: Settings = args_of(ask.settings)?;
     match (ask.command, ask.item.id.as_str()) {
         (Command::Backup { .. }, _) => backup(ask, &own),
@@ -74,12 +74,12 @@ pub(super) fn access_of(ask: &Ask, own: &Own) -> Result<Access> {
 pub(super) fn snapshot_source(ask: &Ask, own: &Own, stale: bool) -> Result<Value> {
     let access = access_of(ask, own)?;
     let version = ask.facts.version.clone();
-    Ok(json!(Wanted::Snapshot { access, stale, version, seen: own.datacenter.clone() }))
+    Ok(json!(Wanted::Snapshot { access, stale, version, seen: own.datacenter.clone(), silence: SILENCE }))
 }
 
 fn backup(ask: &Ask, own: &Own) -> Result<Draft> {
     let item = ask.item;
-    if let Standing::Impossible(why) | Standing::Absent(why) = &item.standing {
+    if let Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Absent(why) = &item.standing {
         let why = why.as_str().trim_end_matches('.');
         return Err(Failure::new(Exit::Failed, format!("The {} on {} cannot be copied: {why}.", item.title, ask.host)));
     }

@@ -1,5 +1,6 @@
 //! Looking at a node: one script, then a few questions to the agent. Reads only.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,12 +8,13 @@ use serde_json::Value;
 
 use super::api::{Access, Address, Api, is_unknown_token, resolve};
 use super::settings::{Settings, is_datacenter, is_plain_path};
+use super::trust;
 use crate::model::exit::{Exit, Result};
 use crate::model::facts::{Facts, Identity};
 use crate::model::text::CleanText;
 use crate::services::Cx;
 use crate::services::common::http::Request;
-use crate::services::common::{SHOW_FENCE, read_node, text_of, unit_facts};
+use crate::services::common::{SHOW_FENCE, own_value, read_node, text_of, unit_facts};
 use crate::transport::Script;
 
 /// The kind of identity a node-id is.
@@ -20,6 +22,9 @@ pub(super) const NODE_ID: &str = "consul-node-id";
 
 /// Unit, command line, version, and of every configuration file only the keys named here: its tokens and gossip key
 /// never leave the node this way.
+///
+/// What a process runs is its own user's choice, and this is run as root: the version is asked of the program that the
+/// unit starts.
 pub(super) const LOOK: &str = r#"unit=$1
 echo '== unit'
 systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID -- "$unit"
@@ -30,18 +35,18 @@ line() {
   else systemctl show --property=ExecStart --value -- "$unit" | sed -n 's/.*argv\[\]=\(.*\) ; ignore_errors.*/\1/p' | tr ' ' '\n'; fi
 }
 echo '== flags'
-line | grep -E '^--?(config-dir|config-file|data-dir|datacenter|http-port|client|dev|server)(=|$)' -A1
+line | grep -E '^--?(config-dir|config-file|data-dir|datacenter|domain|node|http-port|https-port|client|dev|server)(=|$)' -A1
 echo '== version'
-if [ "${pid:-0}" -gt 0 ]; then
-  case $(readlink "/proc/$pid/exe") in */consul*) timeout 5 "/proc/$pid/exe" version 2>/dev/null | head -n 1;; esac
-fi
+started=$(systemctl show --property=ExecStart --value -- "$unit" | sed -n 's/^{ path=\(.*\) ; argv\[\]=.*/\1/p' | head -n 1)
+case $started in */consul) if [ -x "$started" ]; then timeout 5 "$started" version 2>/dev/null | head -n 1; fi;; esac
 one() {
   echo "file=$1"
-  sed -e 's,^[[:space:]]*\(#\|//\).*,,' -- "$1" | grep -oE '"?\b(data_dir|datacenter|node_name|server|client_addr|http|https|encrypt)"?[[:space:]]*[=:][[:space:]]*("[A-Za-z0-9_./:-]{0,200}"|true|false|-?[0-9]+)' | sed '/encrypt/s/[=:].*/=true/'
+  sed -e 's,^[[:space:]]*\(#\|//\).*,,' -- "$1" | grep -oE '"?\b(data_dir|datacenter|node_name|server|client_addr|http|encrypt)"?[[:space:]]*[=:][[:space:]]*("[A-Za-z0-9_./:-]{0,200}"|true|false|-?[0-9]+)' | sed '/encrypt/s/[=:].*/=true/'
+  awk "$settings" "$1"
 }
 conf() {
   if [ -d "$1" ]; then
-    for f in "$1"/*.json "$1"/*.hcl; do [ -f "$f" ] && one "$f"; done
+    for f in "$1"/*; do case $f in *.json|*.hcl) [ -f "$f" ] && one "$f";; esac; done
   elif [ -f "$1" ]; then one "$1"; fi
 }
 echo '== config'
@@ -56,6 +61,44 @@ line | while IFS= read -r a; do
 done
 exit 0
 "#;
+
+/// Of a configuration file in HCL or JSON, what it says of TLS, by each setting's whole path: `@tls.https.ca_file=/x`.
+///
+/// The same key means another thing elsewhere, a health check's or a CA provider's, so what surrounds it counts. Only the
+/// settings named here are printed, whatever else stands in the file.
+pub(super) const SETTINGS: &str = r##"settings='
+function path(key,   i, text) { for (i = 1; i <= depth; i++) if (at[i] != "") text = text at[i] "."; return text key }
+function word(text) {
+  if (! given) { if (key == "") key = text; return }
+  if (path(key) in wanted) print "@" path(key) "=" text
+  key = ""; given = 0
+}
+BEGIN {
+  n = split("domain ports.https addresses.https ca_file ca_path cert_file key_file verify_incoming verify_incoming_https auto_encrypt.tls auto_config.enabled", list, " ")
+  for (i = 1; i <= n; i++) wanted[list[i]] = 1
+  n = split("ca_file ca_path cert_file key_file verify_incoming", list, " ")
+  for (i = 1; i <= n; i++) wanted["tls.defaults." list[i]] = wanted["tls.https." list[i]] = 1
+}
+{
+  s = $0
+  if (until != "") { t = s; gsub(/[ \t\r]/, "", t); if (t == until) until = ""; next }
+  while (s != "") {
+    if (comment) { i = index(s, "*/"); if (! i) next; s = substr(s, i + 2); comment = 0; continue }
+    c = substr(s, 1, 1); two = substr(s, 1, 2)
+    if (c == "#" || two == "//") next
+    if (two == "/*") { comment = 1; s = substr(s, 3); continue }
+    if (match(s, /^"([^"\\]|\\.)*"/)) { t = substr(s, 2, RLENGTH - 2); s = substr(s, RLENGTH + 1); word(t); continue }
+    if (c == "\"") { key = ""; given = 0; next }
+    if (match(s, /^<<-?[A-Za-z0-9_]+/)) { until = substr(s, 3, RLENGTH - 2); sub(/^-/, "", until); key = ""; given = 0; next }
+    if (match(s, /^[A-Za-z0-9_.+-]+/)) { t = substr(s, 1, RLENGTH); s = substr(s, RLENGTH + 1); word(t); continue }
+    if (c == "=" || c == ":") given = 1
+    else if (c == "{" || c == "[") { at[++depth] = key; key = ""; given = 0 }
+    else if (c == "}" || c == "]") { if (depth) depth--; key = ""; given = 0 }
+    else if (c == ",") { key = ""; given = 0 }
+    s = substr(s, 2)
+  }
+}'
+"##;
 
 /// The data directory: the node-id and the names of the keyrings.
 const LOOK_DATA: &str = r#"echo '== node-id'
@@ -73,8 +116,17 @@ exit 0
 pub(super) struct Own {
     /// How the API is reached, if it was tried at all.
     pub access: Option<Access>,
+    /// The name by which the agent's certificate was recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_name: Option<String>,
     /// Why the API gives no answer; none when it does.
     pub silent: Option<CleanText>,
+    /// How a command ends that needs it then, where it is no plain failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_exit: Option<Exit>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent_hints: Vec<String>,
     /// Whether the agent is a server.
     pub server: Option<bool>,
     /// The agent's datacenter.
@@ -89,6 +141,9 @@ pub(super) struct Own {
     pub acl: Option<bool>,
     /// Why a snapshot cannot be read or restored with this token; none when nothing speaks against it.
     pub refused: Option<CleanText>,
+    /// How a restore ends for that reason, where it is no plain failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_exit: Option<Exit>,
     /// Whether the right to do so was confirmed.
     pub may_write: Option<bool>,
     /// The directory of the configuration, when it is there.
@@ -105,6 +160,14 @@ pub(super) struct Own {
     pub encrypt: bool,
 }
 
+impl Own {
+    /// Notes why the snapshot can neither be read nor restored.
+    fn refuse(&mut self, why: &str, exit: Exit) {
+        self.refused = Some(why.into());
+        self.refused_exit = Some(exit).filter(|exit| *exit != Exit::Failed);
+    }
+}
+
 /// What the command line and the configuration files say.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Seen {
@@ -118,8 +181,9 @@ pub(super) struct Seen {
     pub server: Option<bool>,
     pub http: Option<String>,
     pub port: Option<i64>,
-    pub https: bool,
     pub encrypt: bool,
+    /// What is said of TLS, by each setting's whole path.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// The lines of one `== name` section.
@@ -149,7 +213,9 @@ pub(super) fn read_look(text: &str) -> Seen {
             "node_name" => seen.node_name = Some(value.to_owned()),
             "server" => seen.server = value.parse().ok().or(seen.server),
             "encrypt" => seen.encrypt = true,
-            "https" => seen.https |= value.parse().is_ok_and(|port: i64| port > 0),
+            _ if let Some(path) = key.strip_prefix('@') => {
+                seen.settings.insert(path.to_owned(), value.to_owned());
+            }
             // `http` is a port, an address, or the URL of some service's health check.
             "http" if value.parse::<i64>().is_ok() => seen.port = value.parse().ok(),
             "http" if !value.starts_with("http") => seen.http = Some(value.to_owned()),
@@ -169,6 +235,9 @@ pub(super) fn read_look(text: &str) -> Seen {
             "data-dir" => seen.data_dir = Some(value),
             "datacenter" => seen.datacenter = Some(value),
             "http-port" => seen.port = value.parse().ok().or(seen.port),
+            "https-port" => drop(seen.settings.insert("ports.https".to_owned(), value)),
+            "domain" => drop(seen.settings.insert("domain".to_owned(), value)),
+            "node" => seen.node_name = Some(value),
             "client" => seen.http = Some(value),
             "server" | "dev" => seen.server = Some(value != "false"),
             _ => {}
@@ -187,9 +256,23 @@ impl Seen {
         match self.port.unwrap_or(8500) {
             port if port > 0 && host.contains(':') => Address::parse(&format!("[{host}]:{port}")),
             port if port > 0 => Address::parse(&format!("{host}:{port}")),
-            _ if self.https => Err("The agent speaks only TLS, which is not supported: let it also listen for plain HTTP on its loopback or on a Unix socket.".to_owned()),
-            _ => Err("The agent's HTTP API is turned off in its configuration.".to_owned()),
+            _ => {
+                match self.setting(&["ports.https"]).and_then(|port| port.parse::<u16>().ok()).filter(|&port| port > 0)
+                {
+                    Some(port) => {
+                        let host = self.setting(&["addresses.https"]).unwrap_or(host);
+                        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+                        Address::parse(&format!("https://{host}:{port}"))
+                    }
+                    None => Err("The agent's HTTP API is turned off in its configuration.".to_owned()),
+                }
+            }
         }
+    }
+
+    /// The first of some settings that says something.
+    pub(super) fn setting(&self, paths: &[&str]) -> Option<&str> {
+        paths.iter().find_map(|path| self.settings.get(*path)).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     fn unit(&self, name: &str) -> String {
@@ -200,7 +283,8 @@ impl Seen {
 /// Looks at the node and asks the agent.
 pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
     let set = |value: &Option<String>| value.clone().unwrap_or_default();
-    let script = Script::new(format!("{SHOW_FENCE}{LOOK}")).arg(settings.unit.as_str()).arg(set(&settings.config_dir));
+    let script =
+        Script::new(format!("{SHOW_FENCE}{SETTINGS}{LOOK}")).arg(settings.unit.as_str()).arg(set(&settings.config_dir));
     let looked = read_node(cx, script, "Looking for Consul")?;
     let seen = read_look(CleanText::from_bytes(&looked.stdout).as_str());
     let unit = unit_facts(&settings.unit, |name| seen.unit(name));
@@ -218,13 +302,17 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
     match settings.http.clone().map_or_else(|| seen.address(), Ok) {
         Err(why) => own.silent = Some(why.into()),
         Ok(http) => {
-            own.access = Some(Access { http, token: settings.token.clone(), datacenter: settings.datacenter.clone() });
-            if running {
-                ask_agent(cx, &mut own, &mut version, &mut notes)?;
-            } else {
-                own.silent = Some(format!("{} is {}.", settings.unit, unit.active).into());
+            let (token, datacenter) = (settings.token.clone(), settings.datacenter.clone());
+            match trust::of(&seen, settings, &http) {
+                Err(why) => own.silent = Some(why.into()),
+                Ok(tls) => own.access = Some(Access { http, tls, token, datacenter }),
             }
         }
+    }
+    if own.access.is_some() && running {
+        ask_agent(cx, &mut own, &mut version, &mut notes)?;
+    } else if own.access.is_some() {
+        own.silent = Some(format!("{} is {}.", settings.unit, unit.active).into());
     }
     own.data_dir = settings.data_dir.clone().or(own.data_dir).filter(|path| is_plain_path(path));
     let config_dir = settings.config_dir.clone().or_else(|| seen.config_dirs.first().cloned());
@@ -242,22 +330,26 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
         outside: own.silent.is_none() && !unit.is_running(),
         units: vec![unit],
         notes,
-        own: serde_json::to_value(&own).unwrap_or(Value::Null),
+        own: own_value(&own),
     })
 }
 
 /// Asks the agent about itself and the token. A silent or refusing agent is a fact, a cancelled probe an error.
 fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<CleanText>) -> Result<()> {
     let Some(access) = own.access.clone() else { return Ok(()) };
-    let open = Api::new(cx, &access.http, None);
+    let open = Api::new(cx, &access.http, access.tls.as_ref(), None);
     match open.leader() {
         Ok(leader) => own.leader = leader.map(Into::into),
         Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
         Err(failure) => {
             own.silent = Some(failure.message.into());
+            if matches!(failure.exit, Exit::HostKey | Exit::Authentication) {
+                (own.silent_exit, own.silent_hints) = (Some(failure.exit), failure.hints);
+            }
             return Ok(());
         }
     }
+    own.api_name = open.recognised_by();
     if let Ok(Value::Array(peers)) = open.get("/v1/status/peers", "Asking Consul for its servers") {
         own.peers = peers.iter().filter_map(Value::as_str).map(Into::into).collect();
         own.peers.sort();
@@ -268,18 +360,19 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
     let token = match resolve(cx, access.token.as_ref()) {
         Ok(token) => token,
         Err(failure) => {
-            own.refused = Some(failure.message.into());
+            own.refuse(&failure.message, failure.exit);
             return Ok(());
         }
     };
-    let api = Api::new(cx, &access.http, token);
+    let has_token = token.is_some();
+    let api = Api::new(cx, &access.http, access.tls.as_ref(), token);
     let doing = "Asking Consul about itself";
     let reply = api.ask(Request::get("/v1/agent/self").within(Duration::from_secs(20)), doing)?;
     match reply.status {
         200 => read_self(own, version, &reply.json().unwrap_or(Value::Null)),
         403 if is_unknown_token(403, reply.text().as_str()) => {
             own.acl = Some(true);
-            own.refused = Some("Consul does not know the token.".into());
+            own.refuse("Consul does not know the token.", Exit::Authentication);
             return Ok(());
         }
         403 => own.acl = Some(true),
@@ -287,13 +380,22 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
     }
     if own.acl != Some(false) {
         match api.may_write_acl() {
-            Ok(Some(false)) if access.token.is_none() => {
-                own.refused =
-                    Some("ACLs are on and the inventory names no token; it needs one with acl = \"write\".".into());
+            Ok(Some(false)) if has_token => {
+                own.refuse("The token lacks the right acl = \"write\".", Exit::Authentication);
             }
-            Ok(Some(false)) => own.refused = Some("The token lacks the right acl = \"write\".".into()),
+            Ok(Some(false)) => {
+                let there = if access.token.is_some() {
+                    "the token the inventory names is empty"
+                } else {
+                    "the inventory names no token"
+                };
+                own.refuse(
+                    &format!("ACLs are on and {there}; it needs one with acl = \"write\"."),
+                    Exit::Authentication,
+                );
+            }
             Ok(may_write) => own.may_write = may_write,
-            Err(failure) => own.refused = Some(failure.message.into()),
+            Err(failure) => own.refuse(&failure.message, failure.exit),
         }
     }
     if own.datacenter.is_none()
@@ -305,7 +407,8 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
     if let (Some(wanted), Some(found)) = (&access.datacenter, &own.datacenter)
         && wanted != found
     {
-        own.refused = Some(format!("This agent belongs to the datacenter {found}, not to {wanted}.").into());
+        let why = format!("This agent belongs to the datacenter {found}, not to {wanted}.");
+        own.refuse(&why, Exit::Failed);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! How a person restores by hand, with the official tools only.
 
+use super::api::ENVIRONMENT;
 use super::items::{AGENT_CONFIG, KEYRINGS, NODE_IDENTITY, SNAPSHOT};
 use super::settings::is_plain_path;
 use crate::model::manifest::Manifest;
@@ -26,7 +27,19 @@ fn node(text: impl Into<String>) -> RecipePart {
     RecipePart::Node(text.into())
 }
 
+/// What points the official CLI at an API that is not where it looks for it, as the first line of a block.
+fn reach(manifest: &Manifest) -> String {
+    let Some(set) = manifest.facts.get("environment") else { return String::new() };
+    let line = ENVIRONMENT.iter().filter_map(|key| {
+        let value = Some(text_of(set, key)).filter(|value| !value.is_empty())?;
+        Some(format!(" {key}={}", quote(value.as_bytes())))
+    });
+    let line: String = line.collect();
+    if line.is_empty() { line } else { format!("export{line}\n") }
+}
+
 fn snapshot(manifest: &Manifest) -> Vec<RecipePart> {
+    let reach = reach(manifest);
     let known = |key, otherwise: &str| match text_of(&manifest.facts, key) {
         "" => otherwise.to_owned(),
         told => told.to_owned(),
@@ -41,23 +54,25 @@ fn snapshot(manifest: &Manifest) -> Vec<RecipePart> {
         say(
             "Where ACLs are on, the restore needs a management token of the datacenter as it is now, and everything after it one of the snapshot. Put them into two files that only root can read, `~/consul-token` and `~/consul-token-after`; never type a token on a command line. On a new datacenter this makes the first one; where ACLs are off both stay empty, and its complaint does not matter.",
         ),
-        node(
-            "umask 077\ntouch ~/consul-token ~/consul-token-after\n[ -s ~/consul-token ] || consul acl bootstrap -format=json | sed -n 's/^ *\"SecretID\": \"\\(.*\\)\".*/\\1/p' >~/consul-token",
-        ),
+        node(format!(
+            "{reach}umask 077\ntouch ~/consul-token ~/consul-token-after\n[ -s ~/consul-token ] || consul acl bootstrap -format=json | sed -n 's/^ *\"SecretID\": \"\\(.*\\)\".*/\\1/p' >~/consul-token",
+        )),
         say(format!(
             "Restore it only into servers of the same version ({version}) that have a leader and are all healthy: a server that meets a record it does not know crashes, and again at every start. Look at them, and save what they hold now."
         )),
-        node(
-            "export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token\"\nconsul operator raft list-peers\nconsul operator autopilot state\nconsul snapshot save ~/consul-before-restore.snap",
-        ),
+        node(format!(
+            "{reach}export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token\"\nconsul operator raft list-peers\nconsul operator autopilot state\nconsul snapshot save ~/consul-before-restore.snap",
+        )),
         say("Send the snapshot once. If the connection is lost, look at the leader's log before you send it again."),
-        node("export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token\"\nconsul snapshot restore plain/state.snap"),
+        node(format!(
+            "{reach}export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token\"\nconsul snapshot restore plain/state.snap"
+        )),
         say(
             "From now on the tokens of the snapshot are the valid ones, and 'ACL not found' means that an older one is still used. Set each agent's own token (acl.tokens.agent in its configuration) and restart the agents one after another. Look at what the datacenter holds now, with the snapshot's token in `~/consul-token-after`:",
         ),
-        node(
-            "export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token-after\"\nconsul snapshot save ~/consul-after-restore.snap\nconsul snapshot inspect -kvdetails ~/consul-after-restore.snap",
-        ),
+        node(format!(
+            "{reach}export CONSUL_HTTP_TOKEN_FILE=\"$HOME/consul-token-after\"\nconsul snapshot save ~/consul-after-restore.snap\nconsul snapshot inspect -kvdetails ~/consul-after-restore.snap",
+        )),
         say("Remove the tokens, and the two new snapshots when you need them no more."),
         node("rm ~/consul-token ~/consul-token-after"),
         say(

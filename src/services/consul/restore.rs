@@ -21,6 +21,9 @@ use crate::services::{Ask, Draft};
 
 pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     let manifest = ask.manifest.ok_or_else(|| Failure::new(Exit::Usage, "A restore needs a snapshot."))?;
+    if !ask.facts.present {
+        return Err(super::restore_files::not_installed(ask, settings, manifest));
+    }
     let access = access_of(ask, own)?;
     check_target(ask, own)?;
     check_types(manifest)?;
@@ -69,7 +72,8 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
             .push("A snapshot of the datacenter as it was before, in the vault; to go back, restore that one.".into());
     }
     let title = "Replace the datacenter's state: one request, sent once";
-    let mut replace = deliver_step(&maker, KIND, title, json!(Bring::Snapshot { compare: compare.clone() }), None)?;
+    let mut replace =
+        deliver_step(&maker, KIND, title, json!(Bring::Snapshot { compare: Box::new(compare.clone()) }), None)?;
     replace.effect = Effect::Destroy;
     steps.push(replace);
     let title = "Compare what the datacenter holds with the snapshot";
@@ -100,12 +104,23 @@ fn gate(id: &str, question: &str, word: &str) -> Result<Gate> {
 }
 
 fn check_target(ask: &Ask, own: &Own) -> Result<()> {
-    let refuse = |why: &str| {
+    let refuse_with = |exit, why: &str| {
         let why = why.trim_end_matches('.');
-        Err(Failure::new(Exit::Failed, format!("Nothing can be restored through Consul on {}: {why}.", ask.host)))
+        Err(Failure::new(exit, format!("Nothing can be restored through Consul on {}: {why}.", ask.host)))
     };
+    let refuse = |why: &str| refuse_with(Exit::Failed, why);
     match (&own.silent, &own.refused) {
-        (Some(why), _) | (None, Some(why)) => refuse(why.as_str()),
+        (Some(why), _) => {
+            refuse_with(own.silent_exit.unwrap_or(Exit::Failed), why.as_str()).map_err(|failure: Failure| {
+                own.silent_hints.iter().fold(failure, |failure, hint| failure.hint(hint.as_str()))
+            })
+        }
+        (None, Some(why)) if own.refused_exit == Some(Exit::Authentication) => {
+            refuse_with(Exit::Authentication, why.as_str()).map_err(|failure: Failure| {
+                failure.hint("Name a token of this datacenter with acl = \"write\" and operator = \"read\" in the inventory: token = { file = \"…\" }.")
+            })
+        }
+        (None, Some(why)) => refuse_with(own.refused_exit.unwrap_or(Exit::Failed), why.as_str()),
         _ if own.leader.is_none() => {
             refuse("the datacenter has no leader, and only a leader restores").map_err(|failure: Failure| {
                 failure.hint("Bring a majority of the servers back first; see the outage guide in RESTORE.md.")

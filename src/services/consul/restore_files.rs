@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::KIND;
 use super::items::{AGENT_CONFIG, KEYRINGS, NODE_IDENTITY};
-use super::ops::AgentArgs;
+use super::ops::{AgentArgs, PlaceArgs};
 use super::probe::{Own, is_keyring, is_uuid};
 use super::settings::{Settings, is_plain_path};
 use super::sink::{Bring, Member};
@@ -13,7 +13,7 @@ use crate::model::ids::GateId;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Effect, Gate};
 use crate::services::common::{
-    Downtime, Fencing, StepMaker, SwapArgs, SwapEntry, deliver_step, kept_path, plan_fencing, staged_path, text_of,
+    Downtime, Fencing, StepMaker, SwapArgs, deliver_step, plan_fencing, staged_path, text_of,
 };
 use crate::services::{Ask, Draft};
 use crate::transport::quote::quote;
@@ -31,8 +31,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     let manifest = ask.manifest.ok_or_else(|| Failure::new(Exit::Usage, "A restore needs a snapshot."))?;
     let unit = settings.unit.clone();
     if !ask.facts.units.iter().any(|facts| facts.unit == unit && facts.load == "loaded") {
-        return Err(Failure::new(Exit::Failed, format!("{unit} is not there on {}.", ask.host))
-            .hint("Install Consul there first, or name its unit in the inventory."));
+        return Err(not_installed(ask, settings, manifest));
     }
     let layout = layout(ask, own, manifest)?;
     let fencing = if ask.item.id.as_str() == NODE_IDENTITY { plan_fencing(ask)? } else { Fencing::default() };
@@ -42,12 +41,25 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     let removed: Vec<_> = layout.staging.iter().map(|path| quote(path.as_bytes())).collect();
     let undo = Some(format!("rm -rf -- {}\n", removed.join(" ")));
     let title = format!("Bring the {} beside its place", layout.what);
-    let swap = SwapArgs { entries: layout.targets.iter().map(|target| entry(target)).collect() };
-    let accept =
-        AgentArgs { unit: unit.clone(), http: own.access.as_ref().map(|a| a.http.clone()), node_id: layout.node_id };
+    let swap = SwapArgs::of(layout.targets.iter().map(String::as_str))?;
+    let accept = AgentArgs {
+        unit: unit.clone(),
+        http: own.access.as_ref().map(|access| access.http.clone()),
+        tls: own.access.as_ref().and_then(|access| access.tls.clone()),
+        node_id: layout.node_id,
+        led: own.leader.is_some(),
+    };
+    let ready = PlaceArgs {
+        unit: unit.clone(),
+        targets: layout.targets.clone(),
+        needs: manifest.files.iter().map(|file| file.plain_size).sum(),
+    };
 
-    let mut steps = fencing.before;
+    let title_of_ready = "Check that the node can take it";
+    let mut steps = vec![plain.step("ready", title_of_ready, "consul.place/1", json!(ready), Effect::Read)?];
     steps.push(deliver_step(&plain, KIND, &title, json!(layout.bring), undo)?);
+    // What can fail without harm comes before the fence, which nothing undoes.
+    steps.extend(fencing.before);
     let swapped = down.swap(&format!("Swap the {} in", layout.what), &swap)?;
     steps.extend(down.around([swapped].into_iter().chain(fencing.again)));
     steps.push(plain.step("accept", "Check that the agent answers", "consul.agent/1", json!(accept), Effect::Read)?);
@@ -76,13 +88,27 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         steps,
         leaves,
         expects: Vec::new(),
-        // The agent starts with nothing but these files; without a known API nobody could ask it.
+        // The agent starts with nothing but these files and is asked for the leader; without a known API nobody could.
         proves: own.access.is_some(),
     })
 }
 
-fn entry(target: &str) -> SwapEntry {
-    SwapEntry { target: target.to_owned(), staged: staged_path(target), kept: kept_path(target) }
+/// What to install, and how, on a host without Consul.
+pub(super) fn not_installed(ask: &Ask, settings: &Settings, manifest: &Manifest) -> Failure {
+    let unit = &settings.unit;
+    let version = text_of(&manifest.facts, "version");
+    let version = manifest.source.version.as_ref().map_or(version, |version| version.as_str());
+    let number = version.split(['+', '-']).next().unwrap_or_default();
+    let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let wanted = if plain { number } else { "VERSION" };
+    let edition = if version.contains("ent") { "consul-enterprise" } else { "consul" };
+    Failure::new(Exit::Failed, format!("Consul is not installed on {}: systemd knows no {unit}.", ask.host))
+        .hint("With HashiCorp's packages, on Debian and Ubuntu, as root:")
+        .hint("wget -O- https://apt.releases.hashicorp.com/gpg | gpg --dearmor -o /usr/share/keyrings/hashicorp-archive-keyring.gpg")
+        .hint("echo \"deb [signed-by=/usr/share/keyrings/hashicorp-archive-keyring.gpg] https://apt.releases.hashicorp.com $(. /etc/os-release; echo $VERSION_CODENAME) main\" >/etc/apt/sources.list.d/hashicorp.list")
+        .hint(format!("apt-get update && apt-get install {edition}={wanted}-*"))
+        .hint("The package does not start it. Restore 'agent-config' first, then the other items.")
+        .hint("If it is installed under another unit, say so in the inventory: unit = \"NAME.service\".")
 }
 
 /// A path the snapshot remembers, as far as it may be used.

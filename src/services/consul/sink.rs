@@ -1,6 +1,6 @@
 //! Bytes back onto a node: the snapshot in one request, files beside their place.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,15 @@ use super::ops::CompareArgs;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::StoredFile;
 use crate::services::common::http::{HttpError, Payload, Request};
-use crate::services::common::{as_failure, run_change};
+use crate::services::common::{feed, run_change};
 use crate::services::{Cx, Sink};
-use crate::transport::{End, Script, TransportError};
 
 /// A restore blocks until the leader is done.
 const RESTORE_SILENCE: Duration = Duration::from_mins(30);
+
+/// What to do when the request did not get through.
+const NEXT: &str =
+    "See that the servers are well (consul operator raft list-peers, and their logs), then restore it again.";
 
 /// What is brought, and where it goes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ pub(super) enum Bring {
     /// The datacenter's state.
     Snapshot {
         /// How the result is looked at when the request's own end is lost.
-        compare: CompareArgs,
+        compare: Box<CompareArgs>,
     },
     /// One file.
     File {
@@ -56,15 +59,8 @@ pub(super) struct Member {
     pub path: String,
 }
 
-/// Shows the run's mark before anything is written; the bytes come on standard input.
-const MARKED: &str = r#"d=/var/lib/lifeboat/runs/$1
-if [ ! -d "$d" ] || [ "$(cat "$d/owner")" != "$2" ] || [ -e "$d/fired" ]; then
-  echo "the run is no longer valid there" >&2
-  exit 97
-fi
-shift 2
-set -eu
-umask 077
+/// The directory it goes into must be there: it is the agent's own.
+const PLACE: &str = r#"umask 077
 p=${1%/*}
 [ -d "$p" ] || { echo "the directory $p is not there" >&2; exit 1; }
 "#;
@@ -107,49 +103,24 @@ impl<'a> Deliver<'a> {
         Self { cx, bring, learned: None }
     }
 
-    fn feed(&self, text: &str, args: &[&str], body: &mut dyn Read) -> Result<()> {
-        let cx = self.cx;
-        let lost = |error: &io::Error| as_failure(&TransportError::from_io(cx.host.as_str(), error));
-        let Some(mark) = cx.run else {
-            return Err(Failure::new(Exit::Failed, format!("Files for {} were asked for outside a run.", cx.host)));
-        };
-        let mut script = Script::new(format!("{MARKED}{text}")).arg(mark.run.as_str()).arg(&mark.owner);
-        for arg in args {
-            script = script.arg(arg);
-        }
-        let script = script.as_root().with_input().within(Duration::from_hours(1), Duration::from_mins(5));
-        let mut running = cx.node.start(&script, cx.cancel).map_err(|error| as_failure(&error))?;
-        let copied = pour(body, &mut running);
-        if let Err(Poured::Read(error)) = &copied {
-            let why = crate::model::text::CleanText::new(&error.to_string());
-            return Err(Failure::new(Exit::Integrity, format!("The snapshot could not be read to its end: {why}.")));
-        }
-        let closed = running.close_input();
-        let finished = running.finish().map_err(|error| as_failure(&error))?;
-        if finished.end != End::Exited(0) {
-            let said = finished.stderr.last_line().trim_end_matches('.');
-            let said = if said.is_empty() { "its end is unknown" } else { said };
-            return Err(Failure::new(Exit::Failed, format!("Bringing the files to {} failed: {said}.", cx.host)));
-        }
-        match copied {
-            Err(Poured::Write(error)) => Err(lost(&error)),
-            _ => closed.map_err(|error| lost(&error)),
-        }
+    fn bring(&self, text: &str, args: &[&str], name: &str, body: &mut dyn Read) -> Result<()> {
+        feed(self.cx, (&format!("{PLACE}{text}"), args), name, body, &format!("Bringing {name}"), |_| ()).map(|_| ())
     }
 
     /// One request, sent once. What is not known afterwards is looked at, never tried again.
     fn replace(&self, compare: &CompareArgs, size: u64, body: &mut dyn Read) -> Result<Value> {
         let cx = self.cx;
         let doing = "Restoring the datacenter";
-        run_change(cx, ":\n", "Checking the run")?;
-        let api = Api::of(cx, &compare.access)?;
+        run_change(cx, ":\n", "Checking the run").map_err(Failure::untouched)?;
+        let api = Api::of(cx, &compare.access).map_err(Failure::untouched)?;
         let mut counted = Counted { inner: body, count: 0, failed: None };
         let request = Request::send("PUT", "/v1/snapshot", Payload::Sized(size, &mut counted));
-        let answer = api.put(request.asking_first().within(RESTORE_SILENCE))?;
+        let answer = api.put(request.asking_first().within(RESTORE_SILENCE), doing).map_err(Failure::untouched)?;
         let whole = counted.count >= size;
         if let Some(error) = counted.failed {
             return Err(Failure::new(Exit::Integrity, format!("The snapshot could not be read to its end: {error}."))
-                .state("Consul took nothing: it had not received the whole snapshot."));
+                .state("Consul took nothing: it had not received the whole snapshot.")
+                .untouched());
         }
         match answer {
             Ok(reply) if reply.is_success() => Ok(json!({"status": reply.status})),
@@ -162,18 +133,23 @@ impl<'a> Deliver<'a> {
                     "cannot restore snapshot now",
                 ];
                 if refused.iter().any(|words| reply.text().as_str().contains(words)) {
-                    return Err(failure.state("Consul refused the snapshot before it changed anything."));
+                    return Err(failure.state("Consul refused the snapshot before it changed anything.").untouched());
                 }
                 self.settle(compare, failure)
             }
-            Ok(reply) => Err(refusal(cx, doing, reply.status, &reply.text())
-                .state("Consul refused the snapshot before it changed anything.")),
+            Ok(reply) => {
+                let failure = refusal(cx, doing, reply.status, &reply.text());
+                let failure = if failure.hints.is_empty() { failure.hint(NEXT) } else { failure };
+                Err(failure.state("Consul refused the snapshot before it changed anything.").untouched())
+            }
             Err(error) if whole && !matches!(error, HttpError::Unsendable(_)) => {
                 self.settle(compare, error.failure(cx, doing))
             }
-            Err(error) => {
-                Err(error.failure(cx, doing).state("Consul took nothing: it had not received the whole snapshot."))
-            }
+            Err(error) => Err(error
+                .failure(cx, doing)
+                .state("Consul took nothing: it had not received the whole snapshot.")
+                .hint(NEXT)
+                .untouched()),
         }
     }
 
@@ -202,17 +178,17 @@ impl Sink for Deliver<'_> {
         let learned = match &self.bring {
             Bring::Snapshot { compare } => self.replace(compare, file.plain_size, body)?,
             Bring::File { staged } => {
-                self.feed(PUT_FILE, &[staged, &file.plain_size.to_string()], body)?;
+                self.bring(PUT_FILE, &[staged, &file.plain_size.to_string()], &file.name, body)?;
                 json!({"staged": staged})
             }
             Bring::Tree { staged } => {
-                self.feed(PUT_TREE, &[staged], body)?;
+                self.bring(PUT_TREE, &[staged], &file.name, body)?;
                 json!({"staged": staged})
             }
             Bring::Members { unpacked, members } => {
                 let mut args = vec![unpacked.as_str(), "-"];
                 args.extend(members.iter().flat_map(|member| [member.name.as_str(), member.path.as_str()]));
-                self.feed(&format!("{PUT_TREE}{MOVE_MEMBERS}"), &args, body)?;
+                self.bring(&format!("{PUT_TREE}{MOVE_MEMBERS}"), &args, &file.name, body)?;
                 json!({"staged": members})
             }
         };
@@ -244,23 +220,6 @@ impl Read for Counted<'_> {
                 }
                 Err(error)
             }
-        }
-    }
-}
-
-enum Poured {
-    Read(io::Error),
-    Write(io::Error),
-}
-
-fn pour(from: &mut dyn Read, to: &mut dyn Write) -> Result<(), Poured> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return to.flush().map_err(Poured::Write),
-            Ok(count) => to.write_all(&buffer[..count]).map_err(Poured::Write)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Poured::Read(error)),
         }
     }
 }

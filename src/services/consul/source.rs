@@ -7,16 +7,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::{Access, Api, no_leader, refusal};
+use super::api::{Access, Api, is_settling, no_leader, refusal};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::CleanText;
+use crate::model::units::Seconds;
 use crate::services::common::http::{BodyReader, Framing, Head, Request};
 use crate::services::common::{ScriptReader, as_failure};
 use crate::services::{Cx, Source, SourceFile};
 use crate::transport::Script;
 
-/// How long a server may take to write its snapshot before the first byte, and how long the stream may stand still.
-const SILENCE: Duration = Duration::from_mins(10);
+/// How many seconds a server may take to write its snapshot before the first byte, and its stream may stand still.
+pub(super) const SILENCE: Seconds = Seconds(600);
+
+fn silence() -> Seconds {
+    SILENCE
+}
 
 /// What is copied.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +37,9 @@ pub(super) enum Wanted {
         version: Option<CleanText>,
         /// The datacenter that was seen.
         seen: Option<String>,
+        /// How long nothing may be heard of it.
+        #[serde(default = "silence")]
+        silence: Seconds,
     },
     /// One file.
     File {
@@ -75,16 +83,30 @@ impl<'a> Copy<'a> {
     }
 }
 
+/// How long a datacenter whose servers changed is asked again; Raft settles with the next entry, which comes within seconds.
+const SETTLING: Duration = Duration::from_mins(1);
+
 /// Opens a snapshot's stream; the reply's head has said yes.
-pub(super) fn open_snapshot(cx: &Cx, api: &Api, stale: bool) -> Result<(Head, BodyReader)> {
+///
+/// After a server joined, left or got its vote back, Raft takes no snapshot until that entry of its configuration is
+/// applied, and answers so at once. Nothing was begun then, so it is asked again for up to a minute.
+pub(super) fn open_snapshot(cx: &Cx, api: &Api, stale: bool, silence: Seconds) -> Result<(Head, BodyReader)> {
     let doing = "Taking a Consul snapshot";
     let target = if stale { "/v1/snapshot?stale" } else { "/v1/snapshot" };
-    let (head, mut body) = api.open(Request::get(target).within(SILENCE), doing)?;
-    if head.status != 200 {
+    let started = cx.clock.elapsed();
+    let (head, body) = loop {
+        let (head, mut body) = api.open(Request::get(target).within(silence.into()), doing)?;
+        if head.status == 200 {
+            break (head, body);
+        }
         let mut said = Vec::new();
         let _ = body.by_ref().take(4096).read_to_end(&mut said);
-        return Err(refusal(cx, doing, head.status, &CleanText::from_bytes(&said).one_line()));
-    }
+        let said = CleanText::from_bytes(&said).one_line();
+        if !is_settling(head.status, said.as_str()) || cx.clock.elapsed().saturating_sub(started) >= SETTLING {
+            return Err(refusal(cx, doing, head.status, &said));
+        }
+        cx.pause(Duration::from_secs(1))?;
+    };
     if head.framing == Framing::UntilClose {
         let why = "its reply does not declare an end, so a cut one could not be told from a whole one";
         return Err(Failure::new(Exit::Failed, format!("{doing} on {} failed: {why}.", cx.host))
@@ -134,14 +156,14 @@ impl Source for Copy<'_> {
             body,
         };
         match &self.wanted {
-            Wanted::Snapshot { access, stale, version, seen } => {
+            Wanted::Snapshot { access, stale, version, seen, silence } => {
                 let api = Api::of(self.cx, access)?;
                 if !stale {
                     let leader = api.leader()?.ok_or_else(|| no_leader(self.cx))?;
                     self.learned.insert("leader".to_owned(), json!(leader));
                     self.leader = Some(leader);
                 }
-                let (head, body) = open_snapshot(self.cx, &api, *stale)?;
+                let (head, body) = open_snapshot(self.cx, &api, *stale, *silence)?;
                 read_head(&head, *stale, &mut self.marks, &mut self.learned);
                 self.learned.insert("version".to_owned(), json!(version));
                 self.learned.insert("datacenter".to_owned(), json!(seen));

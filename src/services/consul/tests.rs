@@ -2,12 +2,12 @@
 
 mod fake;
 mod flows;
+mod tls;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::items::own_of;
 use super::probe::{Own, read_look, read_self};
 use super::*;
 use crate::model::exit::Exit;
@@ -15,8 +15,8 @@ use crate::model::facts::UnitFacts;
 use crate::model::ids::{HostId, UnitName};
 use crate::model::item::Standing;
 use crate::model::plan::{Command, Effect};
-use crate::services::Draft;
-use crate::services::common::text_of;
+use crate::services::common::{own_facts, text_of};
+use crate::services::{Draft, Sighting, Whereabouts};
 
 const SELF: &str = include_str!("../../../tests/fixtures/services/consul/agent-self-1.20.1.json");
 const LOOK: &str = include_str!("../../../tests/fixtures/services/consul/look.txt");
@@ -54,7 +54,7 @@ fn facts() -> Facts {
 
 fn changed(change: impl FnOnce(&mut Own)) -> Facts {
     let mut facts = facts();
-    let mut own = own_of(&facts).unwrap();
+    let mut own: Own = own_facts(&facts).unwrap();
     change(&mut own);
     facts.own = json!(own);
     facts
@@ -82,6 +82,27 @@ fn draft_with(
     set: &[(&str, &str)],
     settings: &Value,
 ) -> Result<Draft> {
+    draft_of(facts, item, manifest, set, settings, &[])
+}
+
+fn draft_seeing(
+    facts: &Facts,
+    item: &str,
+    manifest: Option<&Manifest>,
+    set: &[(&str, &str)],
+    sightings: &[Sighting],
+) -> Result<Draft> {
+    draft_of(facts, item, manifest, set, &json!(settings::check(&toml::Table::new()).unwrap()), sightings)
+}
+
+fn draft_of(
+    facts: &Facts,
+    item: &str,
+    manifest: Option<&Manifest>,
+    set: &[(&str, &str)],
+    settings: &Value,
+    sightings: &[Sighting],
+) -> Result<Draft> {
     let place = serde_json::from_value(json!({"owner": "dc1", "service": "consul", "item": item})).unwrap();
     let host = HostId::new("n1").unwrap();
     let command = match manifest {
@@ -98,7 +119,7 @@ fn draft_with(
         item,
         place: &place,
         manifest,
-        sightings: &[],
+        sightings,
         chosen: &BTreeMap::new(),
     };
     let mut chosen: BTreeMap<_, _> =
@@ -135,16 +156,18 @@ fn the_agent_s_words_and_files_are_read() {
     assert_eq!(seen.config_files.len(), 3);
     assert_eq!((seen.data_dir.as_deref(), seen.server, seen.encrypt), (Some("/opt/consul"), Some(true), true));
     assert_eq!(seen.address().unwrap().to_string(), "127.0.0.1:8600", "a health check's URL is not the API's");
-    let own = own_of(&facts()).unwrap();
+    let own: Own = own_facts(&facts()).unwrap();
     assert_eq!((own.server, own.acl, own.encrypt), (Some(true), Some(true), true));
     assert_eq!((own.datacenter.as_deref(), own.data_dir.as_deref()), (Some("dc1"), Some("/opt/consul")));
     assert_eq!(facts().version.unwrap().as_str(), "1.20.1");
 }
 
 #[test]
-fn an_api_that_only_speaks_tls_is_said_to_be_unsupported() {
-    let seen = read_look("== config\n\"http\": -1\n\"https\": 8501\n");
-    assert!(seen.address().unwrap_err().contains("TLS"));
+fn an_api_is_found_where_it_listens() {
+    let seen = read_look("== config\n\"http\": -1\n@ports.https=8501\n@addresses.https=::1\n");
+    assert_eq!(seen.address().unwrap().to_string(), "https://[::1]:8501");
+    let both = read_look("== config\nhttp = 8500\n@ports.https=8501\n");
+    assert_eq!(both.address().unwrap().to_string(), "127.0.0.1:8500", "in clear inside the login, where it can be");
     assert!(read_look("== config\nhttp = -1\n").address().unwrap_err().contains("turned off"));
     let socket = read_look("== config\nhttp = \"unix:///run/consul.sock\"\n");
     assert_eq!(socket.address().unwrap().to_string(), "unix:///run/consul.sock");
@@ -242,11 +265,11 @@ fn an_agent_s_files_are_swapped_under_a_guard() {
         ("keyrings", rings, json!(["/opt/consul/serf/local.keyring", "/opt/consul/serf/remote.keyring"])),
     ] {
         let plan = draft(&facts(), item, Some(&manifest(item, facts_then)), &[]).unwrap();
-        assert_eq!(ids(&plan), ["deliver", "stop", "swap", "start", "accept"], "{item}");
+        assert_eq!(ids(&plan), ["ready", "deliver", "stop", "swap", "start", "accept"], "{item}");
         assert_eq!(plan.basis["targets"], targets);
         assert_eq!(gates(&plan), [("overwrite", "n1")]);
         assert_eq!(plan.guards.len(), 1);
-        for step in &plan.steps[1..4] {
+        for step in &plan.steps[2..5] {
             assert!(step.guard.is_some() && step.on_lapse.is_some());
         }
         for step in plan.steps.iter().filter(|step| step.op != "deliver/1") {
@@ -256,9 +279,34 @@ fn an_agent_s_files_are_swapped_under_a_guard() {
     let mut gone = facts();
     gone.units[0].load = "not-found".into();
     let config = manifest("agent-config", json!({"path": "/etc/consul.d"}));
-    assert!(draft(&gone, "agent-config", Some(&config), &[]).unwrap_err().message.contains("consul.service"));
+    let failure = draft(&gone, "agent-config", Some(&config), &[]).unwrap_err();
+    assert!(failure.message.contains("consul.service"), "{failure:?}");
+    assert!(failure.hints.iter().any(|hint| hint.contains("apt-get install consul=1.20.1-*")), "{failure:?}");
+    gone.present = false;
+    let snapshot = manifest("snapshot", json!({"datacenter": "dc1", "version": "1.18.2", "verified": verified()}));
+    let failure = draft(&gone, "snapshot", Some(&snapshot), &[]).unwrap_err();
+    assert!(failure.message.contains("not installed"), "{failure:?}");
     let nameless = manifest("node-identity", json!({"node_id": "rm -rf"}));
     assert_eq!(draft(&facts(), "node-identity", Some(&nameless), &[]).unwrap_err().exit, Exit::Integrity);
+}
+
+#[test]
+fn a_twin_is_fenced_after_everything_that_can_fail_without_harm() {
+    let identity = json!({"path": "/old/consul/node-id", "node_id": "319f3df7-60cd-ed2d-4a07-e9405cc8caec"});
+    let unit = Some(UnitName::new("consul.service").unwrap());
+    let stopped = Sighting { host: HostId::new("old-1").unwrap(), unit, state: Whereabouts::Stopped { fenced: false } };
+    let plan = draft_seeing(&facts(), "node-identity", Some(&manifest("node-identity", identity)), &[], &[stopped]);
+    let plan = plan.unwrap();
+    let order = ["ready", "deliver", "fence-old-1", "stop", "swap", "fenced-old-1", "start", "accept"];
+    assert_eq!(ids(&plan), order);
+}
+
+#[test]
+fn an_agent_that_knew_a_leader_must_know_one_again() {
+    let config = manifest("agent-config", json!({"path": "/etc/consul.d"}));
+    let led = |facts: &Facts| draft(facts, "agent-config", Some(&config), &[]).unwrap().steps.pop().unwrap().args;
+    assert_eq!(led(&facts())["led"], true);
+    assert_eq!(led(&changed(|own| own.leader = None))["led"], false);
 }
 
 #[test]
@@ -278,5 +326,9 @@ fn a_copied_node_id_must_be_the_one_that_was_seen() {
     let of = |sha256: &str| Consul.conclude(item, &[("sha256".to_owned(), json!(sha256))].into());
     let good = of("424ac5ebc25c5fa9cb8100da09b3920c89711a3505309b67cc03cfe171121472");
     assert_eq!((good.identities[0].kind.as_str(), &good.refused), ("consul-node-id", &None));
-    assert!(of("00").refused.is_some());
+    assert_eq!(
+        of("00").refused.as_deref(),
+        Some("its node-id is not 319f3df7-60cd-ed2d-4a07-e9405cc8caec, which was seen before"),
+        "the end of a sentence"
+    );
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::exit::{Exit, Failure, Result};
-use crate::services::common::{args_of, finish_change, start_change};
+use crate::services::common::{args_of, finish_change, in_shell, start_change};
 use crate::services::{Cx, Now, Op, Told};
 
 /// Arguments of the op.
@@ -50,7 +50,13 @@ if [ -d "$at" ] && [ ! -L "$at" ]; then
   cd -- "$at"
   find . -print0 | srt >"$t.names"
   if [ -s "$e.links" ]; then
-    xargs -0 -r -n 2000 stat -c %d:%i -- <"$e.links" | awk 'NR%2{a=$0;next} a!=$0{print NR/2; exit}' >"$t.bad"
+    # The status of what is lost in a pipe: a name that is gone would shift every pair after it, and the last one pass.
+    xargs -0 -r -n 2000 stat -c %d:%i -- <"$e.links" >"$t.ids" 2>"$t.err" || {
+      echo "a further name of a file is missing: $(tail -n 1 "$t.err" | tr '\t' ' ')" >&2
+      exit 4
+    }
+    [ $(($(wc -l <"$t.ids") % 2)) -eq 0 ] || { echo "the names of one file do not come in pairs" >&2; exit 4; }
+    awk 'NR%2{a=$0;next} a!=$0{print NR/2; exit}' <"$t.ids" >"$t.bad"
     if [ -s "$t.bad" ]; then
       echo "no longer one file: $(sed -z -n "$(( $(cat "$t.bad") * 2 - 1 ))p" "$e.links" | tr '\000\n' ' ?')" >&2
       exit 4
@@ -159,10 +165,10 @@ impl Op for Resume {
     fn undo_script(&self, args: &Value, _before: &Value) -> Result<Option<String>> {
         let ResumeArgs { undo, .. } = args_of(args)?;
         // Where nothing shall be held again, going back is the quiescing step's undo: this very command.
-        Ok(Some(undo.map_or_else(|| ":\n".to_owned(), |undo| format!("( {undo}\n)\n"))))
+        Ok(Some(undo.map_or_else(|| ":\n".to_owned(), |undo| in_shell(&undo))))
     }
     fn forward_script(&self, args: &Value) -> Result<Option<String>> {
         let ResumeArgs { run, .. } = args_of(args)?;
-        Ok(Some(format!("( {run}\n)\n")))
+        Ok(Some(in_shell(&run)))
     }
 }

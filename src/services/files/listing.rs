@@ -8,7 +8,7 @@ use tar::EntryType;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::CleanText;
 use crate::services::common::as_failure;
-use crate::transport::TransportError;
+use crate::transport::{Cancel, TransportError};
 
 /// One line of what a tree must look like, as the node's own `find` and `sha256sum` will print it. Names are relative:
 /// `.` is the root, `./a/b` lies inside it.
@@ -32,13 +32,21 @@ pub struct Tally {
 }
 
 const LONGEST_NAME: usize = 4096;
-const LONGEST_MAP: u64 = 1 << 24;
+/// The most stretches a file with holes may have: their map is held whole, and takes 16 bytes for each.
+const LONGEST_MAP: u64 = 1 << 21;
 
 /// Reads an archive whose one root is `root` to its very end.
 ///
 /// # Errors
-/// [`Exit::Integrity`] when it is no whole tar, when a name could leave the root, or when it holds a device.
-pub fn read(input: impl Read, root: &str, numeric: bool, tell: &mut dyn FnMut(Record) -> Result<()>) -> Result<Tally> {
+/// [`Exit::Integrity`] when it is no whole tar, when a name could leave the root, or when it holds a device;
+/// [`Exit::Cancelled`] when `cancel` says so.
+pub fn read(
+    input: impl Read,
+    root: &str,
+    numeric: bool,
+    cancel: &Cancel,
+    tell: &mut dyn FnMut(Record) -> Result<()>,
+) -> Result<Tally> {
     let mut archive = tar::Archive::new(input);
     let mut tally = Tally::default();
     for entry in archive.entries().map_err(|e| broken(&e))? {
@@ -50,7 +58,11 @@ pub fn read(input: impl Read, root: &str, numeric: bool, tell: &mut dyn FnMut(Re
         let start = |kind: char| format!("{kind} {mode:o} {who} ").into_bytes();
         match entry.header().entry_type() {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let (size, sum) = if pax.sparse { sparse_sum(&mut entry)? } else { plain_sum(&mut entry)? };
+                let (size, sum) = match pax.real_size {
+                    Some(real) if pax.sparse => sparse_sum(&mut entry, real, cancel)?,
+                    None if pax.sparse => return Err(damaged(&name, "it has holes and no size")),
+                    _ => plain_sum(&mut entry)?,
+                };
                 if pax.real_size.is_some_and(|real| real != size) {
                     return Err(damaged(&name, "its holes do not add up to its size"));
                 }
@@ -175,8 +187,9 @@ fn copy_into(body: &mut impl Read, hash: &mut Sha256, limit: u64) -> Result<u64>
     }
 }
 
-/// A file with holes (GNU tar's sparse format 1.0): a map of decimal lines padded to 512 bytes, then the stretches.
-fn sparse_sum(body: &mut impl Read) -> Result<(u64, String)> {
+/// A file of `real` bytes with holes (GNU tar's sparse format 1.0): a map of decimal lines padded to 512 bytes, then the
+/// stretches. What the map says beyond the file's size is refused before a byte of it is made up.
+fn sparse_sum(body: &mut impl Read, real: u64, cancel: &Cancel) -> Result<(u64, String)> {
     let bad = || damaged(b".", "the map of a file's holes cannot be read");
     let mut numbers: Vec<u64> = Vec::new();
     let mut digits = Vec::new();
@@ -203,7 +216,10 @@ fn sparse_sum(body: &mut impl Read) -> Result<(u64, String)> {
     let (mut hash, mut at) = (Sha256::new(), 0_u64);
     for stretch in numbers[1..].as_chunks::<2>().0 {
         let [offset, size] = *stretch;
-        zeros(&mut hash, offset.checked_sub(at).ok_or_else(bad)?);
+        if offset.checked_add(size).is_none_or(|end| end > real) {
+            return Err(bad());
+        }
+        zeros(&mut hash, offset.checked_sub(at).ok_or_else(bad)?, cancel)?;
         if copy_into(body, &mut hash, size)? != size {
             return Err(bad());
         }
@@ -220,13 +236,15 @@ fn done(numbers: &[u64]) -> Result<bool> {
     Ok(numbers.len() as u64 == 1 + 2 * count)
 }
 
-fn zeros(hash: &mut Sha256, mut count: u64) {
+fn zeros(hash: &mut Sha256, mut count: u64, cancel: &Cancel) -> Result<()> {
     let block = vec![0; 64 * 1024];
     while count > 0 {
+        cancel.check().map_err(|error| as_failure(&error))?;
         let now = count.min(block.len() as u64);
         hash.update(&block[..usize::try_from(now).unwrap_or(block.len())]);
         count -= now;
     }
+    Ok(())
 }
 
 /// An archive ends with two blocks of zeros and nothing but zeros after them; else it was cut or continued.
@@ -297,7 +315,7 @@ mod tests {
 
     fn records(bytes: &[u8]) -> Result<Vec<Record>> {
         let mut all = Vec::new();
-        read(bytes, "app", false, &mut |record| {
+        read(bytes, "app", false, &Cancel::new(), &mut |record| {
             all.push(record);
             Ok(())
         })?;
@@ -320,6 +338,48 @@ mod tests {
             assert!(records(&whole[..cut]).is_err(), "cut at {cut}");
         }
         assert!(records(&[&whole[..], b"more"].concat()).is_err());
+    }
+
+    /// An archive of one file with holes, of a map and a size that somebody made up.
+    fn sparse(real: &str, map: &str) -> Vec<u8> {
+        let mut body = map.as_bytes().to_vec();
+        body.resize(map.len().next_multiple_of(512), 0);
+        let mut builder = tar::Builder::new(Vec::new());
+        let said = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", real)];
+        builder.append_pax_extensions(said.map(|(key, value)| (key, value.as_bytes()))).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("app/x").unwrap();
+        header.set_size(body.len() as u64);
+        header.set_mode(0o640);
+        header.set_uid(1);
+        header.set_gid(2);
+        header.set_cksum();
+        builder.append(&header, &body[..]).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_map_of_holes_that_nobody_can_mean_is_refused_at_once() {
+        assert!(records(&sparse("1048576", "1\n1048576\n0\n")).is_ok());
+        let most = u64::MAX.to_string();
+        let more = LONGEST_MAP + 1;
+        for (real, map) in [
+            ("1048576", format!("1\n{most}\n0\n")),
+            ("1048576", "1\n1048577\n0\n".to_owned()),
+            (&most, format!("1\n{most}\n1\n")),
+            ("1048576", format!("{more}\n")),
+        ] {
+            assert_eq!(records(&sparse(real, &map)).unwrap_err().exit, Exit::Integrity, "{real}: {map}");
+        }
+        // A size that is as large as it can be costs time, and ends when the operator wishes it.
+        let (bytes, cancel) = (sparse(&most, &format!("1\n{most}\n0\n")), Cancel::new());
+        let wish = cancel.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            wish.cancel();
+        });
+        let ended = read(&bytes[..], "app", false, &cancel, &mut |_| Ok(()));
+        assert_eq!(ended.unwrap_err().exit, Exit::Cancelled);
     }
 
     #[test]

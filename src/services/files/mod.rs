@@ -35,6 +35,16 @@ const COMPRESS_CHOICE: &str = "compress";
 /// The choice of a restore.
 const OWNERS_CHOICE: &str = "owners";
 
+/// Where its facts come from.
+const ORIGINS: &[(&str, &str)] = &[
+    ("variant", "the node's programs"),
+    ("paths", "the file system"),
+    ("tools", "the node's programs"),
+    ("secret", "the inventory"),
+    ("held_still", "the inventory"),
+    ("exclude", "the inventory"),
+];
+
 /// Saves any files and directories.
 #[derive(Debug, Clone, Copy)]
 pub struct Files;
@@ -45,6 +55,9 @@ impl Driver for Files {
     }
     fn about(&self) -> &'static str {
         "Any files and directories, held still and accepted by your own commands."
+    }
+    fn origins(&self) -> &'static [(&'static str, &'static str)] {
+        ORIGINS
     }
     fn settings(&self, table: &toml::Table) -> Result<Value, Vec<SettingError>> {
         settings::check(table)

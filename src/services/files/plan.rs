@@ -17,7 +17,7 @@ use crate::model::manifest::Manifest;
 use crate::model::plan::{Effect, Gate, Step};
 use crate::model::units::Seconds;
 use crate::services::common::{
-    DeclaredArgs, Downtime, StepMaker, SwapArgs, SwapEntry, args_of, capture_step, deliver_step, kept_path, staged_path,
+    DeclaredArgs, Downtime, StepMaker, SwapArgs, args_of, capture_step, deliver_step, kept_path, staged_path,
 };
 use crate::services::{Ask, Draft};
 use crate::transport::quote::quote;
@@ -53,10 +53,10 @@ fn value<T: serde::Serialize>(of: &T) -> Result<Value> {
     serde_json::to_value(of).map_err(|error| Failure::new(Exit::Usage, format!("A step cannot be written: {error}.")))
 }
 
-/// Whether the declared unit runs now; the basis of stopping and starting it.
+/// The declared unit unless it is down; the basis of stopping and starting it.
 fn running(ask: &Ask, settings: &Settings) -> Option<UnitName> {
     let unit = settings.unit.as_ref()?;
-    ask.facts.units.iter().find(|facts| facts.unit == *unit && facts.is_running()).map(|facts| facts.unit.clone())
+    ask.facts.units.iter().find(|facts| facts.unit == *unit && !facts.is_down()).map(|facts| facts.unit.clone())
 }
 
 fn basis(ask: &Ask, own: &Own, unit: Option<&UnitName>) -> BTreeMap<String, Value> {
@@ -65,7 +65,7 @@ fn basis(ask: &Ask, own: &Own, unit: Option<&UnitName>) -> BTreeMap<String, Valu
         basis.insert(format!("path {path}"), json!({"kind": seen.kind, "mounted": seen.mounted}));
     }
     if let Some(unit) = unit {
-        let runs = ask.facts.units.iter().any(|facts| facts.unit == *unit && facts.is_running());
+        let runs = ask.facts.units.iter().any(|facts| facts.unit == *unit && !facts.is_down());
         basis.insert(format!("unit {unit}"), json!({"running": runs}));
     }
     basis
@@ -144,7 +144,7 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
         _ => Still::No,
     };
     let down = still.down(ask, true)?;
-    let swap = SwapArgs { entries: entries.iter().map(|entry| swap_of(&entry.path)).collect() };
+    let swap = SwapArgs::of(entries.iter().map(|entry| entry.path.as_str()))?;
     let mut swap = down.swap("Put the restored files in place", &swap)?;
     swap.timeout = Seconds(180);
     let check =
@@ -269,10 +269,6 @@ fn overwrite(ask: &Ask, there: &[&str]) -> Result<Vec<Gate>> {
         ask.host
     );
     Ok(vec![Gate { id, question: question.into(), word: ask.host.to_string() }])
-}
-
-fn swap_of(path: &str) -> SwapEntry {
-    SwapEntry { target: path.to_owned(), staged: staged_path(path), kept: kept_path(path) }
 }
 
 /// The directory an archive is unpacked in, beside its target.

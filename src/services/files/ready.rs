@@ -108,7 +108,7 @@ fn judge(host: &str, args: &ReadyArgs, printed: &str) -> Result<Value> {
     let (mut wrong, mut hints, mut exit) = (Vec::new(), Vec::new(), Exit::Failed);
     let mut mounts = Vec::new();
     let mut real: BTreeMap<usize, &str> = BTreeMap::new();
-    let mut rooms: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    let mut rooms: BTreeMap<&str, (u64, u64, &str)> = BTreeMap::new();
     let mut tar = false;
     for line in printed.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -135,8 +135,10 @@ fn judge(host: &str, args: &ReadyArgs, printed: &str) -> Result<Value> {
                     && let Some((device, free)) = rest.split_once(' ')
                 {
                     let room = rooms.entry(device).or_default();
-                    room.0 += args.targets.get(index).and_then(|target| target.bytes).unwrap_or(0);
+                    let target = args.targets.get(index);
+                    room.0 += target.and_then(|target| target.bytes).unwrap_or(0);
                     room.1 = free.parse().unwrap_or(0);
+                    room.2 = target.map_or("", |target| target.path.as_str());
                 }
             }
             _ => {}
@@ -164,16 +166,17 @@ fn judge(host: &str, args: &ReadyArgs, printed: &str) -> Result<Value> {
             hints.push(format!("Unmount it (umount {mount}), or unpack the archive there by hand: see RESTORE.md."));
         }
     }
-    for (need, free) in rooms.values() {
+    for (need, free, path) in rooms.values() {
         let need = need + need / 50 + (16 << 20);
         if need > *free {
             exit = if wrong.is_empty() { Exit::NoSpace } else { exit };
-            wrong.push(format!("{} are needed and {} are free", ByteSize(need), ByteSize(*free)));
-            hints.push("Free some, or add a disk; the old files stay until you purge them.".into());
+            let beside = super::settings::split(path).0;
+            wrong.push(format!("{} are needed in {beside} and {} are free", ByteSize(need), ByteSize(*free)));
+            hints.push("Free some, or add a disk; what earlier restores kept there: lifeboat kept.".into());
         }
     }
     if wrong.is_empty() {
-        let free = rooms.values().map(|(_, free)| *free).min();
+        let free = rooms.values().map(|(_, free, _)| *free).min();
         return Ok(json!({"free": free}));
     }
     let mut message = format!("{host} cannot take the files: ");
@@ -207,6 +210,7 @@ mod tests {
         assert!(judge("n", &args(), &two(3 << 30)).is_ok());
         let failure = judge("n", &args(), &two(2 << 30)).unwrap_err();
         assert_eq!(failure.exit, Exit::NoSpace, "two targets on one filesystem need room together");
+        assert!(failure.message.contains("2.06 GiB are needed in /srv and 2.00 GiB are free"), "{}", failure.message);
     }
 
     #[test]

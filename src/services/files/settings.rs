@@ -282,6 +282,10 @@ mod tests {
         }
         assert_eq!(keys("paths = [\"/srv\", \"/srv/x\"]"), ["paths"]);
         assert_eq!(keys("paths = [\"/srv\", \"/srv\"]"), ["paths"]);
+        for (length, fits) in [(200, true), (201, false), (255, false)] {
+            let taken = keys(&format!("paths = [\"/srv/{}\"]", "n".repeat(length))).is_empty();
+            assert_eq!(taken, fits, "a name of {length} bytes, beside which '.NAME.lifeboat-RUN.kept' must stand");
+        }
         assert!(keys("paths = [\"/srv\", \"/srv2\", \"/etc/app conf'1\"]").is_empty());
     }
 

@@ -61,7 +61,8 @@ esac
 set +e
 s=$( { { squeezed; echo "open $?" >&3; } | { unpack >&2 3>&-; echo "tar $?" >&3; }; } 3>&1 )
 set -e
-case $s in *"tar 0"*) ;; *) echo "tar could not unpack it (${s##*tar })" >&2; exit 1 ;; esac
+t=${s##*tar }
+case $s in *"tar 0"*) ;; *) echo "tar could not unpack it (${t%%[!0-9]*})" >&2; exit 1 ;; esac
 case $s in *"open 0"*) ;; *) echo "$c could not open it" >&2; exit 1 ;; esac
 [ "$(find "$in" -mindepth 1 -maxdepth 1 -printf x)" = x ] || { echo "the archive has not one root" >&2; exit 1; }
 mv -T -- "$in/$n" "$new"
@@ -217,7 +218,7 @@ impl Sink for Unpack<'_> {
             } else {
                 Box::new(buffered(Relay { from: opened(compress, body)?, to, held, broken }))
             };
-            listing::read(input, &place.root, self.args.numeric, &mut |record| lists.add(&record))
+            listing::read(input, &place.root, self.args.numeric, cancel, &mut |record| lists.add(&record))
         };
         let doing = format!("Unpacking {}", file.origin);
         let tally = match read {

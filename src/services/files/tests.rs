@@ -57,6 +57,14 @@ fn a_backup_stops_only_what_runs_and_guards_it() {
     assert!(draft.guards.is_empty());
     assert_eq!(draft.basis["unit app.service"], json!({"running": false}));
 
+    // A stop that is under way may be a restart: whatever is not down is stopped, and started again.
+    for active in ["deactivating", ""] {
+        let (settings, mut facts, item) = found(UNIT, false);
+        active.clone_into(&mut facts.units[0].active);
+        let draft = plan(&settings, &facts, &item, None, &[]).unwrap();
+        assert_eq!(ids(&draft), ["stop", "capture", "start"], "{active:?}");
+    }
+
     let (settings, facts, item) = found(COMMANDS, false);
     let draft = plan(&settings, &facts, &item, None, &[]).unwrap();
     assert_eq!(ids(&draft), ["quiesce", "capture", "resume"]);
@@ -120,6 +128,9 @@ fn grow(root: &str) {
         std::fs::write(at(name), format!("body of {name}")).unwrap();
     }
     std::fs::write(at(&"long".repeat(40)), vec![7; 300_000]).unwrap();
+    std::fs::write(at(&"x".repeat(255)), "the longest name there is").unwrap();
+    let no_text: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff\xfe no text");
+    std::fs::write(std::path::Path::new(root).join(no_text), "no text").unwrap();
     std::fs::hard_link(at("sp ace"), at("z link")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", at("out")).unwrap();
     std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
@@ -173,6 +184,11 @@ fn what_differs_on_the_node_is_named() {
     std::fs::copy(format!("{staged}/sp ace"), format!("{staged}/z link")).unwrap();
     let failure = op.run(&bench.cx(), &args(false), &Value::Null).unwrap_err();
     assert!(failure.message.contains("no longer one file") && failure.message.contains("./z link"), "{failure:?}");
+    // A further name is no file of its own, so nothing but its pair tells that it is gone.
+    std::fs::remove_file(format!("{staged}/z link")).unwrap();
+    let failure = op.run(&bench.cx(), &args(true), &Value::Null).unwrap_err();
+    assert_eq!(failure.exit, Exit::Integrity, "a missing last link passed");
+    assert!(failure.message.contains("is missing") && failure.message.contains("./z link"), "{failure:?}");
 }
 
 #[test]
@@ -243,7 +259,7 @@ fn a_node_without_zstd_gets_a_plain_stream() {
     let cx = bench.cx();
     let mut sink = Files.sink(&cx, &args).unwrap();
     sink.put(&saved.files[0], &mut &bodies[0][..]).unwrap();
-    assert_eq!(sink.finish().unwrap()["entries"], 15);
+    assert_eq!(sink.finish().unwrap()["entries"], 17);
     let args = json!({"places": [{"archive": "tree-0", "path": staged}], "bytes": true, "numeric": true});
     crate::services::op("files.compare/1").unwrap().run(&cx, &args, &Value::Null).unwrap();
 }

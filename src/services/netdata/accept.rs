@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::api::{self, Info};
 use super::facts::Api;
-use super::figures::{self, Figures};
+use super::figures::{self, Compared, Figures};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::UnitName;
 use crate::services::common::{args_of, probe_unit};
@@ -27,6 +27,9 @@ pub struct AcceptArgs {
     pub figures: Option<Figures>,
     /// How many seconds it may take to answer.
     pub within: u64,
+    /// Where its log is, for whoever must find out why it does not answer.
+    #[serde(default)]
+    pub log: String,
 }
 
 /// Accepts an agent by its GUID and its samples.
@@ -40,7 +43,12 @@ impl Op for Accept {
         let args: AcceptArgs = args_of(args)?;
         let who = args.guid.as_deref().unwrap_or("who it is");
         let samples = args.figures.as_ref().map_or(0, |figures| figures.samples.len());
-        let and = if samples > 0 { format!(" and answers with {samples} samples of before") } else { String::new() };
+        let charts = args.figures.as_ref().map_or(0, |figures| figures.names.len());
+        let and = match (charts, samples) {
+            (_, 0) => String::new(),
+            (0, _) => format!(" and answers with {samples} samples of before"),
+            _ => format!(" and answers with {charts} charts and {samples} samples of before"),
+        };
         let port = args.api.port;
         Ok(Told {
             what: format!(
@@ -48,7 +56,7 @@ impl Op for Accept {
                 args.within
             ),
             undo: "Nothing to undo.".to_owned(),
-            by_hand: vec![super::recipe::ask_command(port)],
+            by_hand: vec![super::recipe::ask_command(&args.api, "/api/v1/info") + " | grep uid"],
         })
     }
     fn observe(&self, _cx: &Cx, _args: &Value, _before: Option<&Value>) -> Result<Now> {
@@ -56,25 +64,19 @@ impl Op for Accept {
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let args: AcceptArgs = args_of(args)?;
-        let info = wait_for(cx, &args.api, &args.unit, Duration::from_secs(args.within))?;
+        let asked = Asked { api: &args.api, unit: &args.unit, log: &args.log };
+        let info = asked.until_it_answers(cx, Duration::from_secs(args.within))?;
         if let Some(expected) = args.guid.as_ref().filter(|guid| **guid != info.guid) {
-            return Err(not_accepted(cx, &args.unit, &format!("it runs as {}, not as {expected}", info.guid)));
+            return Err(asked.not_accepted(cx, &format!("it runs as {}, not as {expected}", info.guid)));
         }
         let Some(figures) = &args.figures else { return Ok(json!({"guid": info.guid, "version": info.version})) };
-        // A large database is still being read in when the agent begins to answer.
-        let deadline = cx.clock.elapsed() + Duration::from_secs(SETTLES_WITHIN);
-        loop {
-            let compared = figures::compare(cx, &args.api, figures)?;
-            match compared.differs {
-                None => {
-                    return Ok(
-                        json!({"guid": info.guid, "version": info.version, "same_samples_by_tier": compared.same}),
-                    );
-                }
-                Some(what) if cx.clock.elapsed() >= deadline => {
-                    return Err(not_accepted(cx, &args.unit, &format!("it does not answer as before: {what}")));
-                }
-                Some(_) => pause(cx)?,
+        match asked.until_it_answers_as_before(cx, figures)? {
+            Compared { differs: None, charts, same } => {
+                let version = info.version;
+                Ok(json!({"guid": info.guid, "version": version, "charts": charts, "same_samples_by_tier": same}))
+            }
+            Compared { differs: Some(what), .. } => {
+                Err(asked.not_accepted(cx, &format!("it does not answer as before: {what}")))
             }
         }
     }
@@ -86,37 +88,72 @@ impl Op for Accept {
 /// How many seconds after its first answer an agent may take to know all its samples.
 const SETTLES_WITHIN: u64 = 60;
 
-fn pause(cx: &Cx) -> Result<()> {
-    cx.clock.sleep(Duration::from_secs(1));
-    cx.cancel.check().map_err(|error| crate::services::common::as_failure(&error))
+/// The first wait between two questions, and the longest: an agent is mostly back at once, and a wait is part of a backup.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Waits, and makes the next wait longer.
+fn pause(cx: &Cx, span: &mut Duration) -> Result<()> {
+    cx.pause(*span)?;
+    *span = LONGEST_PAUSE.min(*span * 2);
+    Ok(())
 }
 
-/// Waits until the agent answers.
-///
-/// # Errors
-/// Its unit is no longer active, or it was silent for too long.
-pub fn wait_for(cx: &Cx, api: &Api, unit: &UnitName, within: Duration) -> Result<Info> {
-    let deadline = cx.clock.elapsed() + within;
-    loop {
-        let silent = match api::info(cx, api) {
-            Ok(info) => return Ok(info),
-            Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
-            Err(failure) => failure,
-        };
-        // A dead login fails here at once instead of being asked until the deadline.
-        let now = probe_unit(cx, unit)?;
-        if !now.is_running() {
-            return Err(not_accepted(cx, unit, &format!("{unit} is {}", now.active)));
+/// An agent that is asked, and where to look when it is silent.
+pub struct Asked<'a> {
+    /// Where its API is.
+    pub api: &'a Api,
+    /// Its unit.
+    pub unit: &'a UnitName,
+    /// Where its log is.
+    pub log: &'a str,
+}
+
+impl Asked<'_> {
+    /// Waits until the agent answers.
+    ///
+    /// # Errors
+    /// Its unit is no longer active, or it was silent for too long.
+    pub fn until_it_answers(&self, cx: &Cx, within: Duration) -> Result<Info> {
+        let unit = self.unit;
+        let (deadline, mut span) = (cx.clock.elapsed() + within, FIRST_PAUSE);
+        loop {
+            let silent = match api::info(cx, self.api) {
+                Ok(info) => return Ok(info),
+                Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
+                Err(failure) => failure,
+            };
+            // A dead login fails here at once instead of being asked until the deadline.
+            let now = probe_unit(cx, unit)?;
+            if !now.is_running() {
+                return Err(self.not_accepted(cx, &format!("{unit} is {}", now.active)));
+            }
+            if cx.clock.elapsed() >= deadline {
+                let why = silent.message.trim_end_matches('.');
+                let why = format!("it did not answer in {} seconds ({why})", within.as_secs());
+                return Err(self.not_accepted(cx, &why));
+            }
+            pause(cx, &mut span)?;
         }
-        if cx.clock.elapsed() >= deadline {
-            let why = silent.message.trim_end_matches('.');
-            return Err(not_accepted(cx, unit, &format!("it did not answer in {} seconds ({why})", within.as_secs())));
-        }
-        pause(cx)?;
     }
-}
 
-fn not_accepted(cx: &Cx, unit: &UnitName, why: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("Netdata on {} was not accepted after its start: {why}.", cx.host))
-        .hint(format!("Read its log there: journalctl -u {unit} -n 50, and /var/log/netdata/error.log."))
+    /// Compares what it answers with figures, again and again while it differs: a large database is still being read in
+    /// when an agent begins to answer.
+    pub fn until_it_answers_as_before(&self, cx: &Cx, figures: &Figures) -> Result<Compared> {
+        let (deadline, mut span) = (cx.clock.elapsed() + Duration::from_secs(SETTLES_WITHIN), FIRST_PAUSE);
+        loop {
+            let compared = figures::compare(cx, self.api, figures)?;
+            if compared.differs.is_none() || cx.clock.elapsed() >= deadline {
+                return Ok(compared);
+            }
+            pause(cx, &mut span)?;
+        }
+    }
+
+    fn not_accepted(&self, cx: &Cx, why: &str) -> Failure {
+        let Self { unit, log, .. } = self;
+        let files = if log.is_empty() { String::new() } else { format!(", and the files in {log}") };
+        Failure::new(Exit::Failed, format!("Netdata on {} was not accepted after its start: {why}.", cx.host))
+            .hint(format!("Read its log there: journalctl -u {unit} -n 50{files}."))
+    }
 }

@@ -1,21 +1,24 @@
 //! Copying items off a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::accept::Asked;
 use super::facts::{Api, Own};
-use super::figures::{self, Figures};
+use super::figures::{self, Figures, Taken};
 use super::items::{METRICS, dir_of};
-use super::{COPY_CHOICE, KIND, own_facts};
+use super::{COPY_CHOICE, DAMAGED_CHOICE, KIND};
 use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::UnitName;
 use crate::model::item::Standing;
+use crate::model::plan::Step;
 use crate::model::text::CleanText;
 use crate::services::common::{
-    Downtime, ScriptReader, StepMaker, Still, StillArgs, args_of, as_failure, capture_step, read_node, stage_path,
-    stopping_capture_step,
+    Downtime, ScriptReader, StepMaker, Still, StillArgs, args_of, as_failure, capture_step, keeping_damaged, own_facts,
+    read_node, stage_path, stopping_capture_step,
 };
 use crate::services::{Ask, Cx, Draft, Source, SourceFile};
 use crate::transport::{End, Script};
@@ -30,9 +33,18 @@ pub struct SourceArgs {
     /// How it is copied while the agent is stopped for a moment; without it it is read as it lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub still: Option<StillArgs>,
+    /// The unit that is down already, and must be from the first byte to the last: nothing else makes the files hold still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<UnitName>,
     /// Where figures are taken beforehand, and of how many tiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figures: Option<(Api, usize)>,
+    /// Where the agent's log is, for whoever must find out why it does not come back.
+    #[serde(default)]
+    pub log: String,
+    /// What is copied, as it is named on the command line.
+    #[serde(default)]
+    pub place: String,
 }
 
 /// What an agent writes once and then only reads or deletes, all but the newest of a tier.
@@ -54,9 +66,9 @@ fn estimate(bytes: u64, rate: u64) -> Duration {
 
 /// Plans the copy of an item.
 pub fn plan(ask: &Ask) -> Result<Draft> {
-    let own = own_facts(ask.facts)?;
+    let own: Own = own_facts(ask.facts)?;
     let id = ask.place.item.as_str();
-    if let Standing::Impossible(why) | Standing::Absent(why) = &ask.item.standing {
+    if let Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Absent(why) = &ask.item.standing {
         let message = format!("The {} of {} cannot be copied: {why}", ask.item.title, ask.host);
         return Err(Failure::new(Exit::Failed, message));
     }
@@ -65,10 +77,25 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
     };
     let dir = own.dir(name).to_owned();
     let mut draft = Draft { basis: basis(ask, &own, &dir), ..Draft::default() };
-    let plain = StepMaker::on(ask.host);
-    let mut args = SourceArgs { archive: format!("{id}.tar"), dir: dir.clone(), still: None, figures: None };
-    let Some(unit) = own.unit.clone().filter(|_| id == METRICS && own.running) else {
-        draft.steps.push(capture_step(&plain, KIND, ask.item, json!(args))?);
+    let live = StepMaker::on(ask.host);
+    let mut args = SourceArgs {
+        archive: format!("{id}.tar"),
+        dir: dir.clone(),
+        still: None,
+        down: None,
+        figures: None,
+        log: own.dir("log").to_owned(),
+        place: ask.place.to_string(),
+    };
+    if id != METRICS {
+        draft.steps.push(capture_step(&live, KIND, ask.item, json!(args))?);
+        return Ok(draft);
+    }
+    let keeps = ask.choice(DAMAGED_CHOICE) == "keep";
+    let kept = |step: Step| if keeps { keeping_damaged(step) } else { step };
+    let Some(unit) = own.unit.clone().filter(|_| own.running) else {
+        args.down.clone_from(&own.unit);
+        draft.steps.push(kept(capture_step(&live, KIND, ask.item, json!(args))?));
         return Ok(draft);
     };
     let answers = own.api.silent.is_empty();
@@ -77,22 +104,22 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
     let down = Downtime::of(ask.host, "service", &unit)?;
     draft.guards.extend(down.guard());
     let size = own.seen(name).map_or(0, |seen| seen.size);
-    let (expected, how) = if ask.choice(COPY_CHOICE) == "plain" {
-        draft.steps = down.around([capture_step(down.held(), KIND, ask.item, json!(args))?]);
+    let plain = ask.choice(COPY_CHOICE) == "plain";
+    let still = StillArgs {
+        unit,
+        stop_within: own.stop_within,
+        stage: stage_path(&dir),
+        root: dir,
+        settled: SETTLED.map(str::to_owned).to_vec(),
+        leave_out: LEFT_OUT.map(str::to_owned).to_vec(),
+        plain,
+    };
+    let undo = still.undo();
+    args.still = Some(still);
+    draft.steps.push(kept(stopping_capture_step(down.held(), KIND, ask.item, json!(args), &undo)?));
+    let (expected, how) = if plain {
         (estimate(size, SEND_RATE), "all of it is sent while it is stopped")
     } else {
-        let leave_out = LEFT_OUT.map(str::to_owned).to_vec();
-        let still = StillArgs {
-            unit,
-            stop_within: own.stop_within,
-            stage: stage_path(&dir),
-            root: dir,
-            settled: SETTLED.map(str::to_owned).to_vec(),
-            leave_out,
-        };
-        let undo = still.undo();
-        args.still = Some(still);
-        draft.steps.push(stopping_capture_step(down.held(), KIND, ask.item, json!(args), &undo)?);
         (estimate(own.stopped_bytes, COPY_RATE), "what does not change is copied before the stop")
     };
     let text = format!("Netdata will be down for about {:.1} s: {how}.", expected.as_secs_f64());
@@ -125,7 +152,44 @@ for x in "$@"; do set -- "$@" "--exclude=$x"; shift; done
 cd /
 exec tar --create --file=- --format=pax --pax-option=delete=atime,delete=ctime --sort=name --one-file-system "$@" -- "$p"
 "#;
-const OWNERS: &str = r#"cd / && timeout 120 find "$1" -xdev -printf '%u %g\n' | sort -u | head -n 100
+/// Whose the files of `$1` are, a pair a line, no more than are noted and one; a mark first when all were looked at.
+const OWNERS: &str = r#"LC_ALL=C; export LC_ALL
+cd / && { if timeout 120 find "$1" -xdev -printf '%u\t%g\n'; then printf '\001whole\n'; fi; } | sort -u | head -n "$2"
+"#;
+/// How many pairs of owner and group are noted.
+const MOST_OWNERS: usize = 2000;
+
+/// Accounts and groups that a restore needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Owners {
+    users: BTreeSet<String>,
+    groups: BTreeSet<String>,
+    /// Numbers that no account or group has the name of: they come back as numbers.
+    nameless: BTreeSet<String>,
+    /// Whether there are more than these.
+    cut: bool,
+}
+
+/// Reads what [`OWNERS`] printed.
+fn owners_of(printed: &str) -> Owners {
+    let mut owners = Owners { cut: true, ..Owners::default() };
+    let pairs = printed.lines().filter_map(|line| line.split_once('\t'));
+    for (user, group) in pairs.clone().take(MOST_OWNERS) {
+        for (name, named) in [(user, &mut owners.users), (group, &mut owners.groups)] {
+            let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+            let into = if is_number { &mut owners.nameless } else { named };
+            into.insert(name.to_owned());
+        }
+    }
+    owners.cut =
+        !printed.lines().any(|line| line.ends_with("whole") && !line.contains('\t')) || pairs.count() > MOST_OWNERS;
+    owners
+}
+
+/// What tells that a tree held still and its unit was down: state, how it ended, and a digest of what stands there.
+const HOLDS_STILL: &str = r#"LC_ALL=C; export LC_ALL
+systemctl show --property=ActiveState,Result -- "$1"
+cd / && find "$2" -xdev -printf '%y %i %s %T@ %C@ %P\0' | sort -z | sha256sum | sed 's/^/tree=/'
 "#;
 const CHANGED: &[i32] = &[1];
 
@@ -141,9 +205,35 @@ struct Files<'a> {
 
 enum State<'a> {
     Before,
-    Plain(ScriptReader),
+    /// The archive, and what stood there before its first byte.
+    Plain(ScriptReader, Option<Stands>),
     Still(Box<Still<'a>>),
     Over,
+}
+
+/// How a unit that is down and its tree stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stands {
+    active: String,
+    result: String,
+    tree: String,
+}
+
+impl Stands {
+    fn look(cx: &Cx, unit: &UnitName, dir: &str) -> Result<Self> {
+        let limit = Duration::from_mins(3);
+        let script = Script::new(HOLDS_STILL).arg(unit.as_str()).arg(dir).within(limit, limit);
+        let printed = read_node(cx, script, "Looking whether the agent is down")?.text();
+        let told = |name: &str| {
+            let found = printed.as_str().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.unwrap_or_default().to_owned()
+        };
+        Ok(Self { active: told("ActiveState"), result: told("Result"), tree: told("tree") })
+    }
+
+    fn is_down(&self) -> bool {
+        matches!(self.active.as_str(), "inactive" | "failed")
+    }
 }
 
 /// Opens what a capture step reads.
@@ -165,16 +255,14 @@ pub fn source<'a>(cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Source + 'a>> 
 impl Files<'_> {
     /// Figures are taken of the running agent. Without them the copy is as good, but a restore proves less.
     fn take_figures(&mut self) {
-        let taken = match (&self.args.figures, self.args.still.is_some()) {
-            (Some((api, tiers)), true) => figures::take(self.cx, api, *tiers),
-            (Some(_), false) => {
-                self.marks.push("no figures were taken: the agent is stopped while all of it is copied".into());
-                return;
-            }
-            (None, _) => return,
-        };
+        let Some((api, tiers)) = &self.args.figures else { return };
+        let taken = figures::take(self.cx, api, *tiers);
         match taken {
-            Ok(figures) => {
+            Ok(Taken { figures, silent }) => {
+                for tier in silent {
+                    self.marks
+                        .push(format!("no samples of tier {tier} were noted: a restore cannot prove that tier").into());
+                }
                 self.learned.insert("figures".to_owned(), json!(figures));
                 self.figures = Some(figures);
             }
@@ -188,10 +276,13 @@ impl Files<'_> {
     fn close(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Before | State::Over => return Ok(()),
-            State::Plain(reader) => {
+            State::Plain(reader, stood) => {
                 let Some(finished) = reader.finished() else {
                     return Err(Failure::new(Exit::Failed, "The archive was not read to its end."));
                 };
+                if let (Some(stood), Some(unit)) = (stood, &self.args.down) {
+                    self.held_still(&stood, unit)?;
+                }
                 if finished.end != End::Exited(0) {
                     let said = finished.stderr.last_line().trim_end_matches('.').to_owned();
                     self.marks.push(format!("{} changed while it was copied: {said}", self.args.dir).into());
@@ -202,18 +293,67 @@ impl Files<'_> {
                 self.answers_again(told)?;
             }
         }
-        let script = Script::new(OWNERS).arg(&self.args.dir).within(Duration::from_mins(3), Duration::from_mins(3));
-        let printed = read_node(self.cx, script, "Looking whose the files are")?.text();
-        let pairs = printed.as_str().lines().filter_map(|line| line.split_once(' '));
-        let (users, groups): (Vec<_>, Vec<_>) = pairs.unzip();
-        let unique = |mut names: Vec<&str>| {
-            names.sort_unstable();
-            names.dedup();
-            json!(names)
+        self.note_owners()
+    }
+
+    /// A restore asks for every account before it begins, so it must know of all of them.
+    fn note_owners(&mut self) -> Result<()> {
+        let most = (MOST_OWNERS + 2).to_string();
+        let script = Script::new(OWNERS).arg(&self.args.dir).arg(most);
+        let script = script.as_root().within(Duration::from_mins(3), Duration::from_mins(3));
+        let printed = read_node(self.cx, script, "Looking whose the files are")?.stdout;
+        let Owners { users, groups, nameless, cut } = owners_of(&String::from_utf8_lossy(&printed));
+        let clean = |names: BTreeSet<String>| -> Vec<String> {
+            names.iter().map(|name| CleanText::new(name).one_line().to_string()).collect()
         };
-        self.learned.insert("owners".to_owned(), unique(users));
-        self.learned.insert("owner_groups".to_owned(), unique(groups));
+        let nameless = clean(nameless);
+        if !nameless.is_empty() {
+            let some = nameless.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let text = format!(
+                "files belong to numbers without a name on the node ({some}); they come back with the same numbers"
+            );
+            self.marks.push(text.as_str().into());
+        }
+        if cut {
+            self.marks
+                .push("not every owner of its files was noted: a restore cannot ask for all their accounts".into());
+            self.learned.insert("owners_cut".to_owned(), true.into());
+        }
+        self.learned.insert("owners".to_owned(), json!(clean(users)));
+        self.learned.insert("owner_groups".to_owned(), json!(clean(groups)));
         Ok(())
+    }
+
+    /// How the agent is down before its files are read.
+    fn stands(&mut self) -> Result<Option<Stands>> {
+        let Some(unit) = &self.args.down else { return Ok(None) };
+        let stood = Stands::look(self.cx, unit, &self.args.dir)?;
+        if !stood.is_down() {
+            let message = format!("{unit} on {} is {}, so its samples do not hold still.", self.cx.host, stood.active);
+            return Err(Failure::new(Exit::Failed, message).hint("Try again: the agent is then stopped for the copy."));
+        }
+        if !matches!(stood.result.as_str(), "success" | "") {
+            let how =
+                format!("{unit} did not end by itself ({}), so what it held in memory was not written", stood.result);
+            self.marks.push(how.as_str().into());
+        }
+        Ok(Some(stood))
+    }
+
+    /// Nobody may have started the agent, or written to its files, while they were read.
+    fn held_still(&self, stood: &Stands, unit: &UnitName) -> Result<()> {
+        let stands = Stands::look(self.cx, unit, &self.args.dir)?;
+        if stands == *stood {
+            return Ok(());
+        }
+        let dir = &self.args.dir;
+        let why = if stands.is_down() {
+            format!("something wrote to {dir} while it was copied")
+        } else {
+            format!("{unit} was started while {dir} was copied")
+        };
+        Err(Failure::new(Exit::Failed, format!("The samples of {} are not saved: {why}.", self.cx.host))
+            .hint("Try again."))
     }
 
     /// The agent was started again: it must answer as who it was, with the samples it had, or the copy does not count.
@@ -221,7 +361,7 @@ impl Files<'_> {
         let Some(still) = &self.args.still else { return Ok(()) };
         let down = told["downtime"]["measured_ms"].as_u64().unwrap_or(0);
         let again = told["copied"]["stopped_bytes"].as_u64().unwrap_or(0);
-        let expected = estimate(again, COPY_RATE);
+        let expected = estimate(again, if still.plain { SEND_RATE } else { COPY_RATE });
         for (key, value) in told.as_object().into_iter().flatten() {
             self.learned.insert(key.clone(), value.clone());
         }
@@ -236,7 +376,8 @@ impl Files<'_> {
             self.marks.push("the agent's API did not answer before the stop, so it was not asked after it".into());
             return Ok(());
         };
-        let info = super::accept::wait_for(self.cx, api, &still.unit, Duration::from_secs(WAKES_WITHIN))?;
+        let asked = Asked { api, unit: &still.unit, log: &self.args.log };
+        let info = asked.until_it_answers(self.cx, Duration::from_secs(WAKES_WITHIN))?;
         if api.guid.as_ref().is_some_and(|guid| *guid != info.guid) {
             let message = format!(
                 "Netdata on {} runs as {} after its start, and was {}.",
@@ -247,7 +388,9 @@ impl Files<'_> {
             return Err(Failure::new(Exit::Failed, message));
         }
         let Some(figures) = &self.figures else { return Ok(()) };
-        let compared = figures::compare(self.cx, api, figures)?;
+        // It lists its charts only once it has looked through all of its history; a restore waits for that.
+        let samples = Figures { names: Vec::new(), ..figures.clone() };
+        let compared = asked.until_it_answers_as_before(self.cx, &samples)?;
         if let Some(what) = compared.differs {
             self.marks.push(format!("after its start the agent does not answer as before: {what}").into());
         }
@@ -264,8 +407,10 @@ impl Source for Files<'_> {
             self.close()?;
             return Ok(None);
         }
+        let stood = self.stands()?;
         if let Some(still) = self.args.still.clone() {
-            self.state = State::Still(Box::new(Still::begin(self.cx, still)?));
+            let again = format!("lifeboat backup {}", self.args.place);
+            self.state = State::Still(Box::new(Still::begin(self.cx, still, &again)?));
         } else {
             let mut script = Script::new(TAR).arg(&self.args.dir);
             for name in LEFT_OUT {
@@ -274,11 +419,11 @@ impl Source for Files<'_> {
             let script = script.as_root().within(Duration::from_hours(24), Duration::from_mins(30));
             let running = self.cx.node.start(&script, self.cx.cancel).map_err(|error| as_failure(&error))?;
             let what = format!("tar of {} on {}", self.args.dir, self.cx.host);
-            self.state = State::Plain(ScriptReader::new(running, what).tolerating(CHANGED));
+            self.state = State::Plain(ScriptReader::new(running, what).tolerating(CHANGED), stood);
         }
         Ok(match &mut self.state {
             State::Still(still) => Some(still.file(&self.args.archive)),
-            State::Plain(reader) => Some(SourceFile {
+            State::Plain(reader, _) => Some(SourceFile {
                 name: self.args.archive.clone(),
                 origin: self.args.dir.as_str().into(),
                 mode: None,
@@ -298,5 +443,44 @@ impl Source for Files<'_> {
     }
     fn learned(&self) -> BTreeMap<String, Value> {
         self.learned.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(pairs: usize, whole: &str) -> String {
+        let lines: Vec<_> = (0..pairs).map(|number| format!("user{number:05}\tgroup\n")).collect();
+        format!("{whole}{}", lines.concat())
+    }
+
+    #[test]
+    fn owners_beyond_those_noted_are_never_passed_over_in_silence() {
+        let few = owners_of("\u{1}whole\ndomain users\tdomain group\n1234\tadm\nnetdata\t77\n");
+        let names = |all: &BTreeSet<String>| all.iter().cloned().collect::<Vec<_>>().join(",");
+        assert_eq!(
+            (names(&few.users), names(&few.groups)),
+            ("domain users,netdata".to_owned(), "adm,domain group".to_owned())
+        );
+        assert_eq!((names(&few.nameless).as_str(), few.cut), ("1234,77", false));
+        let all = owners_of(&listed(MOST_OWNERS, "\u{1}whole\n"));
+        assert_eq!((all.users.len(), all.cut), (MOST_OWNERS, false));
+        assert!(owners_of(&listed(MOST_OWNERS + 1, "\u{1}whole\n")).cut, "one more");
+        assert!(owners_of(&listed(5, "")).cut, "a look that ended early");
+    }
+
+    #[test]
+    fn the_node_tells_every_owner_or_that_it_could_not() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("a"), "").unwrap();
+        let look = |dir: &std::path::Path| {
+            let output =
+                std::process::Command::new("sh").args(["-c", OWNERS, "sh"]).arg(dir).arg("9").output().unwrap();
+            owners_of(&String::from_utf8(output.stdout).unwrap())
+        };
+        let found = look(home.path());
+        assert_eq!((found.users.len() + found.nameless.len() > 0, found.cut), (true, false));
+        assert!(look(&home.path().join("gone")).cut);
     }
 }

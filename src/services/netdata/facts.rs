@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::model::facts::Facts;
 use crate::model::ids::UnitName;
 
 /// Everything learned of an agent beside the common envelope. Holds no secret.
@@ -24,15 +22,13 @@ pub struct Own {
     pub stop_within: u64,
     /// The account the agent runs as.
     pub user: String,
-    /// Whether that account exists.
-    pub user_exists: bool,
     /// Whether the unit runs.
     pub running: bool,
     /// Netdata processes that are not the unit's.
     pub strays: Vec<u32>,
     /// Whether what runs sees other files than this login does.
     pub container: bool,
-    /// `config`, `lib` and `cache`: where each is and why.
+    /// `config`, `lib`, `cache` and `log`: where each is and why.
     pub dirs: BTreeMap<String, Place>,
     /// What stands there; a missing one is absent.
     pub seen: BTreeMap<String, Seen>,
@@ -46,6 +42,9 @@ pub struct Own {
     pub api: Api,
     /// How samples are stored.
     pub db: Db,
+    /// The version it told, or else that of the program its unit starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Where this agent streams to.
     pub streams_to: Option<String>,
     /// How many children stream to it now.
@@ -109,14 +108,6 @@ pub struct Db {
 }
 
 impl Own {
-    /// Reads them back from the envelope; `None` when the probe found too little to have any.
-    pub fn of(facts: &Facts) -> Option<Self> {
-        serde_json::from_value(facts.own.clone()).ok()
-    }
-    /// As they stand in the envelope.
-    pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).unwrap_or(Value::Null)
-    }
     /// A directory's path by its name, or empty.
     pub fn dir(&self, name: &str) -> &str {
         self.dirs.get(name).map_or("", |place| place.path.as_str())

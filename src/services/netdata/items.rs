@@ -11,6 +11,7 @@ use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::units::ByteSize;
 use crate::services::Conclusion;
+use crate::services::common::own_facts;
 
 /// The configuration directory.
 pub const CONFIG: &str = "config";
@@ -36,7 +37,7 @@ pub fn dir_of(item: &str) -> Option<&'static str> {
 
 /// Everything of an agent; empty where there is none.
 pub fn items(facts: &Facts) -> Vec<Item> {
-    let Some(own) = Own::of(facts) else { return Vec::new() };
+    let Ok(own) = own_facts::<Own>(facts) else { return Vec::new() };
     let secret = (Sensitivity::Secret, Copying::Live);
     let made = [
         item(facts, &own, CONFIG, "configuration", "netdata-config/1", secret),
@@ -143,6 +144,7 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
 mod tests {
     use super::super::facts::{Place, Seen};
     use super::*;
+    use crate::services::common::own_value;
 
     fn own() -> Own {
         let dirs = [("config", "/etc/netdata"), ("lib", "/var/lib/netdata"), ("cache", "/var/cache/netdata")];
@@ -165,7 +167,7 @@ mod tests {
     fn stands(change: impl FnOnce(&mut Own)) -> BTreeMap<String, Standing> {
         let mut own = own();
         change(&mut own);
-        let facts = Facts { own: own.to_value(), ..Facts::default() };
+        let facts = Facts { own: own_value(&own), ..Facts::default() };
         items(&facts).into_iter().map(|item| (item.id.to_string(), item.standing)).collect()
     }
 
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_copy_of_another_agent_is_refused() {
-        let facts = Facts { own: Own { guid: Some("a".to_owned()), ..own() }.to_value(), ..Facts::default() };
+        let facts = Facts { own: own_value(&Own { guid: Some("a".to_owned()), ..own() }), ..Facts::default() };
         let identity = items(&facts).into_iter().find(|item| item.id.as_str() == IDENTITY).unwrap();
         let verified = |guid: &str| [("guid".to_owned(), json!(guid))].into();
         assert!(conclude(&identity, &verified("b")).refused.is_some());

@@ -7,34 +7,47 @@ use crate::transport::Script;
 
 /// What runs and how it was started. `$1` unit, `$2` its configuration file or empty.
 ///
-/// A second process called `netdata` whose parent is called so too is the agent's own helper.
+/// A second process called `netdata` whose parent is called so too is the agent's own helper. Anybody on the node may
+/// call a process so. So nothing is run that only a process names: the version is asked of the program that the unit
+/// starts, which only root can choose.
+///
+/// A process whose root is another one than this login's is in a container, also when the unit runs what started it.
 const FIRST: &str = r#"u=$1
 show=$(systemctl show --property=$p,FragmentPath,User,ExecStart,TimeoutStopUSec -- "$u" 2>/dev/null; show_fence "$u")
 printf '%s\n' "$show" | put show
 pid=$(printf '%s\n' "$show" | sed -n 's/^MainPID=//p')
-for c in /proc/[0-9]*/comm; do
+name_of() { n=; read -r n 2>/dev/null <"/proc/$1/comm" || :; printf '%s' "$n"; }
+boxed() {
+  r=$(stat -L -c %d:%i "/proc/$1/root/" 2>/dev/null) || return 1
+  [ "$r" != "$(stat -L -c %d:%i /)" ]
+}
+strays=$(for c in /proc/[0-9]*/comm; do
   n=
   read -r n 2>/dev/null <"$c" || :
   [ "$n" = netdata ] || continue
   q=${c#/proc/}; q=${q%/comm}
   [ "$q" != "${pid:-0}" ] || continue
   up=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$q/status" 2>/dev/null)
-  n=
-  read -r n 2>/dev/null <"/proc/${up:-0}/comm" || :
-  [ "$n" = netdata ] || echo "$q"
-done | put strays
-[ "${pid:-0}" != 0 ] || pid=$(for c in /proc/[0-9]*/comm; do
-  n=
-  read -r n 2>/dev/null <"$c" || :
-  if [ "$n" = netdata ]; then q=${c#/proc/}; echo "${q%/comm}"; break; fi
+  [ "$(name_of "${up:-0}")" = netdata ] || echo "$q"
 done)
-if [ -n "${pid:-}" ] && [ -r "/proc/$pid/cmdline" ]; then
+printf '%s\n' "$strays" | put strays
+started=$(printf '%s\n' "$show" | sed -n 's/^ExecStart={ path=\(.*\) ; argv\[\]=.*/\1/p' | head -n 1)
+box=
+if [ "${pid:-0}" != 0 ]; then
+  if boxed "$pid"; then box=$pid
+  elif [ "$(name_of "$pid")" != netdata ]; then for q in $strays; do if boxed "$q"; then box=$q; break; fi; done; fi
+else
+  pid=$(printf '%s\n' "$strays" | head -n 1)
+  if [ -n "$pid" ] && boxed "$pid"; then box=$pid; fi
+fi
+if [ -n "$box" ]; then
+  echo 1 | put container
+  sed -n 's/.*:.*\/\([^/]*\)$/\1/p' "/proc/$box/cgroup" 2>/dev/null | head -n 1 | put cgroup
+fi
+if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ]; then
   args=$(tr '\n\000' '\001\n' <"/proc/$pid/cmdline")
   program=$(readlink "/proc/$pid/exe")
   user=$(stat -c %U "/proc/$pid")
-  a=$(stat -L -c %d:%i "/proc/$pid/root/"); b=$(stat -L -c %d:%i /)
-  [ "$a" = "$b" ] || echo 1 | put container
-  sed -n 's/.*:.*\/\([^/]*\)$/\1/p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1 | put cgroup
 else
   args=$(printf '%s\n' "$show" | sed -n 's/^ExecStart={ path=.* ; argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | head -n 1 | tr ' ' '\n')
   program=$(printf '%s\n' "$args" | head -n 1)
@@ -52,8 +65,7 @@ printf '%s\n' "$args" | sed -n '/^-p$/{n;p;}' | tail -n 1 | put port
 [ -n "$user" ] || user=$(printf '%s\n' "$show" | sed -n 's/^User=//p')
 [ -n "$user" ] && [ "$user" != root ] || user=$(sed -n 's/^[[:space:]]*run as user[[:space:]]*=[[:space:]]*//p' "$cfg" 2>/dev/null | tail -n 1)
 printf '%s' "${user:-netdata}" | put user
-getent passwd "${user:-netdata}" | put passwd
-if [ -x "$program" ]; then timeout 5 "$program" -V 2>/dev/null | head -n 1 | put version; fi
+case $started in */netdata) if [ -x "$started" ]; then timeout 5 "$started" -V 2>/dev/null | head -n 1 | put version; fi ;; esac
 if command -v dpkg-query >/dev/null; then dpkg-query -S "$program" 2>/dev/null | head -n 1 | put package; fi
 "#;
 

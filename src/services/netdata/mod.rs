@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::model::exit::{Exit, Failure, Result};
+use crate::model::exit::Result;
 use crate::model::facts::Facts;
 use crate::model::item::Item;
 use crate::model::manifest::Manifest;
@@ -36,10 +36,42 @@ mod tests;
 const KIND: &str = "netdata";
 /// The choice of a backup of metrics.
 const COPY_CHOICE: &str = "copy";
+/// The choice of a backup of metrics: what becomes of the copy when files are damaged on the node.
+const DAMAGED_CHOICE: &str = "damaged";
 /// The choice of a restore: whether the agent becomes the one that was saved.
 const AS_CHOICE: &str = "as";
 /// The choice of a restore: what becomes of what is there.
 const OLD_CHOICE: &str = "old";
+
+/// Where its facts come from.
+const ORIGINS: &[(&str, &str)] = &[
+    ("version", "its API, else its program"),
+    ("variant", "its program and package"),
+    ("identities", "its API, else its files"),
+    ("unit", "the inventory"),
+    ("installed", "systemd"),
+    ("masked", "systemd"),
+    ("unit_stop_within", "systemd"),
+    ("stop_within", "the inventory, else systemd"),
+    ("user", "its process, systemd, netdata.conf or default"),
+    ("running", "systemd"),
+    ("strays", "the node's processes"),
+    ("container", "the node's processes"),
+    ("dirs", "its configuration"),
+    ("seen", "the file system"),
+    ("wrong", "the file system"),
+    ("guid", "its files"),
+    ("claimed_id", "its files"),
+    ("api", "its API"),
+    ("api.host", "netdata.conf or default"),
+    ("api.port", "the inventory, its process, netdata.conf or default"),
+    ("api.socket", "netdata.conf or default"),
+    ("db", "its running configuration, else netdata.conf or default"),
+    ("db.stored", "the file system"),
+    ("streams_to", "stream.conf"),
+    ("children", "its API"),
+    ("stopped_bytes", "the file system"),
+];
 
 /// The driver of Netdata agents.
 #[derive(Debug)]
@@ -51,6 +83,9 @@ impl Driver for Netdata {
     }
     fn about(&self) -> &'static str {
         "A Netdata agent: its configuration, its identity and its samples."
+    }
+    fn origins(&self) -> &'static [(&'static str, &'static str)] {
+        ORIGINS
     }
     fn traces(&self) -> Traces {
         Traces {
@@ -70,7 +105,7 @@ impl Driver for Netdata {
     }
     fn choices(&self, ask: &Ask) -> Vec<Choice> {
         match (ask.command, ask.place.item.as_str()) {
-            (Command::Backup { .. }, items::METRICS) => vec![copy_choice()],
+            (Command::Backup { .. }, items::METRICS) => vec![copy_choice(), damaged_choice()],
             (Command::Backup { .. }, _) => Vec::new(),
             (Command::Restore { .. }, items::IDENTITY) => vec![as_choice(), fence_choice(), old_choice()],
             (Command::Restore { .. }, items::METRICS) => vec![as_choice(), old_choice()],
@@ -120,6 +155,17 @@ fn copy_choice() -> Choice {
     )
 }
 
+fn damaged_choice() -> Choice {
+    choice(
+        DAMAGED_CHOICE,
+        "What if files are damaged on the node already?",
+        [
+            ("refuse", "nothing is saved; the first damaged file is named"),
+            ("keep", "all of it is saved as it lies; the snapshot names every damaged file and is not verified"),
+        ],
+    )
+}
+
 fn as_choice() -> Choice {
     choice(
         AS_CHOICE,
@@ -140,11 +186,4 @@ fn old_choice() -> Choice {
             ("discard", "it is deleted first, to make room; nothing brings it back"),
         ],
     )
-}
-
-/// The driver's own facts, or why a plan cannot rest on them.
-fn own_facts(facts: &Facts) -> Result<facts::Own> {
-    facts::Own::of(facts).ok_or_else(|| {
-        Failure::new(Exit::Stale, "What is known of this agent cannot be read by this version; look at it again.")
-    })
 }

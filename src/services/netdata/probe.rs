@@ -9,13 +9,16 @@ use crate::model::exit::Result;
 use crate::model::facts::{Facts, Identity};
 use crate::model::text::CleanText;
 use crate::services::Cx;
-use crate::services::common::{Answers, unit_facts};
+use crate::services::common::{Answers, own_value, unit_facts};
 
 /// How long a stop may take where neither the unit nor the inventory says: what the official unit gives it.
 const STOP_WITHIN: u64 = 150;
-/// Limits and tiers of an agent that says nothing, before 2.0.
+/// How many tiers an agent stores that says nothing.
 const TIERS: usize = 3;
-const LIMITS: [u64; 5] = [256 << 20, 128 << 20, 64 << 20, 32 << 20, 16 << 20];
+/// The limits of an agent that says nothing, before 2.0.
+const OLD_LIMITS: [u64; 5] = [256 << 20, 128 << 20, 64 << 20, 32 << 20, 16 << 20];
+/// And from 2.0 on, of each tier ("Disk requirements and retention" of its documentation).
+const LIMIT: u64 = 1 << 30;
 
 /// Looks at the node. Keys are never read.
 pub fn probe(cx: &Cx, settings: &super::Value) -> Result<Facts> {
@@ -44,6 +47,7 @@ pub fn probe(cx: &Cx, settings: &super::Value) -> Result<Facts> {
     } else {
         "not running".clone_into(&mut own.api.silent);
     }
+    own.version = own.api.version.clone().or_else(|| program_version(&answers.text("version")));
     directories(&mut own, &settings, running_conf.as_ref(), &file, &answers);
     let either = |key: &str| {
         running_conf.as_ref().and_then(|conf| conf.get("registry", key)).or_else(|| file.get("registry", key))
@@ -78,7 +82,6 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
         unit_stop_within,
         stop_within,
         user: answers.text("user"),
-        user_exists: !answers.text("passwd").is_empty(),
         running: !matches!(pid.as_str(), "" | "0"),
         strays,
         container: answers.bytes("container").is_some(),
@@ -97,7 +100,9 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
         });
     }
     if own.container {
-        notes.push("Netdata runs in a container, whose files are not at the paths it was given.".to_owned());
+        let cgroup: String = CleanText::new(&answers.text("cgroup")).one_line().as_str().chars().take(100).collect();
+        let which = if cgroup.is_empty() { cgroup } else { format!(" ({cgroup})") };
+        notes.push(format!("Netdata runs in a container{which}, whose files are not at the paths it was given."));
     }
     (own, notes)
 }
@@ -127,6 +132,8 @@ fn directories(own: &mut Own, settings: &Settings, running: Option<&Conf>, file:
         ("config", &settings.config_dir, "/etc/netdata"),
         ("lib", &settings.lib_dir, "/var/lib/netdata"),
         ("cache", &settings.cache_dir, "/var/cache/netdata"),
+        // Nothing of it is saved: it says where to read when the agent does not come up.
+        ("log", &None, "/var/log/netdata"),
     ];
     for (name, set, default) in wanted {
         let told = |conf: &Conf| conf.directory(name).filter(|path| is_absolute(path)).map(str::to_owned);
@@ -172,7 +179,7 @@ pub(super) fn add_files(own: &mut Own, there: &Answers) {
     let claimed = [there.text("claimed-conf"), there.text("claimed")];
     own.claimed_id = claimed.iter().map(|id| id.trim().to_ascii_lowercase()).find(|id| is_guid(id));
     let stream = Conf::read(&format!("[stream]\n{}", there.text("stream")), false);
-    if stream.get("stream", "enabled") == Some("yes") {
+    if stream.get("stream", "enabled").is_some_and(|on| matches!(on, "yes" | "true" | "on" | "1")) {
         own.streams_to = stream.get("stream", "destination").map(|to| CleanText::new(to).one_line().to_string());
     }
     let stored = look::stored(&there.text("samples"));
@@ -200,10 +207,11 @@ fn database(own: &mut Own, running: Option<&Conf>, file: &Conf) {
     // A file that says nothing means dbengine; so it is since 1.23.
     let mode = conf.db_mode().unwrap_or("dbengine").to_owned();
     let tiers = conf.tiers().unwrap_or(TIERS);
-    let old = own.api.version.as_deref().and_then(super::facts::version_of).is_none_or(|version| version < (2, 0, 0));
+    let old = own.version.as_deref().and_then(super::facts::version_of).is_none_or(|version| version < (2, 0, 0));
     let limit = |tier: usize| {
-        let default = if old && running.is_none() { LIMITS.get(tier).copied() } else { None };
-        conf.tier_limit(tier).or(default)
+        let default = if old { OLD_LIMITS.get(tier).copied() } else { Some(LIMIT) };
+        // An agent that prints its configuration prints its defaults, too: what it does not say is not known.
+        conf.tier_limit(tier).or(default.filter(|_| running.is_none()))
     };
     own.db = Db { mode, limits: (0..tiers).map(limit).collect(), stored: std::mem::take(&mut own.db.stored) };
 }
@@ -253,6 +261,12 @@ fn remarks(own: &Own) -> Vec<String> {
     notes
 }
 
+/// The version in what the program says of itself, such as "netdata v1.37.1".
+fn program_version(line: &str) -> Option<String> {
+    let word = line.split_whitespace().find(|word| super::facts::version_of(word).is_some())?;
+    Some(CleanText::new(word).one_line().as_str().chars().take(60).collect())
+}
+
 fn variant(answers: &Answers, own: &Own) -> &'static str {
     let program = answers.text("program");
     if own.container {
@@ -272,21 +286,16 @@ fn envelope(answers: &Answers, own: Own, heard: &[String], notes: &[String]) -> 
     let identity = |kind: &str, value: &str| Identity { kind: kind.to_owned(), value: value.to_owned() };
     let mut identities: Vec<_> = own.known_guid().map(|guid| identity(items::GUID, guid)).into_iter().collect();
     identities.extend(own.claimed_id.as_deref().map(|id| identity(items::CLAIM, id)));
-    let version = own.api.version.clone().or_else(|| {
-        let line = answers.text("version");
-        let word = line.split_whitespace().find(|word| super::facts::version_of(word).is_some())?;
-        Some(CleanText::new(word).one_line().as_str().chars().take(60).collect())
-    });
     Facts {
         present: own.installed || own.running || !own.strays.is_empty() || own.guid.is_some(),
-        version: version.as_deref().map(CleanText::from),
+        version: own.version.as_deref().map(CleanText::from),
         variant: Some(variant(answers, &own).into()),
         identities,
         heard: heard.iter().map(|guid| identity(items::GUID, guid)).collect(),
         units: own.unit.iter().map(|unit| unit_facts(unit, |name| answers.shown(name))).collect(),
         outside: !own.running && !own.strays.is_empty(),
         notes: notes.iter().map(|note| CleanText::new(note)).collect(),
-        own: own.to_value(),
+        own: own_value(&own),
     }
 }
 
@@ -298,6 +307,43 @@ mod tests {
     fn systemd_s_spans_are_read() {
         assert_eq!(seconds_of("1min 30s"), Some(90));
         assert_eq!((seconds_of("10s"), seconds_of("infinity"), seconds_of("")), (Some(10), None, None));
+    }
+
+    #[test]
+    fn a_stopped_agent_that_says_nothing_has_the_limits_of_its_version() {
+        let limits = |said: &str, running: Option<&Conf>| {
+            let mut own = Own { version: program_version(said), ..Own::default() };
+            database(&mut own, running, &Conf::default());
+            own.db.limits
+        };
+        assert_eq!(limits("netdata v1.37.1", None), [Some(256 << 20), Some(128 << 20), Some(64 << 20)]);
+        assert_eq!(limits("netdata v2.5.0-11-nightly", None), [Some(1 << 30); 3]);
+        let silent = Conf::read("[db]\nmode = dbengine\n", true);
+        assert_eq!(
+            limits("netdata v2.5.0", Some(&silent)),
+            [None; 3],
+            "a running one that does not tell is asked nothing"
+        );
+    }
+
+    #[test]
+    fn the_running_agent_says_where_its_four_directories_are() {
+        let settings = Settings::of(&super::super::settings::check(&toml::Table::new()).unwrap()).unwrap();
+        let first = Answers::fixed(&[("conf-path", "/srv/etc/netdata.conf")]);
+        let running = Conf::read(
+            "[directories]\n# config = /r/etc\n\tlib = /r/lib\n\t# cache = /r/cache\n\t# log = /r/log\n",
+            true,
+        );
+        let file = Conf::read("[directories]\nlib = /f/lib\ncache = /f/cache\nlog = /f/log\n", false);
+        let places = |running: Option<&Conf>, file: &Conf| {
+            let (mut own, _) = start(&first, &settings, file);
+            directories(&mut own, &settings, running, file, &first);
+            ["config", "lib", "cache", "log"].map(|name| own.dir(name).to_owned())
+        };
+        assert_eq!(places(Some(&running), &file), ["/r/etc", "/r/lib", "/r/cache", "/r/log"]);
+        assert_eq!(places(None, &file), ["/srv/etc", "/f/lib", "/f/cache", "/f/log"], "a stopped agent's file");
+        let silent = places(None, &Conf::default());
+        assert_eq!(silent, ["/srv/etc", "/var/lib/netdata", "/var/cache/netdata", "/var/log/netdata"]);
     }
 
     #[test]

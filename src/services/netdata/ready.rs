@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::model::exit::{Exit, Failure, Result};
+use crate::model::exit::{Failure, Result};
 use crate::model::ids::UnitName;
-use crate::model::units::ByteSize;
-use crate::services::common::{args_of, read_node};
+use crate::services::common::{Readiness, args_of, read_node};
 use crate::services::{Cx, Now, Op, Told};
 use crate::transport::Script;
 
@@ -109,50 +108,26 @@ impl Op for Ready {
 
 fn verdict(host: &str, args: &ReadyArgs, findings: &str) -> Option<Failure> {
     let unit = &args.unit;
-    let mut failure: Option<Failure> = None;
-    for line in findings.lines() {
-        let (word, about) = line.split_once(' ').unwrap_or((line, ""));
-        let (exit, hint) = match word {
-            "unit" if about == "masked" => (Exit::Failed, format!("{unit} is masked: systemctl unmask {unit}.")),
-            "unit" => (Exit::Failed, format!("{unit} is {about}: install Netdata first, without starting it.")),
-            "user" => {
-                (Exit::Failed, format!("The account {about} does not exist: useradd --system --user-group {about}."))
-            }
-            "group" => (Exit::Failed, format!("The group {about} does not exist: groupadd --system {about}.")),
-            "tool" => (Exit::Failed, format!("The program {about} is missing.")),
-            "second" => {
-                (Exit::Failed, format!("Netdata runs as process {about} too, outside {unit}: stop that one first."))
-            }
-            "link" => (
-                Exit::Failed,
-                format!(
-                    "{about} is a symbolic link; name the real place in the inventory (config_dir, lib_dir, cache_dir)."
-                ),
-            ),
-            "mount" => (
-                Exit::Failed,
-                format!(
-                    "{about} is a mount point and cannot be renamed; mount it one level higher, or unpack by hand: see RESTORE.md."
-                ),
-            ),
-            "room" => {
-                let (free, place) = about.split_once(' ').unwrap_or(("0", about));
-                let free = ByteSize(free.parse::<u64>().unwrap_or(0).saturating_mul(1024));
-                (Exit::NoSpace, format!("{place} has {free} free; {} and a margin are needed.", ByteSize(args.needs)))
-            }
-            _ => continue,
-        };
-        let so_far = failure.unwrap_or_else(|| {
-            Failure::new(exit, format!("{host} is not ready to take the restore; nothing was changed."))
-        });
-        failure = Some(if so_far.hints.contains(&hint) { so_far } else { so_far.hint(hint) });
-    }
-    failure
+    let readiness = Readiness {
+        host,
+        unit: Some(unit),
+        service: "Netdata",
+        make_user: "useradd --system --user-group",
+        places: "config_dir, lib_dir, cache_dir",
+        past_mount: "mount it one level higher, or unpack by hand: see RESTORE.md",
+        needs: args.needs,
+    };
+    readiness.judge(findings, |word, about| match word {
+        "group" => Some(format!("The group {about} does not exist: groupadd --system {about}.")),
+        "second" => Some(format!("Netdata runs as process {about} too, outside {unit}: stop that one first.")),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::exit::Exit;
 
     #[test]
     fn everything_that_is_in_the_way_is_told_at_once() {

@@ -1,5 +1,6 @@
 //! How a person restores a snapshot by hand.
 
+use super::facts::Api;
 use super::items::{CONFIG, METRICS};
 use super::restore::{INSTALL_FILES, verified_guid};
 use crate::model::manifest::Manifest;
@@ -7,9 +8,15 @@ use crate::services::common::text_of;
 use crate::services::{Recipe, RecipePart};
 use crate::transport::quote::quote;
 
-/// One question to the agent, put until it answers.
-pub fn ask_command(port: u16) -> String {
-    format!("curl -sS --retry 120 --retry-delay 1 --retry-connrefused http://127.0.0.1:{port}/api/v1/info | grep uid")
+/// One question to the agent, put until it answers where its API listens.
+pub fn ask_command(api: &Api, target: &str) -> String {
+    let retry = "curl -sS --retry 120 --retry-delay 1 --retry-connrefused";
+    let Api { host, port, socket, .. } = api;
+    match socket {
+        Some(path) => format!("{retry} --unix-socket {} {}", word(path), word(&format!("http://localhost{target}"))),
+        None if host.contains(':') => format!("{retry} {}", word(&format!("http://[{host}]:{port}{target}"))),
+        None => format!("{retry} {}", word(&format!("http://{host}:{port}{target}"))),
+    }
 }
 
 fn word(text: &str) -> String {
@@ -23,9 +30,9 @@ pub fn recipe(manifest: &Manifest) -> Recipe {
     let unit = or(text_of(&manifest.facts, "unit"), "netdata.service");
     let id = manifest.item.item.as_str();
     let guid = verified_guid(manifest).unwrap_or_default();
-    let port =
-        manifest.facts.pointer("/api/port").and_then(serde_json::Value::as_u64).and_then(|port| port.try_into().ok());
-    let port = port.unwrap_or(super::conf::DEFAULT_PORT);
+    let api = manifest.facts.get("api").and_then(|api| serde_json::from_value::<Api>(api.clone()).ok());
+    let api =
+        api.unwrap_or_else(|| Api { host: "127.0.0.1".to_owned(), port: super::conf::DEFAULT_PORT, ..Api::default() });
     let archive = manifest.files.first().map_or_else(|| format!("{id}.tar"), |file| file.name.clone());
     let first = match id {
         METRICS => format!(
@@ -61,7 +68,7 @@ pub fn recipe(manifest: &Manifest) -> Recipe {
         RecipePart::Say(first),
         RecipePart::Node(commands.join("\n")),
         RecipePart::Say(answer),
-        RecipePart::Node(ask_command(port)),
+        RecipePart::Node(ask_command(&api, "/api/v1/info") + " | grep uid"),
     ];
     let plain = |chart: &str| chart.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let sample = manifest.facts.pointer("/figures/samples/0").filter(|sample| plain(text_of(sample, "chart")));
@@ -71,9 +78,12 @@ pub fn recipe(manifest: &Manifest) -> Recipe {
             "Samples of before, which must be there with these values: {}.",
             sample.get("values").map(ToString::to_string).unwrap_or_default()
         )));
-        parts.push(RecipePart::Node(format!(
-            "curl -sS 'http://127.0.0.1:{port}/api/v1/data?chart={}&after={}&before={}&points=1&group=average&tier={}&format=json&options=jsonwrap%2Cselected-tier'",
-            text_of(sample, "chart"), number("after"), number("before"), number("tier"),
+        parts.push(RecipePart::Node(ask_command(
+            &api,
+            &format!(
+                "/api/v1/data?chart={}&after={}&before={}&points=1&group=average&tier={}&format=json&options=jsonwrap%2Cselected-tier",
+                text_of(sample, "chart"), number("after"), number("before"), number("tier"),
+            ),
         )));
     }
     parts.push(RecipePart::Say(format!("What was there before is at {path}.before; remove it once all is well.")));

@@ -12,14 +12,14 @@ use super::items::{CONFIG, IDENTITY, METRICS, dir_of};
 use super::ready::ReadyArgs;
 use super::settings::is_absolute;
 use super::sink::SinkArgs;
-use super::{AS_CHOICE, KIND, OLD_CHOICE, own_facts};
+use super::{AS_CHOICE, KIND, OLD_CHOICE};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, UnitName};
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Effect, Gate, Step};
 use crate::model::units::ByteSize;
 use crate::services::common::{
-    DiscardArgs, Downtime, Fencing, StepMaker, SwapArgs, SwapEntry, deliver_step, kept_path, plan_fencing, staged_path,
+    DiscardArgs, Downtime, Fencing, StepMaker, SwapArgs, deliver_step, kept_path, own_facts, plan_fencing, staged_path,
     text_of,
 };
 use crate::services::{Ask, Draft};
@@ -65,7 +65,7 @@ struct Restore<'a> {
 
 /// Plans the restore of an item.
 pub fn plan(ask: &Ask) -> Result<Draft> {
-    let own = own_facts(ask.facts)?;
+    let own: Own = own_facts(ask.facts)?;
     let Some(manifest) = ask.manifest else {
         return Err(Failure::new(Exit::Usage, "A restore needs a snapshot."));
     };
@@ -203,17 +203,12 @@ impl Restore<'_> {
 
     fn draft(&self) -> Result<Draft> {
         let is_identity = self.id == IDENTITY && !self.as_data;
-        let Fencing { before, again, gates } = if is_identity { plan_fencing(self.ask)? } else { Fencing::default() };
+        let Fencing { before, again, gates, .. } =
+            if is_identity { plan_fencing(self.ask)? } else { Fencing::default() };
         let mut draft = Draft { basis: self.basis(), gates, ..Draft::default() };
         draft.gates.extend(self.gates()?);
         let down = Downtime::of(self.ask.host, "service", &self.unit)?;
-        let swap = SwapArgs {
-            entries: vec![SwapEntry {
-                target: self.target.clone(),
-                staged: staged_path(&self.target),
-                kept: kept_path(&self.target),
-            }],
-        };
+        let swap = SwapArgs::of([self.target.as_str()])?;
         let swap = down.swap(&format!("Put the restored {} in place, whole", self.ask.item.title), &swap)?;
         draft.steps.push(self.ready()?);
         if self.discard {
@@ -256,12 +251,21 @@ impl Restore<'_> {
         match self.id {
             IDENTITY => !self.as_data,
             METRICS => !self.as_data && self.figures().is_some_and(|figures| !figures.samples.is_empty()),
-            _ => true,
+            // That an agent starts on another configuration, and is who it was, is no proof of it.
+            _ => false,
         }
     }
 
+    /// What the agent must answer: of tiers that it does not keep whole there, which is asked about, nothing.
     fn figures(&self) -> Option<Figures> {
-        serde_json::from_value(self.manifest.facts.get("figures")?.clone()).ok()
+        let mut figures: Figures = serde_json::from_value(self.manifest.facts.get("figures")?.clone()).ok()?;
+        let small: Vec<usize> = self.smaller_limits().into_iter().map(|(tier, _)| tier).collect();
+        if !small.is_empty() {
+            figures.samples.retain(|sample| !small.contains(&sample.tier));
+            // How far back a chart goes is told of all tiers at once.
+            figures.spans.clear();
+        }
+        Some(figures)
     }
 
     fn basis(&self) -> BTreeMap<String, Value> {
@@ -322,7 +326,35 @@ impl Restore<'_> {
                 "smaller-limits",
                 format!(
                     "Netdata on {host} keeps less than the snapshot holds ({}) and deletes the oldest of it soon after its start. Raise its limits first (dbengine multihost disk space in 1.x, retention size in 2.x), or restore 'config' first.",
-                    small.join(", ")
+                    small.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join(", ")
+                ),
+            )?;
+        }
+        let damaged = self.manifest.facts.pointer("/verified/damaged").and_then(Value::as_array);
+        if let Some(damaged) = damaged.filter(|found| !found.is_empty()) {
+            let what: Vec<_> = damaged.iter().filter_map(Value::as_str).take(3).collect();
+            let more = if damaged.len() > what.len() { " And more." } else { "" };
+            ask(
+                "damaged",
+                format!(
+                    "Files of this snapshot were damaged already when it was copied; the agent deletes or passes over what it cannot read. {}{more}",
+                    what.join(" ")
+                ),
+            )?;
+        }
+        if self.manifest.facts.get("owners_cut").is_some_and(|cut| *cut == true) {
+            ask(
+                "owners",
+                format!(
+                    "Not every owner of the files was noted when they were copied, so nobody checks that all of them exist on {host}. Files of one that does not come back with the number it had, which may be somebody else's there."
+                ),
+            )?;
+        }
+        if let Some((was, is)) = self.other_installation() {
+            ask(
+                "installation",
+                format!(
+                    "The configuration is that of a {was}; the agent on {host} is a {is}. What it names by path may not be there: an agent that starts with another's directories is another agent, and the restore is undone then."
                 ),
             )?;
         }
@@ -336,14 +368,23 @@ impl Restore<'_> {
         } else if self.id == METRICS && self.figures().is_none_or(|figures| figures.samples.is_empty()) {
             ask(
                 "unproved",
-                "No samples were noted at backup, so nothing proves that the restored ones are those.".to_owned(),
+                "No samples were noted at backup of a tier that is kept whole there, so nothing proves that the restored ones are those.".to_owned(),
             )?;
         }
         Ok(gates)
     }
 
+    /// How the agent was installed that a configuration comes from and how the one here is, where they are known to
+    /// differ.
+    fn other_installation(&self) -> Option<(&str, String)> {
+        let was = text_of(&self.manifest.facts, "variant");
+        let is = self.ask.facts.variant.as_ref().map(ToString::to_string).unwrap_or_default();
+        let is_known = |variant: &str| matches!(variant, "static install" | "Debian package");
+        (self.id == CONFIG && was != is && is_known(was) && is_known(&is)).then_some((was, is))
+    }
+
     /// Tiers whose limit is below what the snapshot holds.
-    fn smaller_limits(&self) -> Vec<String> {
+    fn smaller_limits(&self) -> Vec<(usize, String)> {
         if self.id != METRICS {
             return Vec::new();
         }
@@ -355,9 +396,10 @@ impl Restore<'_> {
         for tier in 0..5 {
             let Some(bytes) = of(tier).filter(|bytes| *bytes > 0) else { continue };
             match self.own.db.limits.get(tier) {
-                None => small.push(format!("tier {tier}: {} saved, not kept there at all", ByteSize(bytes))),
+                None => small.push((tier, format!("tier {tier}: {} saved, not kept there at all", ByteSize(bytes)))),
                 Some(Some(limit)) if *limit > 0 && *limit < bytes => {
-                    small.push(format!("tier {tier}: {} saved, {} kept there", ByteSize(bytes), ByteSize(*limit)));
+                    let what = format!("tier {tier}: {} saved, {} kept there", ByteSize(bytes), ByteSize(*limit));
+                    small.push((tier, what));
                 }
                 Some(_) => {}
             }
@@ -447,7 +489,8 @@ impl Restore<'_> {
             (Some(guid), None) => format!("Ask the agent until it tells {guid}"),
             (None, _) => "Ask the agent until it answers".to_owned(),
         };
-        let args = AcceptArgs { unit: self.unit.clone(), api, guid, figures, within: ACCEPT_WITHIN };
+        let log = self.own.dir("log").to_owned();
+        let args = AcceptArgs { unit: self.unit.clone(), api, guid, figures, within: ACCEPT_WITHIN, log };
         let mut step = maker.step("accept", &title, "netdata.accept/1", json!(args), Effect::Read)?;
         step.timeout = crate::model::units::Seconds(ACCEPT_WITHIN + 300);
         Ok(step)

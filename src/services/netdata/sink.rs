@@ -1,15 +1,14 @@
 //! Bringing an archive onto a node: unpacked beside its target, where nothing reads it yet.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::StoredFile;
-use crate::services::common::{args_of, as_failure, finish_change, start_change};
+use crate::services::common::{args_of, feed};
 use crate::services::{Cx, Sink};
-use crate::transport::TransportError;
 
 /// Where a delivery goes: the `sink` of a deliver step. `{run}` is filled in by then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,29 +77,7 @@ impl Sink for Unpack<'_> {
         let (stay, drop) = (args.stay.join("\n"), args.drop.join("\n"));
         let words = [&args.work, &args.inside, &args.staged, &args.target, &args.users.0, &args.users.1, &stay, &drop];
         let words: Vec<&str> = words.iter().map(|word| word.as_str()).collect();
-        let mut running = start_change(self.cx, UNPACK, &words)?;
-        let mut buffer = zeroize::Zeroizing::new(vec![0; 256 * 1024]);
-        let mut broken = None;
-        loop {
-            self.cx.cancel.check().map_err(|error| as_failure(&error))?;
-            let count = match body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(Failure::new(Exit::Integrity, format!("Reading {} failed: {error}.", file.name)));
-                }
-            };
-            if let Err(error) = running.write_all(buffer.get(..count).unwrap_or_default()) {
-                broken = Some(error);
-                break;
-            }
-        }
-        // The node's own words say more than the pipe it left.
-        finish_change(self.cx, running, &format!("Unpacking {}", file.name)).map_err(no_room)?;
-        if let Some(error) = broken {
-            return Err(as_failure(&TransportError::from_io(self.cx.host.as_str(), &error)));
-        }
+        feed(self.cx, (UNPACK, &words), &file.name, body, &format!("Unpacking {}", file.name), |_| ())?;
         self.arrived = true;
         Ok(())
     }
@@ -111,9 +88,4 @@ impl Sink for Unpack<'_> {
         }
         Ok(json!({"staged": self.args.staged}))
     }
-}
-
-fn no_room(failure: Failure) -> Failure {
-    let exit = if failure.message.contains("No space left") { Exit::NoSpace } else { failure.exit };
-    Failure { exit, ..failure }
 }

@@ -32,7 +32,6 @@ fn own() -> Own {
         running: true,
         stop_within: 20,
         user: "netdata".to_owned(),
-        user_exists: true,
         dirs: dirs.map(place).into(),
         seen: dirs.map(|(name, _)| (name.to_owned(), seen.clone())).into(),
         guid: Some(SAVED.to_owned()),
@@ -63,7 +62,7 @@ fn facts(edit: impl FnOnce(&mut Own)) -> Facts {
         variant: Some("Debian package".into()),
         identities: own.known_guid().map(identity).into_iter().collect(),
         units: vec![state],
-        own: own.to_value(),
+        own: crate::services::common::own_value(&own),
         ..Facts::default()
     }
 }
@@ -151,12 +150,50 @@ fn metrics_are_copied_in_one_guarded_step_whose_cost_is_told_and_not_hashed() {
 }
 
 #[test]
-fn the_plain_way_stops_copies_and_starts_and_a_stopped_agent_is_left_alone() {
+fn the_plain_way_is_one_guarded_step_too_and_a_stopped_agent_is_left_alone() {
     let draft = plan("metrics", &facts(|_| {}), None, &[], &[("copy", "plain")]).unwrap();
-    assert_eq!(ids(&draft), ["stop", "capture", "start"]);
+    let step = &draft.steps[0];
+    assert_eq!((ids(&draft), draft.guards.len(), step.effect), (vec!["capture"], 1, Effect::Quiesce));
+    assert_eq!((&step.args["source"]["still"]["plain"], step.on_lapse), (&json!(true), Some(OnLapse::Revert)));
+    assert!(step.args["source"]["figures"].is_array(), "figures are taken before the stop");
+    assert!(draft.expects[0].as_str().contains("all of it is sent while it is stopped"), "{:?}", draft.expects);
     let stopped = plan("metrics", &facts(|own| own.running = false), None, &[], &[]).unwrap();
     assert_eq!((ids(&stopped), stopped.guards.len()), (vec!["capture"], 0));
+    assert_eq!(stopped.steps[0].args["source"]["down"], "netdata.service");
     assert_eq!(ids(&plan("identity", &facts(|_| {}), None, &[], &[]).unwrap()), ["capture"]);
+}
+
+#[test]
+fn samples_of_a_tier_that_is_not_kept_there_are_not_demanded() {
+    let sample =
+        |tier: u64| json!({"chart": "system.cpu", "tier": tier, "after": 60, "before": 120, "values": {"user": 1.5}});
+    let saved = manifest("metrics", |whole| {
+        whole["facts"]["figures"]["samples"] = json!([sample(0), sample(1)]);
+        whole["facts"]["figures"]["spans"] = json!({"system.cpu": [60, 600]});
+        whole["facts"]["figures"]["names"] = json!(["system.cpu"]);
+    });
+    let asked = |limits: Vec<Option<u64>>| {
+        let draft = plan("metrics", &facts(|own| own.db.limits = limits), Some(&saved), &[], &[]).unwrap();
+        let figures = draft.steps.last().unwrap().args["figures"].clone();
+        let tiers: Vec<u64> =
+            figures["samples"].as_array().into_iter().flatten().map(|one| one["tier"].as_u64().unwrap()).collect();
+        (tiers, figures["spans"].as_object().map_or(0, serde_json::Map::len), draft.proves, gates(&draft).join(" "))
+    };
+    assert_eq!(asked(vec![Some(1 << 30), Some(0)]), (vec![0, 1], 1, true, "overwrite".to_owned()));
+    assert_eq!(asked(vec![Some(1 << 30)]), (vec![0], 0, true, "overwrite smaller-limits".to_owned()));
+    let none = asked(vec![Some(1 << 20), Some(10)]);
+    assert_eq!(none, (vec![], 0, false, "overwrite smaller-limits unproved".to_owned()));
+}
+
+#[test]
+fn owners_that_were_not_all_noted_are_asked_about() {
+    for item in ["config", "identity", "metrics"] {
+        let saved = manifest(item, |whole| whole["facts"]["owners_cut"] = true.into());
+        let draft = plan(item, &facts(|_| {}), Some(&saved), &[], &[]).unwrap();
+        assert!(gates(&draft).contains(&"owners"), "{item}: {:?}", gates(&draft));
+        let draft = plan(item, &facts(|_| {}), Some(&manifest(item, |_| {})), &[], &[]).unwrap();
+        assert!(!gates(&draft).contains(&"owners"), "{item}");
+    }
 }
 
 #[test]
@@ -231,8 +268,14 @@ fn an_identity_is_fenced_and_what_belongs_to_the_installation_stays() {
     let data = of(&[seen(alive())], &[("as", "data")]).unwrap();
     let stay = data.steps[1].args["sink"]["stay"].to_string();
     assert!(stay.contains("registry") && stay.contains("cloud.d") && !data.proves, "{stay}");
-    let config = plan("config", &blank, Some(&manifest("config", |_| {})), &[], &[]).unwrap();
-    assert!(config.steps[1].args["sink"]["stay"].to_string().contains(".install-type"));
+    let asked = |variant: &str| {
+        let saved = manifest("config", |whole| whole["facts"]["variant"] = variant.into());
+        let config = plan("config", &blank, Some(&saved), &[], &[]).unwrap();
+        assert!(config.steps[1].args["sink"]["stay"].to_string().contains(".install-type"));
+        config.gates.iter().map(|gate| gate.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(asked("static install"), ["installation"], "its paths are those of another installation");
+    assert_eq!((asked("Debian package").len(), asked("unknown").len()), (0, 0));
 }
 
 #[test]

@@ -84,8 +84,10 @@ pub enum Verdict {
 #[derive(Debug, Clone, Default)]
 pub struct KnownHosts {
     entries: Vec<Entry>,
-    /// Lines that could not be read, as `file:line: why`.
+    /// Files and lines that could not be read, as `file:line: why`: what is not known because of them.
     pub notes: Vec<String>,
+    /// Why it cannot be told which keys are revoked; then none is accepted.
+    no_revocations: Option<String>,
 }
 
 impl KnownHosts {
@@ -111,6 +113,39 @@ impl KnownHosts {
                 Err(why) => self.notes.push(format!("{}:{}: {why}", file.display(), number + 1)),
             }
         }
+    }
+
+    /// Adds files of revoked keys, each line a public key, as `RevokedHostKeys` of `ssh_config(5)` names them.
+    ///
+    /// As with OpenSSH, a file that is not there or cannot be read revokes every key. So does one in the binary form
+    /// (KRL), which is not read here.
+    pub fn revoke(&mut self, files: &[PathBuf]) {
+        for file in files {
+            let text = match std::fs::read(file) {
+                Ok(bytes) if bytes.starts_with(b"SSHKRL\n") => {
+                    Err("it is in the binary form, which is not read".to_owned())
+                }
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(error.to_string()),
+            };
+            match text {
+                Ok(bytes) => {
+                    for (number, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
+                        match parse::revoked(file, number + 1, line) {
+                            Ok(Some(entry)) => self.entries.push(entry),
+                            Ok(None) => {}
+                            Err(why) => self.notes.push(format!("{}:{}: {why}", file.display(), number + 1)),
+                        }
+                    }
+                }
+                Err(why) => self.no_revocations = Some(format!("RevokedHostKeys names {}: {why}", file.display())),
+            }
+        }
+    }
+
+    /// Why no key can be accepted, when it cannot be told which ones are revoked.
+    pub fn no_revocations(&self) -> Option<&str> {
+        self.no_revocations.as_deref()
     }
 
     fn matching<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Entry> {

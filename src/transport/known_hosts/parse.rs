@@ -8,6 +8,7 @@ use openssl::pkey::PKey;
 use openssl::sign::Signer;
 
 use super::{HostKey, Place};
+use crate::model::text::matches_glob;
 
 /// What a line's marker says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,9 @@ impl Hosts {
                 let mut found = false;
                 for pattern in patterns {
                     match pattern.strip_prefix('!') {
-                        Some(not) if glob(not.as_bytes(), name.as_bytes()) => return false,
+                        Some(not) if matches_glob(not, name) => return false,
                         Some(_) => {}
-                        None => found |= glob(pattern.as_bytes(), name.as_bytes()),
+                        None => found |= matches_glob(pattern, name),
                     }
                 }
                 found
@@ -67,28 +68,6 @@ impl Hosts {
 fn hmac_sha1(key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
     let key = PKey::hmac(key).ok()?;
     Signer::new(MessageDigest::sha1(), &key).ok()?.sign_oneshot_to_vec(data).ok()
-}
-
-/// `*` and `?` against a whole name, in time linear per star.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n, mut back) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                back = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c == name[n] => (p, n) = (p + 1, n + 1),
-            _ => match back {
-                Some((star, from)) => {
-                    back = Some((star, from + 1));
-                    (p, n) = (star + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
 }
 
 /// Reads one line: nothing for a blank or a comment, a reason when it is bad.
@@ -119,10 +98,24 @@ pub(super) fn entry(file: &Path, number: usize, line: &str) -> Result<Option<Ent
     } else {
         Hosts::Patterns(first.to_ascii_lowercase().split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect())
     };
+    let key = key(kind, encoded)?;
+    Ok(Some(Entry { marker, hosts, key, file: file.to_owned(), line: number }))
+}
+
+/// Reads one line of a file of revoked keys, which are of any host.
+pub(super) fn revoked(file: &Path, number: usize, line: &str) -> Result<Option<Entry>, &'static str> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let mut words = line.split_ascii_whitespace();
+    let (kind, encoded) = words.next().zip(words.next()).ok_or("the line is too short")?;
+    let (hosts, key) = (Hosts::Patterns(vec!["*".to_owned()]), key(kind, encoded)?);
+    Ok(Some(Entry { marker: Marker::Revoked, hosts, key, file: file.to_owned(), line: number }))
+}
+
+fn key(kind: &str, encoded: &str) -> Result<HostKey, &'static str> {
     let blob = decode_block(encoded).map_err(|_| "the key is not base64")?;
     let key = HostKey::from_blob(&blob).ok_or("the key is malformed")?;
-    if key.kind != kind {
-        return Err("the key is of another type than the line says");
-    }
-    Ok(Some(Entry { marker, hosts, key, file: file.to_owned(), line: number }))
+    if key.kind == kind { Ok(key) } else { Err("the key is of another type than the line says") }
 }

@@ -18,6 +18,7 @@ esac
 for try in 1 2 3; do
   printf %s "$prompt" >&2
   IFS= read -r word || break
+  echo x >>"$(dirname "$0")/sent"
   [ "$word" = "open sesame" ] && exec "$@"
   echo "Sorry, try again." >&2
 done
@@ -25,13 +26,20 @@ echo "sudo: 1 incorrect password attempt" >&2
 exit 1
 "#;
 
-struct Word(&'static str, AtomicUsize);
+/// One word for every secret, how often it was asked for, and how often it was to be forgotten.
+struct Word(&'static str, AtomicUsize, AtomicUsize);
 
 impl Secrets for Word {
     fn resolve(&self, _: &SecretRef, purpose: &str) -> Result<SecretString, String> {
         assert!(purpose.starts_with("sudo password of "));
         self.1.fetch_add(1, Ordering::SeqCst);
+        if self.0.is_empty() {
+            return Err(format!("The {purpose} is needed, and nobody may be asked."));
+        }
         Ok(SecretString::from(self.0))
+    }
+    fn forget(&self, _: &SecretRef, _: &str) {
+        self.2.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -41,7 +49,7 @@ fn asking(word: &'static str, folder: &std::path::Path) -> (Local, Arc<Word>) {
     std::fs::write(&file, SUDO).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("PATH={}:/usr/bin:/bin", folder.display());
-    let secrets = Arc::new(Word(word, AtomicUsize::new(0)));
+    let secrets = Arc::new(Word(word, AtomicUsize::new(0), AtomicUsize::new(0)));
     let spec = LocalSpec {
         name: "n".into(),
         become_password: Some(SecretRef::Prompt(true)),
@@ -81,11 +89,45 @@ fn the_password_is_sent_when_asked_and_never_reaches_the_script() {
 fn a_wrong_password_is_a_sentence_and_is_not_sent_again() {
     let folder = tempfile::tempdir().unwrap();
     let (local, secrets) = asking("wrong", folder.path());
-    for count in 1..=2 {
-        let error = local.run(&Script::new("echo no").as_root(), b"", 100, &Cancel::new()).unwrap_err();
-        assert_eq!(error.to_string(), "Root could not be reached on n: the password was not accepted.");
-        assert_eq!(secrets.1.load(Ordering::SeqCst), count, "a refused password is asked for anew");
+    let second = local.again(&Cancel::new()).unwrap();
+    let refusal = |node: &dyn Transport| {
+        node.run(&Script::new("echo no").as_root(), b"", 100, &Cancel::new()).unwrap_err().to_string()
+    };
+    assert_eq!(refusal(&local), "Root could not be reached on n: the password was not accepted.");
+    for node in [&local as &dyn Transport, &*second] {
+        let again =
+            "Root could not be reached on n: the password was not accepted, and over this login it is not tried again.";
+        assert_eq!(refusal(node), again);
     }
+    assert_eq!(secrets.1.load(Ordering::SeqCst), 1);
+    assert_eq!(sent(folder.path()), 1, "repeated refusals lock accounts");
+    assert_eq!(secrets.2.load(Ordering::SeqCst), 1, "the next login asks anew");
+}
+
+/// How many passwords the stand-in for `sudo` was given.
+fn sent(folder: &std::path::Path) -> usize {
+    std::fs::read_to_string(folder.join("sent")).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn nobody_there_to_ask_is_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (local, _) = asking("", folder.path());
+    let error = local.run(&Script::new("echo no").as_root(), b"", 100, &Cancel::new()).unwrap_err().to_string();
+    assert_eq!(error, "Root could not be reached on n: the sudo password of ops is needed, and nobody may be asked.");
+}
+
+#[test]
+fn a_variable_that_holds_a_secret_reaches_no_script() {
+    let name = "CARGO_MANIFEST_DIR".to_owned();
+    assert!(std::env::var_os(&name).is_some(), "cargo sets it for every test");
+    let says = |hidden: Vec<String>| {
+        let spec = LocalSpec { name: "n".into(), hidden, ..LocalSpec::default() };
+        let node = connect(&spec, &(Arc::new(Word("", AtomicUsize::new(0), AtomicUsize::new(0))) as Arc<dyn Secrets>));
+        let script = Script::new("env | grep -c \"^$1=\"").arg(&name);
+        node.unwrap().run(&script, b"", 100, &Cancel::new()).unwrap().text().as_str().to_owned()
+    };
+    assert_eq!((says(Vec::new()), says(vec![name.clone()])), ("1".to_owned(), "0".to_owned()), "{name}");
 }
 
 #[test]

@@ -10,10 +10,14 @@ use super::super::TransportError;
 use super::super::known_hosts::HostKey;
 use super::SshSpec;
 use super::errors::{code_of, is_fatal, ssh_why};
+use super::owner::Link;
 use crate::model::secret::{SecretRef, Secrets};
+use crate::model::text::clause;
 
 /// Servers usually cut the line at six refusals; one is left for a password.
 const MOST_KEYS: usize = 5;
+/// The agent may wait for a touch or a confirmation, so it gets this many times what a step of the login gets.
+const AGENT: u32 = 4;
 
 /// A login under way.
 struct Login<'a> {
@@ -25,7 +29,12 @@ struct Login<'a> {
 }
 
 /// Logs in and says which method worked.
-pub(super) fn login(session: &Session, spec: &SshSpec, secrets: &dyn Secrets) -> Result<String, TransportError> {
+pub(super) fn login(
+    session: &Session,
+    spec: &SshSpec,
+    secrets: &dyn Secrets,
+    link: &Link,
+) -> Result<String, TransportError> {
     let mut login = Login { session, spec, secrets, tried: Vec::new(), keys: 0 };
     let methods = match session.auth_methods(&spec.user.value) {
         _ if session.authenticated() => return Ok("nothing asked".to_owned()),
@@ -42,7 +51,9 @@ pub(super) fn login(session: &Session, spec: &SshSpec, secrets: &dyn Secrets) ->
                 None => {}
             }
         }
-        if let Some(name) = login.agent()? {
+        let limit = spec.connect_timeout * AGENT;
+        let what = "its key agent was asked, which may wait for a touch or a confirmation";
+        if let Some(name) = link.outside.during(what, limit, || login.agent())? {
             return Ok(name);
         }
         for file in later {
@@ -53,7 +64,7 @@ pub(super) fn login(session: &Session, spec: &SshSpec, secrets: &dyn Secrets) ->
     }
     if let Some(wanted) = &spec.password {
         let purpose = format!("login password of {}@{}", spec.user.value, spec.name);
-        let password = secrets.resolve(wanted, &purpose).map_err(|why| login.refused(&why))?;
+        let password = secrets.resolve(wanted, &purpose).map_err(|why| login.refused(&clause(&why)))?;
         if offers("password") {
             match session.userauth_password(&spec.user.value, password.expose_secret()) {
                 Ok(()) => return Ok("password".to_owned()),
@@ -66,6 +77,10 @@ pub(super) fn login(session: &Session, spec: &SshSpec, secrets: &dyn Secrets) ->
                 Ok(()) => return Ok("keyboard-interactive".to_owned()),
                 Err(error) => login.note("keyboard-interactive", &error)?,
             }
+        }
+        if offers("password") || offers("keyboard-interactive") {
+            // The next login asks for it anew instead of sending it again.
+            secrets.forget(wanted, &purpose);
         }
     } else if offers("password") || offers("keyboard-interactive") {
         login.tried.push("no password is configured".to_owned());
@@ -105,6 +120,7 @@ impl Login<'_> {
     /// Tries one key file; an encrypted one without a configured passphrase only when `ask`.
     fn file(&mut self, file: &Path, ask: bool) -> Result<Option<String>, TransportError> {
         let name = file.display().to_string();
+        let purpose = format!("passphrase of {name}");
         let passphrase = match look(file) {
             Look::Missing => {
                 if self.spec.identity_files.source == "inventory" {
@@ -121,16 +137,16 @@ impl Login<'_> {
             Look::Encrypted => {
                 let prompt = SecretRef::Prompt(true);
                 let wanted = self.spec.passphrase.as_ref().unwrap_or(&prompt);
-                match self.secrets.resolve(wanted, &format!("passphrase of {name}")) {
-                    Ok(passphrase) => Some(passphrase),
+                match self.secrets.resolve(wanted, &purpose) {
+                    Ok(passphrase) => Some((passphrase, wanted.clone())),
                     Err(why) => {
-                        self.tried.push(format!("{name}: it is encrypted, and {why}"));
+                        self.tried.push(format!("{name}: it is encrypted, and {}", clause(&why)));
                         return Ok(None);
                     }
                 }
             }
         };
-        let phrase = passphrase.as_ref().map(SecretString::expose_secret);
+        let phrase = passphrase.as_ref().map(|(phrase, _)| phrase.expose_secret());
         let certificate = PathBuf::from(format!("{name}-cert.pub"));
         let certified = certificate.exists().then_some(Some(certificate.as_path()));
         for public in certified.into_iter().chain([None]) {
@@ -139,11 +155,14 @@ impl Login<'_> {
             }
             match self.session.userauth_pubkey_file(&self.spec.user.value, public, file, phrase) {
                 Ok(()) => return Ok(Some(format!("key file {name}"))),
-                Err(error) if code_of(&error) == -16 && phrase.is_some() => {
-                    self.tried.push(format!("{name}: the passphrase is wrong"));
-                    return Ok(None);
-                }
-                Err(error) => self.note(&name, &error)?,
+                Err(error) => match &passphrase {
+                    Some((_, wanted)) if code_of(&error) == -16 => {
+                        self.secrets.forget(wanted, &purpose);
+                        self.tried.push(format!("{name}: the passphrase is wrong"));
+                        return Ok(None);
+                    }
+                    _ => self.note(&name, &error)?,
+                },
             }
         }
         Ok(None)

@@ -25,8 +25,9 @@ pub(super) fn is_fatal(code: i32) -> bool {
 pub(super) fn ssh_why(error: &Error) -> String {
     let said = CleanText::new(error.message()).one_line();
     let plain = match code_of(error) {
+        // The library has one number for both.
         -5 | -8 => {
-            "it shares no algorithm with us; SHA-1 signatures, DSA and 3DES are switched off, so a very old SSH server is out of reach"
+            "no keys were exchanged: the connection was cut meanwhile, or it shares no algorithm with us (SHA-1 signatures, DSA and 3DES are switched off, so a very old SSH server is out of reach)"
         }
         -13 | -43 => "it hung up (often a limit on new connections, a ban, or a network cut)",
         -7 => "the connection was cut while sending",

@@ -44,6 +44,8 @@ pub(super) struct Job {
     eof_sent: bool,
     ended: bool,
     retried: bool,
+    /// Since when it cannot leave for its half-sent packet.
+    stuck: Option<Instant>,
 }
 
 impl std::fmt::Debug for Job {
@@ -87,6 +89,7 @@ impl Job {
             eof_sent: false,
             ended: false,
             retried: false,
+            stuck: None,
         }
     }
 
@@ -106,6 +109,13 @@ impl Job {
         if turn.opening == Some(self.id) && self.stage != Stage::Opening {
             turn.opening = None;
         }
+        let is_leaving = self.lane.is_abandoned() || matches!(self.stage, Stage::Closing(_));
+        let is_stuck = is_leaving && turn.writer == Some(self.id);
+        self.stuck = is_stuck.then(|| self.stuck.unwrap_or_else(Instant::now));
+        // Nothing else of this session could be sent either; the next call logs in anew.
+        if self.stuck.is_some_and(|since| since.elapsed() >= CLOSING) {
+            return Err("it took nothing more of what was being sent".to_owned());
+        }
         Ok(did)
     }
 
@@ -113,7 +123,8 @@ impl Job {
     fn wrote(&self, session: &Session, turn: &mut Turn, again: bool) {
         let blocked = matches!(session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
         if again && blocked {
-            turn.writer = Some(self.id);
+            // Only one packet can be half sent: a call that had to wait while another's is has sent nothing.
+            turn.writer.get_or_insert(self.id);
         } else if turn.writer == Some(self.id) {
             turn.writer = None;
         }
@@ -210,16 +221,25 @@ impl Job {
     }
 
     fn pump(&mut self, session: &Session, turn: &mut Turn) -> Result<bool, String> {
-        if self.lane.is_abandoned() {
+        let abandoned = self.lane.is_abandoned();
+        if abandoned && turn.writer != Some(self.id) {
             self.stage = Stage::Closing(Instant::now());
             return Ok(true);
         }
-        let wrote = if turn.may_write(self.id) { self.send(session, turn)? } else { false };
-        let read = self.receive(session, turn, true)?;
+        // A half-sent packet goes out whole first, by the very call that began it, at this very place: the library knows
+        // it by its address, and until it is gone puts off every other packet, the end of this stream included.
+        let budget = if abandoned { 1 } else { FAIR };
+        let wrote = if turn.may_write(self.id) { self.send(session, turn, budget)? } else { false };
+        let read = self.receive(session, turn, !abandoned)?;
         let Some((channel, _)) = self.channel.as_ref() else { return Ok(wrote) };
         if !self.ended && channel.eof() {
             self.ended = true;
             self.lane.output_ended();
+        }
+        let left = self.ended && !self.eof_sent && turn.writer != Some(self.id) && self.is_closed_there()?;
+        if left {
+            (self.pending, self.sent, self.eof_sent) = (Vec::new(), 0, true);
+            self.lane.input_broken();
         }
         let finished = self.ended && (self.eof_sent || matches!(self.task, Task::Exec(_)));
         if finished {
@@ -228,10 +248,21 @@ impl Job {
         Ok(wrote || read || finished)
     }
 
-    fn send(&mut self, session: &Session, turn: &mut Turn) -> Result<bool, String> {
+    /// Whether the node has closed a connection of which we have not ended our half, as it does when what listened there
+    /// has died. It takes nothing more then, and the library, which waits for a window, never says so.
+    fn is_closed_there(&mut self) -> Result<bool, String> {
+        let (Some((channel, _)), Task::Dial(_)) = (self.channel.as_mut(), &self.task) else { return Ok(false) };
+        match tried(channel.wait_close()) {
+            Tried::Yes(()) => Ok(true),
+            Tried::Failed(error) if is_fatal(code_of(&error)) => Err(ssh_why(&error)),
+            Tried::Again | Tried::Failed(_) => Ok(false),
+        }
+    }
+
+    /// Sends what there is of input, about `budget` bytes of it.
+    fn send(&mut self, session: &Session, turn: &mut Turn, mut budget: usize) -> Result<bool, String> {
         let Some((channel, _)) = self.channel.as_mut() else { return Ok(false) };
         let mut moved = false;
-        let mut budget = FAIR;
         let mut again = false;
         while budget > 0 && !self.eof_sent {
             if self.sent == self.pending.len() {
@@ -323,9 +354,11 @@ impl Job {
             return Ok(true);
         };
         match tried(channel.close()) {
-            Tried::Again if since.elapsed() < CLOSING => {
+            Tried::Again => {
                 self.wrote(session, turn, true);
-                return Ok(read);
+                if since.elapsed() < CLOSING || turn.writer == Some(self.id) {
+                    return Ok(read);
+                }
             }
             Tried::Failed(error) if is_fatal(code_of(&error)) => return Err(ssh_why(&error)),
             _ => self.wrote(session, turn, false),

@@ -18,6 +18,7 @@ use crate::model::text::CleanText;
 mod auth;
 mod errors;
 mod job;
+mod notes;
 mod owner;
 mod spec;
 mod version;
@@ -81,10 +82,10 @@ pub fn scan_host_key(spec: &SshSpec, secrets: &Arc<dyn Secrets>, cancel: &Cancel
     let via = hops(spec, secrets, cancel)?;
     let link = link(spec)?;
     let spec = spec.clone();
-    let cord = Arc::clone(&link);
+    let own = Arc::clone(&link);
     let stop = cancel.clone();
     off_thread(&link, cancel, move || {
-        let wire = wire::reach(&spec, via.as_ref(), &cord.cord, &stop)?;
+        let wire = wire::reach(&spec, via.as_ref(), &own, &stop)?;
         wire::shake(&spec, wire, &KnownHosts::default()).map(|(_, _, key)| key)
     })
 }
@@ -146,6 +147,11 @@ fn wait_slot<T>(slot: &Slot<T>, link: &Link, cancel: &Cancel) -> Result<T, Trans
         if cancel.is_cancelled() {
             link.hang_up();
             return Err(TransportError::Cancelled);
+        }
+        // The thread that waits there cannot be ended; when it is let go it finds the connection hung up.
+        if let Some((what, limit)) = link.outside.overdue() {
+            link.hang_up();
+            return Err(TransportError::TimedOut { host: link.host.clone(), what: what.to_owned(), limit });
         }
         held = wake.wait_timeout(held, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner).0;
     }
@@ -229,13 +235,16 @@ fn open(
     link: &Link,
     cancel: &Cancel,
 ) -> Result<(Session, std::os::fd::OwnedFd, Endpoint), TransportError> {
-    let known = KnownHosts::read(&spec.known_hosts);
-    let wire = wire::reach(spec, via, &link.cord, cancel)?;
+    let mut known = KnownHosts::read(&spec.known_hosts);
+    known.revoke(&spec.revoked_keys);
+    let notes = notes::of(spec, &known, via);
+    let telling = |error| notes::told_with(error, &notes);
+    let wire = wire::reach(spec, via, link, cancel).map_err(telling)?;
     let measured = wire.round_trip;
-    let (session, socket, key) = wire::shake(spec, wire, &known)?;
-    let source = wire::judge(spec, &known, &key)?;
+    let (session, socket, key) = wire::shake(spec, wire, &known).map_err(telling)?;
+    let source = wire::judge(spec, &known, &key).map_err(telling)?;
     let began = Instant::now();
-    let login = auth::login(&session, spec, secrets.as_ref())?;
+    let login = auth::login(&session, spec, secrets.as_ref(), link).map_err(telling)?;
     let method = |kind| session.methods(kind).unwrap_or("?").to_owned();
     let algorithms = format!("{}, {}", method(MethodType::Kex), method(MethodType::CryptCs));
     let endpoint = Endpoint {
@@ -250,20 +259,26 @@ fn open(
         algorithms: CleanText::new(&algorithms).one_line().to_string(),
         round_trip: measured.unwrap_or_else(|| began.elapsed().min(Duration::from_millis(30))),
         via: spec.jump.iter().map(|hop| hop.name.clone()).collect(),
+        notes,
     };
     Ok((session, socket, endpoint))
+}
+
+/// Bytes that keep a link busy for a round trip: 2 MiB in 5 ms and 32 MiB in 100 ms are more than 300 MiB/s.
+fn window_for(round_trip: Duration) -> u64 {
+    match round_trip.as_millis() {
+        0..5 => 2 << 20,
+        5..=40 => 8 << 20,
+        41..=100 => 16 << 20,
+        _ => 32 << 20,
+    }
 }
 
 impl Shared {
     /// How much of a channel's data may be under way, by the round trip through the session: how fast a connection
     /// was made says nothing where something in between takes it.
     fn window(&self) -> u64 {
-        match self.link.round_trip().unwrap_or(self.endpoint.round_trip).as_millis() {
-            0..5 => 2 << 20,
-            5..=40 => 8 << 20,
-            41..=100 => 16 << 20,
-            _ => 32 << 20,
-        }
+        window_for(self.link.round_trip().unwrap_or(self.endpoint.round_trip))
     }
 
     fn dial_lane(self: &Arc<Self>, target: &Dial, cancel: &Cancel) -> Result<LaneStream, TransportError> {
@@ -307,6 +322,11 @@ impl Shared {
         ScriptRun::begin(lane, script, cancel, wrapped.nonce, keep)
     }
 
+    /// Whether a jump host on the way is no longer logged in to.
+    fn is_cut_off(&self) -> bool {
+        self.via.as_ref().is_some_and(|hop| hop.link.is_over() || hop.is_cut_off())
+    }
+
     /// How root is reached, asking for the password the first time one is needed.
     fn root_way(&self) -> Result<RootWay, TransportError> {
         let who = format!("{}@{}", self.spec.user.value, self.spec.name);
@@ -328,7 +348,7 @@ impl Transport for Ssh {
         match self.0.run_script(script, root.as_ref(), Some(keep), cancel) {
             Ok(run) => Ok(Box::new(run)),
             Err(error) => {
-                self.0.root.refused(&error);
+                self.0.root.refused(&error, self.0.secrets.as_ref());
                 Err(error)
             }
         }
@@ -338,9 +358,19 @@ impl Transport for Ssh {
         Ok(Box::new(self.0.dial_lane(target, cancel)?))
     }
 
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, cancel: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         let old = &self.0;
-        let mut new = session(&old.spec, &old.secrets, old.via.clone(), false, &Cancel::new())?;
+        let through = |via| session(&old.spec, &old.secrets, via, false, cancel);
+        let anew = || through(hops(&old.spec, &old.secrets, cancel)?);
+        let mut new = if old.is_cut_off() {
+            anew()?
+        } else {
+            match through(old.via.clone()) {
+                // Sometimes only the attempt shows that a jump host is gone.
+                Err(_) if old.is_cut_off() && !cancel.is_cancelled() => anew()?,
+                result => result?,
+            }
+        };
         new.endpoint.root.clone_from(&old.endpoint.root);
         new.root = old.root.clone();
         Ok(Arc::new(Ssh(Arc::new(new))))
@@ -350,3 +380,6 @@ impl Transport for Ssh {
         self.0.link.hang_up();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,9 @@ use super::super::waker::Waker;
 use super::job::Job;
 use super::wire::Cord;
 
-const KEEPALIVE: u32 = 15;
+/// Seconds between questions that a living peer answers. With the time data may stay unanswered (`wire::UNANSWERED`)
+/// they make the half minute within which a peer that falls silent is known for dead, even if nobody waits for it.
+const KEEPALIVE: u32 = 8;
 
 /// What the owner thread and the handles on it share.
 #[derive(Debug)]
@@ -25,8 +27,31 @@ pub(super) struct Link {
     inbox: Mutex<VecDeque<Job>>,
     closed: AtomicBool,
     over: Mutex<Option<TransportError>>,
+    /// What a login under way waits for outside the SSH library.
+    pub(super) outside: Outside,
     /// The quickest a channel was ever opened, in microseconds; 0 while none was.
     quickest: AtomicU64,
+}
+
+/// A wait that has no limit of its own, as for a name server or an agent, and until when it is borne.
+#[derive(Debug, Default)]
+pub(super) struct Outside(Mutex<Option<(Instant, &'static str, Duration)>>);
+
+impl Outside {
+    /// Does `work`, which is overdue after `limit`; `what` says what is done.
+    pub(super) fn during<T>(&self, what: &'static str, limit: Duration, work: impl FnOnce() -> T) -> T {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *lock() = Some((Instant::now(), what, limit));
+        let done = work();
+        *lock() = None;
+        done
+    }
+
+    /// What takes longer than it may, and the limit.
+    pub(super) fn overdue(&self) -> Option<(&'static str, Duration)> {
+        let now = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.filter(|(began, _, limit)| began.elapsed() >= *limit).map(|(_, what, limit)| (what, limit))
+    }
 }
 
 impl Link {
@@ -38,6 +63,7 @@ impl Link {
             inbox: Mutex::default(),
             closed: AtomicBool::new(false),
             over: Mutex::default(),
+            outside: Outside::default(),
             quickest: AtomicU64::new(0),
         })
     }
@@ -69,6 +95,11 @@ impl Link {
         if self.round_trip().is_none_or(|best| took < best) {
             self.quickest.store(micros, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the session has ended, for whatever reason.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(super) fn hang_up(&self) {

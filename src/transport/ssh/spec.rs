@@ -53,6 +53,8 @@ pub struct SshSpec {
     pub host_key_alias: Option<String>,
     /// The `known_hosts` files read, Lifeboat's own first.
     pub known_hosts: Vec<PathBuf>,
+    /// Files of keys that must never be accepted, of any host; one that cannot be read means that none can be.
+    pub revoked_keys: Vec<PathBuf>,
     /// Jump hosts, first hop first, each with settings of its own.
     pub jump: Vec<SshSpec>,
     /// A command whose standard streams are the connection.
@@ -67,7 +69,9 @@ pub struct SshSpec {
     pub become_password: Option<SecretRef>,
     /// How long connecting, and each step of the handshake and of login, may take.
     pub connect_timeout: Duration,
-    /// Things worth a sentence, e.g. that there is no `ssh` program.
+    /// Variables of our environment that hold secrets: a proxy command does not get them.
+    pub hidden: Vec<String>,
+    /// Things worth a sentence, e.g. that there is no `ssh` program. Clauses without a full stop.
     pub notes: Vec<String>,
 }
 
@@ -85,6 +89,7 @@ impl SshSpec {
             host_keys: Vec::new(),
             host_key_alias: None,
             known_hosts: Vec::new(),
+            revoked_keys: Vec::new(),
             jump: Vec::new(),
             proxy_command: None,
             privilege: Become::Sudo,
@@ -92,6 +97,7 @@ impl SshSpec {
             passphrase: None,
             become_password: None,
             connect_timeout: Duration::from_secs(15),
+            hidden: Vec::new(),
             notes: Vec::new(),
         }
     }

@@ -3,16 +3,19 @@
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use socket2::{SockRef, TcpKeepalive};
 use ssh2::{MethodType, Session};
 
 use super::super::known_hosts::{HostKey, KnownHosts, Verdict};
 use super::super::{Cancel, Dial, TransportError};
 use super::errors::{code_of, ssh_why};
+use super::owner::Link;
 use super::{Shared, SshSpec};
 use crate::model::text::CleanText;
 
@@ -32,7 +35,10 @@ impl Plug {
             Self::Tcp(socket) => drop(socket.shutdown(Shutdown::Both)),
             Self::Unix(socket, child) => {
                 let _ = socket.shutdown(Shutdown::Both);
-                if let Some(child) = child {
+                if let Some(mut child) = child.take() {
+                    // What the command started belongs to its group and goes with it.
+                    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
                     let _ = child.kill();
                     let _ = child.wait();
                 }
@@ -77,9 +83,10 @@ fn unreachable(spec: &SshSpec, why: &dyn std::fmt::Display) -> TransportError {
 pub(super) fn reach(
     spec: &SshSpec,
     via: Option<&Arc<Shared>>,
-    cord: &Cord,
+    link: &Link,
     cancel: &Cancel,
 ) -> Result<Wire, TransportError> {
+    let cord = &link.cord;
     let (address, port) = (spec.address.value.as_str(), spec.port.value);
     if address.is_empty() || address.starts_with('-') || spec.user.value.starts_with('-') {
         let why = "an address or a user name may not be empty or begin with '-'".to_owned();
@@ -98,19 +105,22 @@ pub(super) fn reach(
     if let Some(command) = &spec.proxy_command {
         let (near, inner) = UnixStream::pair().map_err(|e| unreachable(spec, &e))?;
         let out = near.try_clone().map_err(|e| unreachable(spec, &e))?;
-        let child = Command::new("/bin/sh")
-            .arg("-c")
-            .arg(format!("exec {command}"))
-            .stdin(Stdio::from(OwnedFd::from(near)))
-            .stdout(Stdio::from(OwnedFd::from(out)))
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| unreachable(spec, &e))?;
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(format!("exec {command}")).stderr(Stdio::null());
+        shell.stdin(Stdio::from(OwnedFd::from(near))).stdout(Stdio::from(OwnedFd::from(out)));
+        // An interrupt at the terminal is for Lifeboat, which may need the way to put things back.
+        shell.process_group(0);
+        for name in &spec.hidden {
+            shell.env_remove(name);
+        }
+        let child = shell.spawn().map_err(|e| unreachable(spec, &e))?;
         let hand = inner.try_clone().map_err(|e| unreachable(spec, &e))?;
         cord.hold(Plug::Unix(hand, Some(child)));
         return Ok(Wire { fd: inner.into(), round_trip: None });
     }
-    let found = (address, port).to_socket_addrs().map_err(|e| unreachable(spec, &e))?;
+    let look_up = || (address, port).to_socket_addrs();
+    let found = link.outside.during("its name was being looked up", spec.connect_timeout, look_up);
+    let found = found.map_err(|e| unreachable(spec, &e))?;
     let mut last = "the name has no address".to_owned();
     for target in found {
         cancel.check()?;
@@ -129,14 +139,17 @@ pub(super) fn reach(
     Err(unreachable(spec, &last))
 }
 
-/// A dead peer is noticed within 20 s of unanswered data, a silent one by probes.
+/// How long data may stay unanswered before the kernel gives a connection up.
+const UNANSWERED: Duration = Duration::from_secs(20);
+
+/// A dead peer is noticed by data it does not answer, a silent one by probes.
 fn steady(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
-    let probe = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+    let probe = TcpKeepalive::new().with_time(Duration::from_secs(8)).with_interval(Duration::from_secs(4));
     socket.set_tcp_keepalive(&probe)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(20)))?;
+    socket.set_tcp_user_timeout(Some(UNANSWERED))?;
     Ok(())
 }
 
@@ -199,6 +212,12 @@ pub(super) fn judge(spec: &SshSpec, known: &KnownHosts, key: &HostKey) -> Result
     let verdict = known.judge(host, port, key);
     let refuse =
         |why: String| Err(TransportError::HostKey { host: spec.name.clone(), why, presented: presented.clone() });
+    if let Some(why) = known.no_revocations() {
+        return refuse(format!(
+            "no key of it can be accepted, because it cannot be told which ones are revoked ({why}). \
+             Name a file there with one public key a line, or 'none'."
+        ));
+    }
     if let Verdict::Revoked(place) = &verdict {
         return refuse(format!("its key {presented} is marked as revoked in {place}; it must not be trusted."));
     }

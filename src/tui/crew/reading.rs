@@ -1,6 +1,8 @@
 //! What the crew reads for pages: snapshots whole, their insides, their differences, and what no entry names.
 
-use super::Crew;
+use std::sync::Arc;
+
+use super::{Crew, Place};
 use crate::engine::compare::compare;
 use crate::engine::fleet::{Fleet, last_look};
 use crate::engine::inside::look_inside;
@@ -15,16 +17,17 @@ const PAGE_ROWS: usize = 500;
 
 impl Crew {
     /// Writes the last look; that it could not be written is said in the log and nowhere else.
-    pub(super) fn remember(&self, fleet: &Fleet) {
-        let desk = self.desk();
-        if let Err(why) = last_look::write(&desk.paths.state_dir, &desk.inventory, fleet, desk.clock.now()) {
+    pub(super) fn remember(&self, fleet: &Fleet, place: &Place) {
+        let desk = &place.desk;
+        let (about, now) = (desk.about(), desk.clock.now());
+        if let Err(why) = last_look::write(&desk.paths.state_dir, &about, desk.vault_path(), fleet, now) {
             self.tell(Notice::Noted(Tone::Warn, why));
         }
     }
 
     /// Asks the practice fleet how it stands.
-    pub(super) fn read_practice(&self) {
-        let Some(practice) = self.desk().practice.clone() else { return };
+    pub(super) fn read_practice(&self, place: &Place) {
+        let Some(practice) = place.desk.practice.clone() else { return };
         let exercise = practice.exercise().clone();
         let measured: Result<Vec<bool>> = exercise.steps.iter().map(|step| practice.is_done(&step.check)).collect();
         match measured {
@@ -36,45 +39,47 @@ impl Crew {
     }
 
     /// Puts a fault in force or takes it back, then looks again at what it happened to.
-    pub(super) fn practise(&self, host: &HostId, fault: Fault, is_mended: bool) {
-        let Some(practice) = self.desk().practice.clone() else { return };
+    pub(super) fn practise(&self, host: &HostId, fault: Fault, is_mended: bool, place: &Arc<Place>) {
+        let Some(practice) = place.desk.practice.clone() else { return };
         let told = if is_mended { practice.mend(host, fault) } else { practice.break_it(host, fault) };
         match told {
             Ok(told) => self.tell(Notice::Practised(Tone::Plain, told)),
             Err(failure) => self.tell(Notice::Practised(Tone::Bad, failure.message)),
         }
-        self.read_practice();
-        self.look(&[host.into()]);
-        self.tell(Notice::Vault(self.read_vault()));
+        self.read_practice(place);
+        self.look(&[host.into()], place);
+        self.read_vault(place);
     }
 
-    pub(super) fn discover(&self, host: HostId) {
-        let desk = self.desk();
+    pub(super) fn discover(&self, host: HostId, place: &Arc<Place>) {
+        let desk = &place.desk;
         let links = desk.links();
         let found = match desk.inventory.hosts.get(&host) {
-            Some(entry) => desk.prober(&links).discover(entry),
+            Some(entry) => place.prober(&links).discover(entry),
             None => Err(Failure::new(Exit::Nothing, format!("There is no host '{host}' in the inventory."))),
         };
-        self.tell(Notice::Discovered(host, found));
+        self.tell_from(place, Notice::Discovered(host, found));
     }
 
-    pub(super) fn read_snapshot(&self, item: ItemRef, id: SnapshotId) {
-        let read = self.store().and_then(|store| self.whole(&store, &item, &id)).map(Box::new);
+    // A copy is what it is in every inventory: what is read of it is told whatever happened meanwhile.
+
+    pub(super) fn read_snapshot(&self, item: ItemRef, id: SnapshotId, place: &Place) {
+        let read = place.store(self).and_then(|store| self.whole(&store, &item, &id)).map(Box::new);
         self.tell(Notice::Snapshot(item, id, read));
     }
 
-    pub(super) fn look_inside(&self, item: ItemRef, id: SnapshotId, file: String, from: u64) {
-        let page = self.store().and_then(|store| {
+    pub(super) fn look_inside(&self, item: ItemRef, id: SnapshotId, file: String, from: u64, place: &Place) {
+        let page = place.store(self).and_then(|store| {
             let snapshot = self.whole(&store, &item, &id)?;
             look_inside(&store.vault, &store.keys, &snapshot, &file, from, PAGE_ROWS)
         });
         self.tell(Notice::Inside(item, id, file, page));
     }
 
-    pub(super) fn compare(&self, old: Named, new: Named) {
-        let found = self.store().and_then(|store| {
+    pub(super) fn compare(&self, old: Named, new: Named, place: &Place) {
+        let found = place.store(self).and_then(|store| {
             let (before, after) = (self.whole(&store, &old.0, &old.1)?, self.whole(&store, &new.0, &new.1)?);
-            compare(&store.vault, &store.keys, &before, &after, &self.desk().cancel)
+            compare(&store.vault, &store.keys, &before, &after, &place.desk.cancel)
         });
         self.tell(Notice::Compared(Box::new(Compared { old, new, found })));
     }

@@ -4,6 +4,8 @@
 //! mouse reports, focus reports, the Linux console's function keys, and the `CSI u` keys of the kitty protocol, whose
 //! releases are dropped. Whatever else arrives is swallowed whole, so that an answer of the terminal is no key.
 
+use std::time::Duration;
+
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 /// The longest paste that is taken; the rest of it is dropped.
@@ -13,6 +15,15 @@ const LONGEST_PASTE: usize = 1 << 20;
 const LONGEST_SEQUENCE: usize = 64;
 
 const PASTE_ENDS: &[u8] = b"\x1b[201~";
+
+/// How long a lone escape waits for more: then it is the key. Longer than a slow link's gap inside one sequence.
+const ESCAPE: Duration = Duration::from_millis(30);
+
+/// How long an answer of the terminal may pause. Then its end was lost, and the keyboard is the operator's again.
+const STRING: Duration = Duration::from_secs(2);
+
+/// How long a paste may pause. What of it comes later would be keys, so this is long.
+const PASTE: Duration = Duration::from_secs(10);
 
 /// Decodes bytes as they come; what is unfinished waits for the rest.
 #[derive(Debug, Default)]
@@ -72,18 +83,29 @@ impl Decoder {
         events
     }
 
-    /// Whether a lone escape waits: the key itself, unless more follows at once.
-    pub fn is_undecided(&self) -> bool {
-        self.paste.is_none() && !self.waiting.is_empty()
+    /// How long to wait for more before [`Decoder::decide`]; for ever when nothing has begun.
+    pub fn patience(&self) -> Option<Duration> {
+        match (&self.paste, self.in_string, self.waiting.is_empty()) {
+            (Some(_), ..) => Some(PASTE),
+            (None, true, _) => Some(STRING),
+            (None, false, false) => Some(ESCAPE),
+            (None, false, true) => None,
+        }
     }
 
-    /// Nothing followed: what waits is the escape key, or rubbish.
+    /// Nothing followed: what waits is the escape key, rubbish, or a paste whose end was lost.
     pub fn decide(&mut self) -> Vec<Event> {
-        if !self.is_undecided() {
+        if self.patience().is_none() {
             return Vec::new();
         }
         let waiting = std::mem::take(&mut self.waiting);
-        self.in_string = false;
+        if let Some(mut paste) = self.paste.take() {
+            paste.extend_from_slice(&waiting[..waiting.len().min(LONGEST_PASTE.saturating_sub(paste.len()))]);
+            return vec![Event::Paste(String::from_utf8_lossy(&paste).into_owned())];
+        }
+        if std::mem::take(&mut self.in_string) {
+            return Vec::new();
+        }
         match waiting.as_slice() {
             [0x1b] => vec![key(KeyCode::Esc, KeyModifiers::NONE)],
             [0x1b, b'['] => vec![key(KeyCode::Char('['), KeyModifiers::ALT)],
@@ -366,6 +388,23 @@ mod tests {
     #[test]
     fn a_paste_is_text_whatever_is_in_it() {
         assert_eq!(decoded(&[b"\x1b[200~q\r\x1b[A:quit\x1b[201~"]), ["paste \"q\\r\\u{1b}[A:quit\""]);
+    }
+
+    #[test]
+    fn what_never_ends_does_not_keep_the_keyboard() {
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.patience(), None);
+        assert!(decoder.take(b"\x1b]11;rgb:00").is_empty());
+        assert_eq!(decoder.patience(), Some(STRING));
+        assert!(decoder.decide().is_empty());
+        assert_eq!(decoder.take(b"q"), [key(KeyCode::Char('q'), KeyModifiers::NONE)]);
+        assert!(decoder.take(b"\x1b[200~rm -rf").is_empty());
+        assert_eq!(decoder.patience(), Some(PASTE));
+        assert_eq!(decoder.decide(), [Event::Paste("rm -rf".to_owned())]);
+        assert_eq!(decoder.take(b"q"), [key(KeyCode::Char('q'), KeyModifiers::NONE)]);
+        assert!(decoder.take(b"\x1b").is_empty());
+        assert_eq!(decoder.patience(), Some(ESCAPE));
+        assert_eq!(decoder.decide(), [key(KeyCode::Esc, KeyModifiers::NONE)]);
     }
 
     #[test]

@@ -14,9 +14,6 @@ use super::decode::Decoder;
 /// Events that may wait unseen; then the reader waits.
 const QUEUE: usize = 1024;
 
-/// How long a lone escape waits for more: then it is the key. Longer than a slow link's gap inside one sequence.
-const ESCAPE: Timespec = Timespec { tv_sec: 0, tv_nsec: 30_000_000 };
-
 /// What the reader gives.
 #[derive(Debug, PartialEq)]
 pub enum Given {
@@ -127,13 +124,13 @@ impl Reader {
     fn read(mut self) {
         let mut is_paused = false;
         loop {
-            let patience = self.decoder.is_undecided().then_some(&ESCAPE);
+            let patience = self.decoder.patience().and_then(|wait| Timespec::try_from(wait).ok());
             let tty = rustix::stdio::stdin();
             // A paused reader must not see keys, only that the terminal went away.
             let wanted = if is_paused { PollFlags::empty() } else { PollFlags::IN };
             let mut ready = vec![PollFd::new(&self.orders, PollFlags::IN), PollFd::from_borrowed_fd(tty, wanted)];
             ready.extend(self.watch.as_ref().map(|watch| PollFd::new(watch, PollFlags::IN)));
-            let polled = poll(&mut ready, patience);
+            let polled = poll(&mut ready, patience.as_ref());
             let (orders, keys) = (ready[0].revents(), ready[1].revents());
             let is_touched = ready.get(2).is_some_and(|watch| !watch.revents().is_empty());
             drop(ready);

@@ -3,17 +3,20 @@
 use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
+use ratatui::layout::Rect;
 use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
-use super::middle;
+use super::over;
 use crate::tui::action::{Action, ActionInfo, Offer};
+use crate::tui::filter::Filter;
 use crate::tui::keymap::Keymap;
 use crate::tui::message::{Effect, Tone};
-use crate::tui::modal::{Answer, Modal};
+use crate::tui::modal::{Answer, Modal, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
+use crate::tui::widgets::field::render_field;
 use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
 
@@ -138,7 +141,7 @@ impl Modal for Commands {
         let is_empty = self.typed.value().is_empty();
         let is_recalling = self.recalled.is_some();
         match key.code {
-            KeyCode::Esc => return Answer::Close(Vec::new()),
+            _ if wants_out(key) => return Answer::Close(Vec::new()),
             KeyCode::Enter => return self.enter(),
             KeyCode::Up | KeyCode::Char('[') if is_recalling || (is_empty && !self.history.is_empty()) => {
                 self.recall(true);
@@ -163,10 +166,15 @@ impl Modal for Commands {
         Answer::Stay(Vec::new())
     }
 
-    fn pasted(&mut self, text: &str) {
+    fn pasted(&mut self, text: &str, _model: &Model) {
         let line: String =
             text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
         self.set(format!("{}{line}", self.typed.value()));
+    }
+
+    fn clicked(&mut self, row: usize) -> Answer {
+        self.selection.select(row);
+        Answer::Stay(Vec::new())
     }
 
     /// ```text
@@ -179,26 +187,34 @@ impl Modal for Commands {
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
         let shown = self.shown();
-        let area = middle(canvas.area, 76, ROWS + 5);
+        let area = over(canvas, 76, ROWS + 5);
         let mut inner = render_panel("Command", true, area, canvas);
         let end = inner.text(1, 0, ":", Role::KeyHint);
-        let end = inner.text(end, 0, self.typed.value(), Role::Text);
-        match self.ghost() {
-            Some(ghost) => _ = inner.text(end, 0, ghost, Role::Disabled),
-            None => _ = inner.text(end, 0, " ", Role::Selection),
+        // What it would complete to stands after the cursor, while that is at the end.
+        let is_at_end = self.typed.cursor() == self.typed.value().chars().count();
+        if let Some(ghost) = self.ghost().filter(|_| is_at_end) {
+            let end = inner.text(end, 0, self.typed.value(), Role::Text);
+            inner.text(end, 0, ghost, Role::Disabled);
+        } else {
+            let width = inner.area.width.saturating_sub(end + 1);
+            render_field(end, 0, width, &self.typed, Role::Text, &mut inner);
         }
         let height = inner.area.height.saturating_sub(3);
+        let filter = Filter::new(&self.word());
         let selected = self.selection.row(shown.len());
         let top = self.selection.top(shown.len(), height.into());
         for (y, (at, (key, offer))) in (2..2 + height).zip(shown.iter().enumerate().skip(top)) {
+            inner.mark_row(y, at);
             let info = offer.action.info();
             let role = if offer.off.is_some() { Role::Disabled } else { Role::Text };
             inner.text_within(1, y, 14, info.name, role);
-            inner.text_within(16, y, 9, key, if offer.off.is_some() { Role::Disabled } else { Role::KeyHint });
+            inner.text_within(16, y, 10, key, if offer.off.is_some() { Role::Disabled } else { Role::KeyHint });
             match &offer.off {
-                Some(why) => inner.text(26, y, &format!("not now: {why}"), role),
-                None => inner.text(26, y, info.about, role),
+                Some(why) => inner.text(27, y, &format!("not now: {why}"), role),
+                None => inner.text(27, y, info.about, role),
             };
+            let names = Rect { x: inner.area.x + 1, width: 14, ..inner.area };
+            inner.within(names).mark_matches(y, Some(&filter));
             if Some(at) == selected {
                 inner.paint_row(y, Role::Selection);
             }

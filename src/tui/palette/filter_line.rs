@@ -6,10 +6,11 @@ use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
 use crate::tui::filter::Filter;
-use crate::tui::modal::{Answer, Modal};
+use crate::tui::modal::{Answer, Modal, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
+use crate::tui::widgets::field::render_field;
 
 /// The line.
 pub struct FilterLine {
@@ -26,7 +27,7 @@ impl FilterLine {
 impl Modal for FilterLine {
     fn key(&mut self, key: KeyEvent, _model: &Model) -> Answer {
         match key.code {
-            KeyCode::Esc => Answer::Narrow(String::new()),
+            _ if wants_out(key) => Answer::Narrow(String::new()),
             KeyCode::Enter => Answer::Narrow(self.typed.value().to_owned()),
             KeyCode::Backspace if self.typed.value().is_empty() => Answer::Narrow(String::new()),
             _ => {
@@ -36,7 +37,7 @@ impl Modal for FilterLine {
         }
     }
 
-    fn pasted(&mut self, text: &str) {
+    fn pasted(&mut self, text: &str, _model: &Model) {
         let line: String =
             text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
         self.typed = Input::new(format!("{}{line}", self.typed.value()));
@@ -50,9 +51,8 @@ impl Modal for FilterLine {
         let mut line = canvas.within(area);
         line.clear();
         let end = line.text(1, 0, "/", Role::KeyHint);
-        let end = line.text(end, 0, self.typed.value(), Role::Text);
-        let end = line.text(end, 0, " ", Role::Selection);
         let width = line.area.width;
+        let end = render_field(end, 0, width / 2, &self.typed, Role::Text, &mut line);
         let filter = Filter::new(self.typed.value());
         let (said, role) = match filter.mistake() {
             Some(mistake) => (format!("{mistake}; everything is shown"), Role::StatusWarn),

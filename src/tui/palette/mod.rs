@@ -9,11 +9,13 @@ mod warn;
 
 use std::sync::mpsc::SyncSender;
 
+use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::action::Offer;
 use super::keymap::Keymap;
 use super::modal::Modal;
+use super::screen::Canvas;
 use crate::engine::practice::PracticeNode;
 use crate::model::ids::HostId;
 use crate::model::secret::SecretString;
@@ -33,24 +35,32 @@ pub fn practice(nodes: Vec<PracticeNode>, at: Option<&HostId>) -> Box<dyn Modal>
     Box::new(practice::Faults::of(nodes, at))
 }
 
-/// Asks for a secret; nothing of it is shown.
-pub fn secret(purpose: &str, reply: SyncSender<Option<SecretString>>) -> Box<dyn Modal> {
-    Box::new(secret::Secret::asking(purpose, reply))
+/// Asks for a secret, from this moment on; nothing of it is shown.
+pub fn secret(purpose: &str, reply: SyncSender<Option<SecretString>>, now: Timestamp) -> Box<dyn Modal> {
+    Box::new(secret::Secret::asking(purpose, reply, now))
 }
 
 /// Asks whether to leave while jobs run.
-pub fn quit(live: Vec<String>) -> Box<dyn Modal> {
-    Box::new(warn::Warn::before_leaving(live))
+pub fn quit(live: Vec<String>, now: Timestamp) -> Box<dyn Modal> {
+    Box::new(warn::Warn::before_leaving(live, now))
 }
 
 /// Asks whether to stop while guards are armed.
-pub fn suspend(guarded: Vec<String>) -> Box<dyn Modal> {
-    Box::new(warn::Warn::before_stopping(guarded))
+pub fn suspend(guarded: Vec<String>, now: Timestamp) -> Box<dyn Modal> {
+    Box::new(warn::Warn::before_stopping(guarded, now))
 }
 
 /// The filter line of a page.
 pub fn filter(text: &str) -> Box<dyn Modal> {
     Box::new(filter_line::FilterLine::of(text))
+}
+
+/// A place of at most this size in the middle of a canvas, and all but the header steps back behind it: what takes the
+/// keys now is plain to see.
+fn over(canvas: &mut Canvas, width: u16, height: u16) -> Rect {
+    let area = canvas.area;
+    canvas.within(Rect { y: area.y.saturating_add(1), height: area.height.saturating_sub(1), ..area }).step_back();
+    middle(area, width, height)
 }
 
 /// A place of at most this size in the middle of an area.

@@ -2,12 +2,12 @@
 
 use crossterm::event::{KeyCode, KeyEvent};
 
-use super::middle;
+use super::over;
 use crate::engine::practice::{Fault, PracticeNode};
 use crate::model::ids::HostId;
 use crate::tui::action::Action;
 use crate::tui::message::{Effect, Order};
-use crate::tui::modal::{Answer, Modal};
+use crate::tui::modal::{Answer, Modal, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -44,7 +44,7 @@ impl Faults {
 impl Modal for Faults {
     fn key(&mut self, key: KeyEvent, _model: &Model) -> Answer {
         let action = match key.code {
-            KeyCode::Esc | KeyCode::Char('q') => return Answer::Close(Vec::new()),
+            _ if wants_out(key) || key.code == KeyCode::Char('q') => return Answer::Close(Vec::new()),
             KeyCode::Enter => return Answer::Close(self.chosen().into_iter().collect()),
             KeyCode::Left | KeyCode::Char('h') => {
                 self.node = self.node.saturating_sub(1);
@@ -65,6 +65,11 @@ impl Modal for Faults {
         Answer::Stay(Vec::new())
     }
 
+    fn clicked(&mut self, row: usize) -> Answer {
+        self.selection.select(row);
+        Answer::Stay(Vec::new())
+    }
+
     /// ```text
     /// ┌ Practice: val-1 ───────────────────────────────────────┐
     /// │ A validator that runs; its copies are fresh.           │
@@ -78,13 +83,14 @@ impl Modal for Faults {
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
         let Some(node) = self.nodes.get(self.node) else { return };
         let rows = u16::try_from(self.faults().len()).unwrap_or(u16::MAX);
-        let area = middle(canvas.area, 76, rows.saturating_add(6).min(canvas.area.height));
+        let area = over(canvas, 76, rows.saturating_add(6).min(canvas.area.height));
         let mut inner = render_panel(&format!("Practice: {}", node.host), true, area, canvas);
         inner.text(1, 0, &node.story, Role::Muted);
         let height = inner.area.height.saturating_sub(4);
         let selected = self.selection.row(self.faults().len());
         let top = self.selection.top(self.faults().len(), height.into());
         for (y, (at, fault)) in (2..2 + height).zip(self.faults().iter().enumerate().skip(top)) {
+            inner.mark_row(y, at);
             inner.text_within(1, y, 18, fault.word(), Role::Text);
             let end = inner.text_within(20, y, 42, fault.about(), Role::Muted);
             if node.in_force.contains(fault) {

@@ -3,13 +3,15 @@
 use std::sync::mpsc::SyncSender;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::middle;
+use super::over;
 use crate::model::secret::SecretString;
 use crate::model::text::CleanText;
-use crate::tui::modal::{Answer, Modal};
+use crate::tui::modal::{Answer, Modal, wants_out};
 use crate::tui::model::Model;
+use crate::tui::quiet::Quiet;
 use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
@@ -22,13 +24,16 @@ pub struct Secret {
     purpose: String,
     reply: SyncSender<Option<SecretString>>,
     typed: Zeroizing<String>,
+    /// What was typed for something else must not become part of a secret, nor be sent as one.
+    quiet: Quiet,
 }
 
 impl Secret {
-    /// Asks for `purpose`; the worker that wants it waits for the reply.
-    pub fn asking(purpose: &str, reply: SyncSender<Option<SecretString>>) -> Self {
+    /// Asks for `purpose` from this moment on; the worker that wants it waits for the reply.
+    pub fn asking(purpose: &str, reply: SyncSender<Option<SecretString>>, now: Timestamp) -> Self {
         let purpose = CleanText::new(purpose).one_line().to_string();
-        Self { purpose, reply, typed: Zeroizing::new(String::with_capacity(LONGEST)) }
+        let typed = Zeroizing::new(String::with_capacity(LONGEST));
+        Self { purpose, reply, typed, quiet: Quiet::from(now) }
     }
 
     fn add(&mut self, letters: impl Iterator<Item = char>) {
@@ -41,9 +46,12 @@ impl Secret {
 }
 
 impl Modal for Secret {
-    fn key(&mut self, key: KeyEvent, _model: &Model) -> Answer {
+    fn key(&mut self, key: KeyEvent, model: &Model) -> Answer {
+        if !self.quiet.is_over(model.now) {
+            return Answer::Stay(Vec::new());
+        }
         let answer = match key.code {
-            KeyCode::Esc => None,
+            _ if wants_out(key) => None,
             KeyCode::Enter => Some(SecretString::from(self.typed.as_str())),
             KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 self.typed.clear();
@@ -65,7 +73,10 @@ impl Modal for Secret {
         Answer::Close(Vec::new())
     }
 
-    fn pasted(&mut self, text: &str) {
+    fn pasted(&mut self, text: &str, model: &Model) {
+        if !self.quiet.is_over(model.now) {
+            return;
+        }
         self.add(text.trim_end_matches(['\r', '\n']).chars());
     }
 
@@ -83,7 +94,7 @@ impl Modal for Secret {
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
         let lines = wrap(&self.purpose, 58);
         let rows = u16::try_from(lines.len().min(4)).unwrap_or(4);
-        let area = middle(canvas.area, 64, rows + 7);
+        let area = over(canvas, 64, rows + 7);
         let mut inner = render_panel("Secret", true, area, canvas);
         for (y, line) in (1..=rows).zip(&lines) {
             inner.text(2, y, line, Role::Text);

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use super::middle;
 use crate::tui::action::Action;
 use crate::tui::message::Effect;
-use crate::tui::modal::{Answer, Modal};
+use crate::tui::modal::{Answer, Modal, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -32,12 +32,18 @@ impl Themes {
     fn selected(&self) -> Option<String> {
         self.selection.row(self.rows.len()).and_then(|row| self.rows.get(row)).map(|(name, _)| name.clone())
     }
+
+    fn wear(&self) -> Answer {
+        Answer::Stay(self.selected().map(Effect::Theme).into_iter().collect())
+    }
 }
 
 impl Modal for Themes {
     fn key(&mut self, key: KeyEvent, _model: &Model) -> Answer {
         let action = match key.code {
-            KeyCode::Esc | KeyCode::Char('q') => return Answer::Close(vec![Effect::Theme(self.worn.clone())]),
+            _ if wants_out(key) || key.code == KeyCode::Char('q') => {
+                return Answer::Close(vec![Effect::Theme(self.worn.clone())]);
+            }
             KeyCode::Enter => {
                 let chosen = self.selected().map(Effect::Theme);
                 return Answer::Close(chosen.into_iter().chain([Effect::Remember]).collect());
@@ -49,7 +55,12 @@ impl Modal for Themes {
             _ => return Answer::Stay(Vec::new()),
         };
         self.selection.move_by(action, self.rows.len(), 10);
-        Answer::Stay(self.selected().map(Effect::Theme).into_iter().collect())
+        self.wear()
+    }
+
+    fn clicked(&mut self, row: usize) -> Answer {
+        self.selection.select(row);
+        self.wear()
     }
 
     /// ```text
@@ -68,6 +79,7 @@ impl Modal for Themes {
         let selected = self.selection.row(self.rows.len());
         let top = self.selection.top(self.rows.len(), height.into());
         for (y, (at, (name, about))) in (0..height).zip(self.rows.iter().enumerate().skip(top)) {
+            inner.mark_row(y, at);
             inner.text_within(1, y, 16, name, Role::Text);
             inner.text(18, y, about, Role::Muted);
             if Some(at) == selected {

@@ -1,11 +1,13 @@
 //! Questions before something that has consequences; staying is the answer of enter and esc.
 
 use crossterm::event::{KeyCode, KeyEvent};
+use jiff::Timestamp;
 
-use super::middle;
+use super::over;
 use crate::tui::message::Effect;
 use crate::tui::modal::{Answer, Modal};
 use crate::tui::model::Model;
+use crate::tui::quiet::Quiet;
 use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
@@ -18,41 +20,51 @@ pub struct Warn {
     title: &'static str,
     jobs: Vec<String>,
     text: &'static str,
-    /// The key that goes on.
+    /// The letter that goes on, and what it does.
     key: char,
+    does: fn() -> Effect,
     hint: &'static str,
+    quiet: Quiet,
 }
 
 impl Warn {
     /// Before leaving while jobs run.
-    pub fn before_leaving(jobs: Vec<String>) -> Self {
+    pub fn before_leaving(jobs: Vec<String>, now: Timestamp) -> Self {
         Self {
             title: "Still at work",
             jobs,
             text: "They run in this console and end with it. Leaving cancels them; what they changed is undone first.",
             key: 'c',
+            does: || Effect::Quit,
             hint: "esc stay   c cancel them and leave",
+            quiet: Quiet::from(now),
         }
     }
 
     /// Before stopping while guards are armed.
-    pub fn before_stopping(jobs: Vec<String>) -> Self {
+    pub fn before_stopping(jobs: Vec<String>, now: Timestamp) -> Self {
         Self {
             title: "A node counts on this console",
             jobs,
             text: "Guards are armed. A stopped console is not heard, so the nodes will bring themselves back to a sound \
                    state and these jobs will fail.",
             key: 's',
+            does: || Effect::Suspend,
             hint: "esc stay   s stop all the same",
+            quiet: Quiet::from(now),
         }
     }
 }
 
 impl Modal for Warn {
-    fn key(&mut self, key: KeyEvent, _model: &Model) -> Answer {
+    fn key(&mut self, key: KeyEvent, model: &Model) -> Answer {
+        if !self.quiet.is_over(model.now) {
+            return Answer::Stay(Vec::new());
+        }
         match key.code {
-            KeyCode::Char(letter) if letter == self.key => {
-                Answer::Close(vec![if self.key == 's' { Effect::Suspend } else { Effect::Quit }])
+            // The letter alone: ctrl-c is what somebody presses who wants out of the question, not out of the jobs.
+            KeyCode::Char(letter) if letter == self.key && key.modifiers.is_empty() => {
+                Answer::Close(vec![(self.does)()])
             }
             KeyCode::Esc | KeyCode::Enter => Answer::Close(Vec::new()),
             _ => Answer::Stay(Vec::new()),
@@ -73,7 +85,7 @@ impl Modal for Warn {
         let more = self.jobs.len().saturating_sub(MOST);
         let listed = self.jobs.len().min(MOST) + usize::from(more > 0);
         let height = u16::try_from(listed + lines.len() + 6).unwrap_or(u16::MAX);
-        let area = middle(canvas.area, 68, height);
+        let area = over(canvas, 68, height);
         let mut inner = render_panel(self.title, true, area, canvas);
         let mut y = 1;
         let running = inner.theme.glyphs.running;

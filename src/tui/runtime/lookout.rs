@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use crate::config::digest_of;
 
 /// Knows which text of a file is in use.
 pub struct Lookout {
@@ -26,8 +26,7 @@ impl Lookout {
 
     /// Whether the file holds another text than the one last seen. A file that is away for a moment is none.
     pub fn is_other(&mut self) -> bool {
-        let Ok(text) = std::fs::read(&self.path) else { return false };
-        let now: [u8; 32] = Sha256::digest(&text).into();
+        let Ok(now) = digest_of(&self.path) else { return false };
         let is_other = now != self.known;
         self.known = now;
         is_other

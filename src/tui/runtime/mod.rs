@@ -1,5 +1,6 @@
 //! The runtime: the only place of the console with a clock, a terminal and signals.
 
+mod beat;
 mod log;
 mod lookout;
 mod setup;
@@ -7,7 +8,7 @@ mod shell;
 mod sitting;
 mod state;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use self::lookout::Lookout;
 pub use self::setup::Setup;
 pub use self::sitting::End;
-use self::sitting::Sitting;
+use self::sitting::{Sitting, Taken};
 use super::app::App;
 use super::crew::Crew;
 use super::message::{Beginning, Effect, Notice, Order};
@@ -29,11 +30,13 @@ use super::screens::first::FirstPage;
 use super::screens::fleet::FleetPage;
 use super::terminal::give_back;
 use super::theme::Depth;
+use crate::config::digest_of;
 use crate::config::paths::InventoryPath;
 use crate::config::prompt::Prompter;
 use crate::engine::desk::{Desk, Opening};
 use crate::engine::first::{Source, make_inventory};
-use crate::engine::fleet::{Fleet, last_look};
+use crate::engine::fleet::Fleet;
+use crate::engine::fleet::last_look::{self, About, Seen};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::secret::SecretString;
 use crate::transport::Cancel;
@@ -55,19 +58,29 @@ pub fn run(opening: &Opening) -> Result<Exit> {
     // Signals reach the loop, which ends in order; the wish of the command line is not this sitting's, whose own end
     // cancels what still runs and is no cancellation by itself.
     let opening = &Opening { cancel: Cancel::new(), ..opening.clone() };
-    let setup = Setup::read(opening)?;
+    let setup = Setup::read(opening);
     let is_plain = opening.plain || setup.surroundings.is_dumb;
     loop {
         let named = setup.paths.inventory(opening.inventory.as_deref())?;
         let ended = if named.path.exists() {
-            at_desk(opening, &setup, is_plain)?
+            at_desk(opening, &setup, &named, is_plain)?
         } else {
             at_first(opening, &setup, &named, is_plain)?
         };
         match ended {
             End::Exit(exit) => return Ok(exit),
             End::Begin(Beginning::SshConfig) => make_inventory(&setup.paths, &named.path, Source::SshConfig)?,
-            End::Begin(Beginning::Example) => make_inventory(&setup.paths, &named.path, Source::Example)?,
+            End::Begin(Beginning::Example) => {
+                make_inventory(&setup.paths, &named.path, Source::Example)?;
+                // Its hosts are nobody's: it is edited first.
+                let told = format!(
+                    "The example is at {}.\nPut your own hosts into it, then open the console: lifeboat\n",
+                    named.path.display()
+                );
+                let failed = |error| Failure::new(Exit::Failed, format!("Standard output failed: {error}."));
+                std::io::stdout().write_all(told.as_bytes()).map_err(failed)?;
+                return Ok(Exit::Done);
+            }
             End::Begin(Beginning::Practice) => return Err(practise(opening)),
         }
     }
@@ -91,57 +104,88 @@ fn practise(opening: &Opening) -> Failure {
     failed(command.exec())
 }
 
-/// A sitting over the operator's own inventory.
-fn at_desk(opening: &Opening, setup: &Setup, is_plain: bool) -> Result<End> {
-    let (send, receive) = channel(QUEUE);
-    let desk = Desk::open(opening, Some(prompter(&send, is_plain)))?;
-    let lookout = Lookout::on(&desk.named.path, desk.digest);
-    let mut app = app_over(opening, &desk);
-    for warning in &desk.warnings {
-        app.model.note(super::message::Tone::Warn, warning.replace("\n    ", " "));
-    }
-    let reopen = {
-        let (opening, send) = (opening.clone(), send.clone());
-        Box::new(move || Desk::open(&opening, Some(prompter(&send, is_plain))))
+/// What a sitting begins with.
+struct Seat {
+    app: App,
+    crew: Option<Crew>,
+    notices: Receiver<Notice>,
+    lookout: Option<Lookout>,
+    first: Vec<Effect>,
+}
+
+/// A sitting over the operator's own inventory. Where the last look is one at just this inventory, it is on the screen
+/// before the inventory is parsed and checked; what is typed meanwhile is taken up afterwards.
+fn at_desk(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bool) -> Result<End> {
+    let remembered = last_look::begin(&opening.paths.state_dir, &named.path, Timestamp::now());
+    let about = digest_of(&named.path).ok().map(|digest| About {
+        inventory: named.path.clone(),
+        digest,
+        vault: opening.vault.clone(),
+    });
+    let (mut seen, left_aside) = remembered.finish();
+    let early = match (&mut seen, about) {
+        (Some(seen), Some(about)) if !is_plain && seen.is_about(&about) => {
+            Some(app_over(opening, named, seen.vault.clone(), std::mem::take(&mut seen.fleet)))
+        }
+        _ => None,
     };
-    let owners = app.model.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
-    let crew = Crew::new(desk, send, reopen)?;
-    let first =
-        vec![Effect::Order(Order::ReadVault), Effect::Order(Order::ReadPractice), Effect::Order(Order::Look(owners))];
-    let ended = sit(app, setup, Some(&crew), receive, Some(lookout), first, is_plain);
-    crew.dismiss();
-    ended
+    let open = |shown: Option<App>| {
+        let mut seen = seen;
+        if let (Some(seen), Some(shown)) = (&mut seen, shown) {
+            seen.fleet = shown.model.fleet;
+        }
+        let (send, receive) = channel(QUEUE);
+        let desk = Desk::open(opening, Some(prompter(&send, is_plain)))?;
+        let fleet = Seen::fleet_of(seen, &desk.inventory, Timestamp::now());
+        let mut app = app_over(opening, &desk.named, desk.vault_path().clone(), fleet);
+        for warning in left_aside.iter().chain(&desk.warnings) {
+            app.model.note(super::message::Tone::Warn, warning.replace("\n    ", " "));
+        }
+        let reopen = {
+            let (opening, send) = (opening.clone(), send.clone());
+            Box::new(move || Desk::open(&opening, Some(prompter(&send, is_plain))))
+        };
+        let lookout = Some(Lookout::on(&desk.named.path, desk.digest));
+        let owners = app.model.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
+        let orders = [Order::ReadVault, Order::ReadPractice, Order::Look(owners)];
+        let crew = Some(Crew::new(desk, send, reopen)?);
+        Ok(Seat { app, crew, notices: receive, lookout, first: orders.map(Effect::Order).into() })
+    };
+    sit(setup, is_plain, early, open)
 }
 
 fn prompter(send: &Sender<Notice>, is_plain: bool) -> Box<dyn Prompter> {
-    if is_plain { Box::new(crate::config::prompt::TtyPrompter::default()) } else { Box::new(AskConsole(send.clone())) }
+    // In menus the terminal that is read line by line is also where a secret would be asked for: one reader asks for
+    // both. Without a terminal at the input, the one that belongs to the process is asked.
+    if is_plain && !std::io::stdin().is_terminal() {
+        Box::new(crate::config::prompt::TtyPrompter::default())
+    } else {
+        Box::new(AskConsole(send.clone()))
+    }
 }
 
 /// A sitting where there is no inventory yet.
 fn at_first(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bool) -> Result<End> {
-    let (_send, receive) = channel(1);
+    let (_send, notices) = channel(1);
     let place = Place { inventory: named.path.clone(), read_only: opening.read_only, ..Place::default() };
     let model = Model::new(place, Fleet::default(), Timestamp::now());
     let has_ssh_config = setup.paths.home.join(".ssh/config").is_file();
     let app = App::new(model, Box::new(FirstPage::new(has_ssh_config, cfg!(feature = "rehearsal"))));
-    sit(app, setup, None, receive, None, Vec::new(), is_plain)
+    sit(setup, is_plain, None, |_| Ok(Seat { app, crew: None, notices, lookout: None, first: Vec::new() }))
 }
 
-fn app_over(opening: &Opening, desk: &Desk) -> App {
+fn app_over(opening: &Opening, named: &InventoryPath, vault: PathBuf, fleet: Fleet) -> App {
     let place = Place {
-        inventory: desk.named.path.clone(),
-        vault: desk.inventory.vault.path.clone(),
+        inventory: named.path.clone(),
+        vault,
         read_only: opening.read_only,
         is_practice: opening.practice.is_some(),
         flags: flags_of(opening),
+        environment: environment_of(opening),
     };
-    let now = Timestamp::now();
-    let (fleet, left_aside) = last_look::read(&desk.paths.state_dir, &desk.inventory, now);
-    let mut model = Model::new(place, fleet, now);
-    if let Some(why) = left_aside {
-        model.note(super::message::Tone::Warn, why);
-    }
-    App::new(model, Box::new(FleetPage::default()))
+    let model = Model::new(place, fleet, Timestamp::now());
+    let page = FleetPage::over(&model);
+    App::new(model, Box::new(page))
 }
 
 /// The words an equal command line needs to mean the same inventory and vault; who prints them quotes them.
@@ -152,38 +196,69 @@ fn flags_of(opening: &Opening) -> Vec<String> {
     [words("--inventory", &opening.inventory), words("--vault", &opening.vault)].concat()
 }
 
-/// Sits until the operator leaves, on pages or in menus. The terminal is given back on every way out, a panic included.
-fn sit(
-    mut app: App,
-    setup: &Setup,
-    crew: Option<&Crew>,
-    notices: Receiver<Notice>,
-    lookout: Option<Lookout>,
-    first: Vec<Effect>,
-    is_plain: bool,
-) -> Result<End> {
-    setup.furnish(&mut app, if is_plain { Depth::None } else { setup.surroundings.depth });
-    if is_plain {
-        return plain::sit(app, crew, notices, first, setup);
+/// The directories of a practice fleet: a shell beside it has others.
+fn environment_of(opening: &Opening) -> Vec<(&'static str, String)> {
+    if opening.practice.is_none() {
+        return Vec::new();
     }
+    let dirs = [("LIFEBOAT_CONFIG_DIR", &opening.paths.config_dir), ("LIFEBOAT_DATA_DIR", &opening.paths.data_dir)];
+    dirs.map(|(name, dir)| (name, dir.to_string_lossy().into_owned())).into()
+}
+
+/// Sits until the operator leaves, on pages or in menus. The terminal is given back on every way out, a panic included.
+///
+/// `early` is shown, on pages, while `open` gets ready what is sat on; it gets it back.
+fn sit(
+    setup: &Setup,
+    is_plain: bool,
+    mut early: Option<App>,
+    open: impl FnOnce(Option<App>) -> Result<Seat>,
+) -> Result<End> {
+    let furnish = |app: &mut App| setup.furnish(app, if is_plain { Depth::None } else { setup.surroundings.depth });
     let wrong = |error: std::io::Error| Failure::new(Exit::Failed, format!("The terminal failed: {error}."));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
-    let hook = PanicHook::set();
-    let sat = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async {
-            Sitting::new(app, setup, crew, notices, lookout).map_err(wrong)?.sit(first).await.map_err(wrong)
+    // Dismissed once the terminal is given back: what it runs may take a while to end in order.
+    let mut crew = None;
+    let ended = if is_plain {
+        open(None).and_then(|mut seat| {
+            furnish(&mut seat.app);
+            crew = seat.crew;
+            runtime.block_on(plain::sit(seat.app, crew.as_ref(), seat.notices, seat.first, setup)).map_err(wrong)
         })
-    }));
-    give_back();
-    drop(hook);
-    sat.unwrap_or_else(|_| {
-        Err(Failure::new(
-            Exit::Failed,
-            "The console failed inside; this is a mistake in Lifeboat. Its jobs are stopped and undone.",
-        )
-        .hint("See what is true: lifeboat runs")
-        .hint(format!("What it wrote before: {}", setup.paths.log_file().display())))
-    })
+    } else {
+        let hook = PanicHook::set();
+        let sat = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(async {
+                let taken = early.as_mut().map(|app| {
+                    furnish(app);
+                    Taken::showing(app, setup)
+                });
+                let taken = taken.transpose().map_err(wrong)?;
+                let mut seat = open(early)?;
+                furnish(&mut seat.app);
+                let taken = taken.map_or_else(|| Taken::new(setup), Ok).map_err(wrong)?;
+                crew = seat.crew;
+                let sitting = Sitting::new(taken, seat.app, setup, crew.as_ref(), seat.notices, seat.lookout);
+                sitting.map_err(wrong)?.sit(seat.first).await.map_err(wrong)
+            })
+        }));
+        give_back();
+        drop(hook);
+        sat.unwrap_or_else(|_| Err(failed_inside(setup)))
+    };
+    if let Some(crew) = crew {
+        crew.dismiss();
+    }
+    ended
+}
+
+fn failed_inside(setup: &Setup) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "The console failed inside; this is a mistake in Lifeboat. Its jobs are stopped and undone.",
+    )
+    .hint("See what is true: lifeboat runs")
+    .hint(format!("What it wrote before: {}", setup.paths.log_file().display()))
 }
 
 /// While it lives, a panic of the console's own thread gives the terminal back before it is reported; one of another

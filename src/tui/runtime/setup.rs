@@ -7,7 +7,7 @@ use super::state::{Remembered, file_in};
 use crate::config::paths::Paths;
 use crate::config::small::read_small_file;
 use crate::engine::desk::Opening;
-use crate::model::exit::Result;
+use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::keymap::Keymap;
 use crate::tui::message::Tone;
@@ -32,8 +32,8 @@ pub struct Setup {
 
 impl Setup {
     /// Reads everything; a mistake in a theme or keymap is kept to be said.
-    pub fn read(opening: &Opening) -> Result<Self> {
-        let paths = Paths::from_environment()?;
+    pub fn read(opening: &Opening) -> Self {
+        let paths = opening.paths.clone();
         let surroundings = Surroundings::read(&|name| std::env::var(name).ok());
         let (shelf, mut mistakes) = Shelf::with_own(&paths.config_dir.join("themes"));
         let keys = paths.config_dir.join("keys.toml");
@@ -49,7 +49,7 @@ impl Setup {
                 Keymap::default()
             }
         };
-        Ok(Self {
+        Self {
             log: open_log(&paths.log_file()),
             is_ascii: opening.ascii || surroundings.is_ascii,
             remembered: Remembered::read(&file_in(&paths.state_dir)),
@@ -58,12 +58,12 @@ impl Setup {
             surroundings,
             shelf,
             keymap,
-        })
+        }
     }
 
     /// Gives a console its looks and keys, and says what was wrong with them.
     pub fn furnish(&self, app: &mut App, depth: Depth) {
-        app.keymap = self.keymap.clone();
+        app.model.keymap = self.keymap.clone();
         app.history.clone_from(&self.remembered.history);
         app.dress(self.shelf.clone(), depth, self.is_ascii);
         if let Some(name) = &self.remembered.theme
@@ -77,7 +77,10 @@ impl Setup {
         if let Some(first) = self.mistakes.first() {
             let text = match self.mistakes.len() {
                 1 => first.clone(),
-                count => format!("{count} mistakes in themes or keys; the log shows them (O)."),
+                count => {
+                    let key = app.model.key(Action::Log);
+                    format!("{count} mistakes in themes or keys; {key} shows them.")
+                }
             };
             app.say(Tone::Warn, text);
         }

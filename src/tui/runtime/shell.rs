@@ -4,8 +4,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::engine::desk::Desk;
 use crate::model::exit::{Exit, Failure, Result};
@@ -14,12 +18,16 @@ use crate::model::inventory::TransportKind;
 use crate::transport::quote::quote;
 use crate::transport::ssh::SshSpec;
 
+/// How long a program stays stopped: one that is stopped again at once must not keep the processor busy.
+const STOPPED: Duration = Duration::from_millis(50);
+
 /// A prepared shell; the files it needs live as long as this.
 pub struct NodeShell {
     command: Command,
     /// What is said before the shell begins.
     pub greeting: String,
-    _settings: Option<tempfile::NamedTempFile>,
+    /// The settings, and the keys that are revoked.
+    _files: Vec<tempfile::NamedTempFile>,
 }
 
 impl NodeShell {
@@ -35,23 +43,55 @@ impl NodeShell {
         if entry.access.transport == TransportKind::Local {
             let mut command = Command::new("/bin/sh");
             command.arg("-c").arg(begin);
-            return Ok(Self { command, greeting: greeting(host, "this machine"), _settings: None });
+            keep_secrets(&mut command, desk);
+            return Ok(Self { command, greeting: greeting(host, "this machine"), _files: Vec::new() });
         }
         let spec = desk.dialer.spec(entry, &desk.inventory).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         let failed =
             |e: std::io::Error| Failure::new(Exit::Failed, format!("The settings for ssh cannot be written: {e}."));
-        let mut settings = tempfile::Builder::new().prefix("lifeboat-ssh-").tempfile().map_err(failed)?;
-        settings.write_all(settings_of(&spec)?.as_bytes()).map_err(failed)?;
+        let mut files = Vec::new();
+        let mut write = |text: &str| -> Result<PathBuf> {
+            let mut file = tempfile::Builder::new().prefix("lifeboat-ssh-").tempfile().map_err(failed)?;
+            file.write_all(text.as_bytes()).map_err(failed)?;
+            let path = file.path().to_owned();
+            files.push(file);
+            Ok(path)
+        };
+        let revoked = write(&revoked_of(&spec))?;
+        let settings = write(&settings_of(&spec, &revoked)?)?;
         let mut command = Command::new("ssh");
-        command.arg("-F").arg(settings.path()).arg("-t").arg("--").arg(host.as_str());
+        command.arg("-F").arg(settings).arg("-t").arg("--").arg(host.as_str());
         command.arg(crate::transport::quote::portable(begin.as_bytes()));
+        keep_secrets(&mut command, desk);
         let where_to = format!("{}@{}", spec.user.value, spec.address.value);
-        Ok(Self { command, greeting: greeting(host, &where_to), _settings: Some(settings) })
+        Ok(Self { command, greeting: greeting(host, &where_to), _files: files })
     }
 
-    /// Runs it to its end.
-    pub fn run(mut self) -> std::io::Result<ExitStatus> {
-        self.command.status()
+    /// Runs it to its end and gives its exit code; `None` when a signal ended it.
+    ///
+    /// A program that is stopped goes on at once: there is no shell below that could bring it back, and until it
+    /// ends the console waits for it.
+    pub fn run(mut self) -> std::io::Result<Option<i32>> {
+        let child = self.command.spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        loop {
+            match waitpid(pid, WaitOptions::UNTRACED) {
+                Ok(Some((stopped, status))) if status.stopped() => {
+                    std::thread::sleep(STOPPED);
+                    kill_process(stopped, Signal::CONT)?;
+                }
+                Ok(Some((_, status))) => return Ok(status.exit_status()),
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The variables that hold the inventory's secrets are for Lifeboat alone.
+fn keep_secrets(command: &mut Command, desk: &Desk) {
+    for name in desk.inventory.secret_variables() {
+        command.env_remove(name);
     }
 }
 
@@ -71,20 +111,46 @@ fn script(host: &HostId) -> String {
     )
 }
 
+/// The lines of every file of known hosts on the way that revoke a key. Where keys are pinned these alone still count.
+fn revoked_of(spec: &SshSpec) -> String {
+    let files = spec.jump.iter().chain([spec]).flat_map(|hop| &hop.known_hosts);
+    let mut text = String::new();
+    for file in files {
+        let known = std::fs::read_to_string(file).unwrap_or_default();
+        known.lines().filter(|line| line.trim_start().starts_with("@revoked")).for_each(|line| {
+            text.push_str(line);
+            text.push('\n');
+        });
+    }
+    text
+}
+
+/// Has `ssh` take the presented key when its fingerprint is pinned, and no other: `ssh` itself knows whole keys only.
+/// The tokens are those of `KnownHostsCommand` in `ssh_config(5)`: fingerprint, name looked for, type, key.
+fn pin_command(pins: &[String]) -> Result<String> {
+    let is_plain = |pin: &&String| pin.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":+/=-_.".contains(&byte));
+    let plain: Vec<&str> = pins.iter().filter(is_plain).map(String::as_str).collect();
+    if plain.len() < pins.len() {
+        return Err(cannot("a pinned host key"));
+    }
+    let script = format!("case $1 in {}) echo $2 $3 $4;; esac", plain.join("|"));
+    Ok(format!("/bin/sh -c '{script}' sh %f %H %t %K"))
+}
+
 /// A client configuration for one node and its jump hosts; see `ssh_config(5)`.
-fn settings_of(spec: &SshSpec) -> Result<String> {
+fn settings_of(spec: &SshSpec, revoked: &Path) -> Result<String> {
     let mut text = String::new();
     let mut names: Vec<String> = Vec::new();
     for (at, hop) in spec.jump.iter().enumerate() {
         let name = format!("lifeboat-jump-{at}");
-        write_host(&mut text, &name, hop, names.last().map(String::as_str))?;
+        write_host(&mut text, &name, hop, names.last().map(String::as_str), revoked)?;
         names.push(name);
     }
-    write_host(&mut text, &spec.name, spec, names.last().map(String::as_str))?;
+    write_host(&mut text, &spec.name, spec, names.last().map(String::as_str), revoked)?;
     Ok(text)
 }
 
-fn write_host(text: &mut String, name: &str, spec: &SshSpec, through: Option<&str>) -> Result<()> {
+fn write_host(text: &mut String, name: &str, spec: &SshSpec, through: Option<&str>, revoked: &Path) -> Result<()> {
     let mut line = |key: &str, value: &str| -> Result<()> {
         let value = setting(key, value)?;
         let _ = writeln!(text, "{key} {value}");
@@ -105,12 +171,21 @@ fn write_host(text: &mut String, name: &str, spec: &SshSpec, through: Option<&st
     if let Some(alias) = &spec.host_key_alias {
         line("HostKeyAlias", alias)?;
     }
-    let files: Vec<String> = spec
-        .known_hosts
+    // With pins, they alone decide.
+    let pinned = (!spec.host_keys.is_empty()).then(|| vec![revoked.to_owned()]);
+    let files: Vec<String> = pinned
+        .as_ref()
+        .unwrap_or(&spec.known_hosts)
         .iter()
         .map(|file| path(file).and_then(|p| setting("UserKnownHostsFile", &p)))
         .collect::<Result<_>>()?;
+    if pinned.is_some() {
+        let _ = writeln!(text, "KnownHostsCommand {}", pin_command(&spec.host_keys)?);
+    }
     let _ = writeln!(text, "UserKnownHostsFile {}", files.join(" "));
+    if let Some(file) = spec.revoked_keys.first() {
+        let _ = writeln!(text, "RevokedHostKeys {}", setting("RevokedHostKeys", &path(file)?)?);
+    }
     text.push_str(
         "GlobalKnownHostsFile none\nStrictHostKeyChecking yes\nServerAliveInterval 15\nServerAliveCountMax 3\n",
     );
@@ -158,20 +233,40 @@ mod tests {
     fn settings_hold_what_lifeboat_connects_with() {
         let mut spec = SshSpec::new("val-1", "10.0.0.11", 2222, "ops");
         spec.known_hosts = vec!["/data/known hosts".into()];
+        spec.revoked_keys = vec!["/etc/ssh/revoked".into()];
         spec.jump = vec![SshSpec::new("gate", "gate.example", 22, "me")];
-        let text = settings_of(&spec).unwrap();
+        let text = settings_of(&spec, Path::new("/tmp/revoked")).unwrap();
         for line in [
             "Host \"val-1\"",
             "HostName \"10.0.0.11\"",
             "Port \"2222\"",
             "UserKnownHostsFile \"/data/known hosts\"",
             "StrictHostKeyChecking yes",
+            "RevokedHostKeys \"/etc/ssh/revoked\"",
             "ProxyJump lifeboat-jump-0",
             "IdentityAgent \"none\"",
         ] {
             assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
         }
         spec.user.value = "ops\nProxyCommand evil".to_owned();
-        assert!(settings_of(&spec).is_err());
+        assert!(settings_of(&spec, Path::new("/tmp/revoked")).is_err());
+    }
+
+    #[test]
+    fn where_keys_are_pinned_no_other_file_vouches_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = dir.path().join("known_hosts");
+        std::fs::write(&known, "val-1 ssh-ed25519 AAAA\n@revoked * ssh-rsa BBBB\n").unwrap();
+        let mut spec = SshSpec::new("val-1", "10.0.0.11", 22, "ops");
+        spec.known_hosts = vec![known];
+        spec.host_keys = vec!["SHA256:one".to_owned(), "SHA256:t/w+o".to_owned()];
+        assert_eq!(revoked_of(&spec), "@revoked * ssh-rsa BBBB\n");
+        let text = settings_of(&spec, Path::new("/tmp/revoked")).unwrap();
+        assert!(text.contains("UserKnownHostsFile \"/tmp/revoked\"\n"), "{text}");
+        let command =
+            "KnownHostsCommand /bin/sh -c 'case $1 in SHA256:one|SHA256:t/w+o) echo $2 $3 $4;; esac' sh %f %H %t %K\n";
+        assert!(text.contains(command), "{text}");
+        spec.host_keys = vec!["SHA256:x) rm -rf /;;".to_owned()];
+        assert!(settings_of(&spec, Path::new("/tmp/revoked")).is_err());
     }
 }

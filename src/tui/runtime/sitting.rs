@@ -3,14 +3,16 @@
 use std::io;
 use std::time::Duration;
 
-use crossterm::event::{Event, MouseEventKind};
+use crossterm::event::{Event, MouseButton, MouseEventKind};
 use jiff::Timestamp;
-use rustix::process::{Signal as Sign, getpid, getsid, kill_current_process_group};
+use ratatui::layout::Position;
+use rustix::process::{Signal as Sign, getpgrp, getsid, kill_current_process_group};
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::beat::Beat;
 use super::lookout::Lookout;
 use super::setup::Setup;
 use super::shell::NodeShell;
@@ -18,11 +20,11 @@ use crate::model::exit::Exit;
 use crate::model::ids::HostId;
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::clipboard::{Clip, clip};
+use crate::tui::clipboard::{Clip, clip, ring};
 use crate::tui::crew::Crew;
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::message::{Beginning, Effect, Msg, Notice, Order, Tone};
-use crate::tui::terminal::Screenful;
+use crate::tui::terminal::{Screenful, print};
 
 /// Reports and keys taken in between two frames.
 const TURN: usize = 64;
@@ -30,11 +32,11 @@ const TURN: usize = 64;
 /// The shortest time between two frames that no key asked for.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// When a terminal that takes nothing is asked again.
-const HELD: Duration = Duration::from_millis(100);
+/// When a terminal that took nothing, or less than a frame, is asked again.
+const HELD: Duration = Duration::from_millis(40);
 
-/// How often time is told while something moves.
-const TICK: Duration = Duration::from_millis(250);
+/// The longest sleep: a machine that slept meanwhile did not count its own time.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// How a sitting ends.
 pub enum End {
@@ -55,6 +57,8 @@ pub struct Sitting<'s> {
     screen: Screenful,
     keyboard: Keyboard,
     signals: Signals,
+    /// When time is told next while something moves.
+    beat: Beat,
     /// When the last frame was drawn.
     drawn: Instant,
     /// Whether something is to be drawn.
@@ -67,10 +71,33 @@ pub struct Sitting<'s> {
     was_tried: bool,
 }
 
+/// The terminal, taken, and the signals that reach it: from here on no signal ends the program behind the back of who
+/// gives it back.
+pub struct Taken {
+    signals: Signals,
+    screen: Screenful,
+}
+
+impl Taken {
+    /// Takes the terminal.
+    pub fn new(setup: &Setup) -> io::Result<Self> {
+        let log = setup.log.as_ref().map(std::fs::File::try_clone).transpose()?;
+        Ok(Self { signals: Signals::listen()?, screen: Screenful::enter(log)? })
+    }
+
+    /// Takes it and shows a page, as far as it is taken at once; the first frame of the sitting completes it.
+    pub fn showing(app: &App, setup: &Setup) -> io::Result<Self> {
+        let mut taken = Self::new(setup)?;
+        taken.screen.draw(|area, buffer| app.view(area, buffer))?;
+        Ok(taken)
+    }
+}
+
 struct Signals {
     terminate: Signal,
     hang_up: Signal,
     interrupt: Signal,
+    quit: Signal,
     stop: Signal,
     go_on: Signal,
     resize: Signal,
@@ -82,10 +109,21 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             stop: signal(SignalKind::from_raw(SIGTSTP))?,
             go_on: signal(SignalKind::from_raw(SIGCONT))?,
             resize: signal(SignalKind::window_change())?,
         })
+    }
+
+    /// Forgets what was typed at a program the terminal was lent to: until that program takes the keyboard for itself,
+    /// the terminal sends ctrl-c, `ctrl-\` and ctrl-z to everything in front of it, and so to this console too.
+    async fn forget_typed(&mut self) {
+        // What was caught meanwhile is handed on only while the loop waits for something.
+        sleep(Duration::from_millis(1)).await;
+        for typed in [&mut self.interrupt, &mut self.quit, &mut self.stop] {
+            while tokio::time::timeout(Duration::ZERO, typed.recv()).await.is_ok_and(|caught| caught.is_some()) {}
+        }
     }
 }
 
@@ -101,11 +139,14 @@ enum Woke {
     Touched,
     Frame,
     Tick,
+    /// Nothing moves, but the clock alone changes what is shown.
+    Turn,
 }
 
 impl<'s> Sitting<'s> {
-    /// Takes the terminal.
+    /// A sitting at a terminal that was taken.
     pub fn new(
+        taken: Taken,
         app: App,
         setup: &'s Setup,
         crew: Option<&'s Crew>,
@@ -113,16 +154,16 @@ impl<'s> Sitting<'s> {
         lookout: Option<Lookout>,
     ) -> io::Result<Self> {
         let watch = lookout.as_ref().and_then(Lookout::watch);
-        let log = setup.log.as_ref().map(std::fs::File::try_clone).transpose()?;
         Ok(Self {
             app,
             setup,
             crew,
             notices,
             lookout,
-            signals: Signals::listen()?,
-            screen: Screenful::enter(log)?,
+            signals: taken.signals,
+            screen: taken.screen,
             keyboard: Keyboard::open(watch)?,
+            beat: Beat::from(Instant::now()),
             drawn: Instant::now(),
             is_dirty: true,
             is_urgent: true,
@@ -144,6 +185,7 @@ impl<'s> Sitting<'s> {
                     return Ok(end);
                 }
             }
+            self.is_dirty |= self.screen.is_behind();
             let woke = self.wait().await;
             self.app.model.now = Timestamp::now();
             match woke {
@@ -168,10 +210,11 @@ impl<'s> Sitting<'s> {
                     }
                 }
                 Woke::Touched => asked = self.look_at_inventory(),
-                Woke::Frame => {}
-                Woke::Tick => {
-                    asked = self.update(Msg::Tick(Timestamp::now()));
-                }
+                Woke::Frame | Woke::Tick => {}
+                Woke::Turn => asked = self.update(Msg::Tick(Timestamp::now())),
+            }
+            if self.app.is_moving() && self.beat.is_due(Instant::now()) {
+                asked.extend(self.update(Msg::Tick(Timestamp::now())));
             }
         }
     }
@@ -185,14 +228,19 @@ impl<'s> Sitting<'s> {
         }
         match (std::env::var("LIFEBOAT_FAIL_INSIDE").as_deref(), self.crew) {
             (Ok("console"), _) => panic!("the console was told to fail"),
-            (Ok("worker"), Some(crew)) => crew.fail_inside(),
+            (Ok("worker"), Some(crew)) => crew.fail_inside(&Order::ReadVault),
             _ => {}
         }
     }
 
-    /// Waits for whatever comes first. Nothing wakes it while nothing happens and nothing moves.
+    /// Waits for whatever comes first. Nothing wakes it while nothing happens, nothing moves and nothing shown gets
+    /// older.
     async fn wait(&mut self) -> Woke {
         let is_moving = self.app.is_moving();
+        let turn = self.app.model.turns.filter(|_| !is_moving).map(|at| {
+            let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            Instant::now() + left.min(LONGEST)
+        });
         let next_frame = self.drawn + if self.is_urgent { HELD } else { FRAME };
         let signals = &mut self.signals;
         let is_open = !self.notices.is_closed();
@@ -201,6 +249,7 @@ impl<'s> Sitting<'s> {
             _ = signals.terminate.recv() => Woke::End,
             _ = signals.hang_up.recv() => Woke::End,
             _ = signals.interrupt.recv() => Woke::End,
+            _ = signals.quit.recv() => Woke::End,
             _ = signals.stop.recv() => Woke::Stop,
             _ = signals.go_on.recv() => Woke::GoOn,
             _ = signals.resize.recv() => Woke::Resize,
@@ -211,7 +260,8 @@ impl<'s> Sitting<'s> {
             },
             Some(notice) = self.notices.recv(), if is_open => Woke::Notice(notice),
             () = sleep_until(next_frame), if self.is_dirty => Woke::Frame,
-            () = sleep(TICK), if is_moving => Woke::Tick,
+            () = sleep_until(self.beat.next()), if is_moving => Woke::Tick,
+            () = sleep_until(turn.unwrap_or(next_frame)), if turn.is_some() => Woke::Turn,
         }
     }
 
@@ -221,6 +271,7 @@ impl<'s> Sitting<'s> {
             return Ok(());
         }
         let app = &self.app;
+        // What the terminal has not taken yet comes first; a page is whole on it before the next one is begun.
         let is_drawn = self.screen.draw(|area, buffer| app.view(area, buffer))?;
         self.drawn = Instant::now();
         self.is_dirty = !is_drawn;
@@ -251,9 +302,19 @@ impl<'s> Sitting<'s> {
             Event::Resize(width, height) => self.update(Msg::Resize(width, height)),
             Event::Mouse(mouse) if mouse.kind == MouseEventKind::ScrollUp => self.update(Msg::Wheel(true)),
             Event::Mouse(mouse) if mouse.kind == MouseEventKind::ScrollDown => self.update(Msg::Wheel(false)),
+            Event::Mouse(mouse) if mouse.kind == MouseEventKind::Down(MouseButton::Left) => {
+                // What was clicked is what was seen.
+                let area = self.screen.area();
+                self.update(Msg::Click(Position::new(mouse.column, mouse.row), area))
+            }
             // Where files cannot be watched, coming back to the console is when their change is seen.
-            Event::FocusGained => self.look_at_inventory(),
-            Event::FocusLost | Event::Mouse(_) => Vec::new(),
+            Event::FocusGained => {
+                let mut asked = self.update(Msg::Focus(true));
+                asked.extend(self.look_at_inventory());
+                asked
+            }
+            Event::FocusLost => self.update(Msg::Focus(false)),
+            Event::Mouse(_) => Vec::new(),
         }
     }
 
@@ -270,11 +331,17 @@ impl<'s> Sitting<'s> {
             Effect::Order(order) => self.give_order(order),
             Effect::Shell(host) => self.open_shell(&host).await?,
             Effect::Suspend => self.suspend().await?,
-            Effect::Mouse(on) => self.screen.set_mouse(on)?,
-            Effect::Bell(_) => Screenful::tell(b"\x07")?,
+            Effect::Mouse(on) => {
+                self.screen.set_mouse(on)?;
+                // From then on the terminal's own selecting is in the way.
+                let key = self.app.model.key(Action::Mouse);
+                let told = format!("The mouse is on: a click selects. {key} turns it off, to select text again.");
+                self.say(Tone::Plain, if on { &told } else { "The mouse is off." });
+            }
+            Effect::Bell(text) => self.screen.tell(&ring(&text, self.setup.surroundings))?,
             Effect::Copy(text) => match clip(&text, self.setup.surroundings) {
                 Clip::Write(bytes) => {
-                    Screenful::tell(&bytes)?;
+                    self.screen.tell(&bytes)?;
                     self.say(Tone::Plain, "Copied, if your terminal lets programs copy.");
                 }
                 Clip::Refuse(why) => self.say(Tone::Warn, why),
@@ -293,11 +360,11 @@ impl<'s> Sitting<'s> {
     fn give_order(&self, order: Order) {
         let Some(crew) = self.crew else { return };
         let job = match &order {
-            Order::Run(job, ..) | Order::Do(job, _) => Some(*job),
+            Order::Run(job, ..) | Order::Do(job, ..) => Some(*job),
             _ => None,
         };
         let board = job.and_then(|job| self.app.model.job(job)).map(|job| job.board.clone());
-        crew.take(order, board);
+        crew.take(order, board, self.app.model.edition);
     }
 
     fn say(&mut self, tone: Tone, text: &str) {
@@ -307,8 +374,8 @@ impl<'s> Sitting<'s> {
 
     /// Stops like any program does at ctrl-z; comes back with `fg`.
     async fn suspend(&mut self) -> io::Result<()> {
-        // The first process of a session has no shell to come back from.
-        if getsid(None).is_ok_and(|session| session == getpid()) {
+        // A shell that can bring something back gives it a group of its own; in the session's own group there is none.
+        if getsid(None).is_ok_and(|session| session == getpgrp()) {
             self.say(Tone::Warn, "There is no shell below to come back from; leave with q.");
             return Ok(());
         }
@@ -342,21 +409,25 @@ impl<'s> Sitting<'s> {
         }
         let greeting = format!("{}\r\n", shell.greeting);
         let ended = self.screen.lend(|| {
-            Screenful::tell(greeting.as_bytes())?;
+            print(greeting.as_bytes())?;
             shell.run()
         })?;
+        self.signals.forget_typed().await;
         self.keyboard.go_on();
         self.is_dirty = true;
         self.is_urgent = true;
         match ended {
             // The shell's own last status says nothing about the connection; 255 is ssh's.
-            Ok(status) if status.code() == Some(255) => {
+            Ok(Some(255)) => {
                 self.say(
                     Tone::Bad,
                     &format!("ssh could not connect to {host}, or lost it. Check the node: lifeboat doctor {host}"),
                 );
             }
-            Ok(_) => self.say(Tone::Plain, &format!("Back from {host}. Press f5 to look at it again.")),
+            Ok(_) => self.say(
+                Tone::Plain,
+                &format!("Back from {host}. {} looks at it again.", self.app.model.key(Action::Refresh)),
+            ),
             Err(error) => self.say(Tone::Bad, &format!("No shell could be started: {error}.")),
         }
         Ok(())

@@ -5,6 +5,7 @@ use crate::model::exit::Failure;
 use crate::model::text::CleanText;
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Named, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::palette;
@@ -14,6 +15,7 @@ use crate::tui::theme::Role;
 use crate::tui::widgets::lines::{Line, height_of, render_lines, render_sentences};
 use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
 
 const PAGE: usize = 15;
 
@@ -45,8 +47,10 @@ impl ComparePage {
     fn title(&self) -> String {
         let filter = self.filter.as_ref().map(|filter| format!(" /{}", filter.text())).unwrap_or_default();
         let ids = format!("{} to {}", self.old.1, self.new.1);
-        let item = if self.old.0 == self.new.0 { String::new() } else { format!("{} to ", self.old.0) };
-        format!("{item}{}, {ids}{filter}", self.new.0)
+        // The breadcrumbs name the item; here both snapshots must be told whole.
+        let items =
+            if self.old.0 == self.new.0 { String::new() } else { format!("{} to {}, ", self.old.0, self.new.0) };
+        format!("{items}{ids}{filter}")
     }
 }
 
@@ -75,9 +79,20 @@ fn told(difference: &Difference) -> String {
                 return format!("{} to {}", from.join(", "), to.join(", "));
             }
             let pairs = from.iter().zip(&to).filter(|(from, to)| from != to);
-            pairs.map(|(from, to)| format!("{from} to {to}")).collect::<Vec<_>>().join(", ")
+            pairs.map(|(from, to)| from_to(from, to)).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+/// "size 412 to 420": what both begin or end with is said once.
+fn from_to(from: &str, to: &str) -> String {
+    let (from, to): (Vec<&str>, Vec<&str>) = (from.split(' ').collect(), to.split(' ').collect());
+    let least = from.len().min(to.len());
+    let head = from.iter().zip(&to).take(least - 1).take_while(|(from, to)| from == to).count();
+    let tails = from.iter().rev().zip(to.iter().rev()).take(least - 1 - head);
+    let tail = tails.take_while(|(from, to)| from == to).count();
+    let (before, end) = (from.get(..from.len() - tail).unwrap_or_default(), to.get(head..).unwrap_or_default());
+    format!("{} to {}", before.join(" "), end.join(" "))
 }
 
 /// "3 added, 1 removed, 2 changed, 40 alike".
@@ -88,7 +103,9 @@ fn counts(found: &Comparison) -> String {
 
 impl Screen for ComparePage {
     fn crumbs(&self, _model: &Model) -> Vec<String> {
-        vec![self.new.0.owner.to_string(), self.new.0.item.to_string(), "differences".to_owned()]
+        let place = &self.new.0;
+        let names = [place.owner.to_string(), place.service.to_string(), place.item.to_string()];
+        names.into_iter().chain(["differences".to_owned()]).collect()
     }
 
     fn offers(&self, _model: &Model) -> Vec<Offer> {
@@ -115,6 +132,11 @@ impl Screen for ComparePage {
         }
     }
 
+    fn clicked(&mut self, click: Click, _model: &Model) -> Vec<Effect> {
+        click.row.into_iter().for_each(|row| self.at.select(row));
+        Vec::new()
+    }
+
     fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
         if let Notice::Compared(compared) = notice
             && (&compared.old, &compared.new) == (&self.old, &self.new)
@@ -124,31 +146,34 @@ impl Screen for ComparePage {
         Vec::new()
     }
 
-    fn narrow(&mut self, filter: Filter) {
-        self.filter = (!filter.is_empty()).then_some(filter);
-    }
-
     fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
     }
 
+    fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
+    }
+
     /// ```text
-    /// ┌ val-1/avalanchego/node-config, 2026… to 2026… ───────────┐
+    /// ┌ 20261118T005000Z-7f3a to 20261120T005000Z-7f3a ──────────┐
     /// │ 1 added, 0 removed, 1 changed, 3 alike                   │
     /// │                                                          │
     /// │ + config.tar  etc/new.json                               │
-    /// │ ~ config.tar  etc/node.json     size 12 → size 14        │
+    /// │ ~ config.tar  etc/node.json     size 12 to 14            │
     /// └──────────────────────────────────────────────────────────┘
     /// ```
-    fn view(&self, _model: &Model, canvas: &mut Canvas) {
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
         let mut inner = render_panel(&self.title(), true, canvas.area, canvas);
         let found = match &self.found {
             None => return render_sentences(&[("Both are being read.", Role::Text)], &mut inner),
-            Some(Err(failure)) => return render_failure(failure, &mut inner),
+            Some(Err(failure)) => return render_failure(failure, model, &mut inner),
             Some(Ok(found)) => found,
         };
         if found.is_alike() {
-            let told = format!("{} entries, and all of them are alike.", found.alike);
+            let told = match found.alike {
+                1 => "The only entry is alike in both.".to_owned(),
+                alike => format!("All {alike} entries are alike."),
+            };
             return render_sentences(&[("Nothing differs.", Role::StatusOk), (&told, Role::Muted)], &mut inner);
         }
         inner.text(1, 0, &counts(found), Role::Heading);
@@ -163,6 +188,7 @@ impl Screen for ComparePage {
         let top = self.at.top(shown.len(), usize::from(height));
         let entry_width = inner.area.width / 2;
         for (y, (number, one)) in (2..2 + height).zip(shown.iter().enumerate().skip(top)) {
+            inner.mark_row(y, number);
             let (sign, role) = look(one);
             inner.text(1, y, sign, role);
             let name = if one.entry.is_empty() { &one.file } else { &one.entry };
@@ -175,13 +201,14 @@ impl Screen for ComparePage {
             );
             let told = told(one);
             inner.text(entry_width, y, if told.is_empty() { word(one) } else { &told }, role);
+            inner.mark_matches(y, self.filter.as_ref());
             if Some(number) == at {
                 inner.paint_row(y, Role::Selection);
             }
         }
         let area = inner.area;
         let place = ratatui::layout::Rect { y: area.bottom() - below, height: below, ..area };
-        render_lines(&whole, 0, &mut inner.within(place));
+        render_lines(&whole, &Scroll::default(), &mut inner.within(place));
     }
 }
 
@@ -201,4 +228,18 @@ fn whole_lines(one: &Difference, found: &Comparison) -> Vec<Line> {
     }
     lines.extend(found.notes.iter().map(|note| Line::muted(clean(note))));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_said_once() {
+        assert_eq!(from_to("size 412", "size 420"), "size 412 to 420");
+        assert_eq!(from_to("1200 bytes", "1300 bytes"), "1200 to 1300 bytes");
+        assert_eq!(from_to("a b c", "a x c"), "a b to x c");
+        assert_eq!(from_to("file", "symbolic link"), "file to symbolic link");
+        assert_eq!(from_to("", "x"), " to x");
+    }
 }

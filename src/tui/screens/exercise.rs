@@ -7,12 +7,13 @@ use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
 
 /// The page.
 #[derive(Default)]
 pub struct ExercisePage {
-    top: usize,
+    scroll: Scroll,
 }
 
 const MOVES: [Action; 6] = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
@@ -28,6 +29,16 @@ fn deed_line(deed: &Deed) -> String {
         Deed::Command(words) => format!("lifeboat {}", words.join(" ")),
         Deed::Break(host, fault) => format!("break {host} {fault}"),
     }
+}
+
+/// What is pressed, with the keys in force: an action stands in it by its name, in braces.
+fn keys_of(told: &str, model: &Model) -> String {
+    let mut parts = told.split('{');
+    let begin = parts.next().unwrap_or_default().to_owned();
+    parts.fold(begin, |line, part| match part.split_once('}').map(|(name, rest)| (Action::named(name), rest)) {
+        Some((Some(action), rest)) => line + &model.key(action) + rest,
+        _ => line + part,
+    })
 }
 
 impl ExercisePage {
@@ -52,7 +63,7 @@ impl ExercisePage {
             rows.push(Row::signed(sign, format!("{} {}", at + 1, step.title)));
             if now.is_some_and(|now| at >= now) && until.is_some_and(|until| at <= until) {
                 rows.push(Row::say(Role::Muted, &step.why).set_in(4));
-                rows.push(Row::pair("here", &step.key).set_in(4));
+                rows.push(Row::pair("here", keys_of(&step.key, model)).set_in(4));
                 rows.push(Row::pair("or type", deed_line(&step.deed)).set_in(4));
                 rows.push(Row::gap());
             }
@@ -65,26 +76,23 @@ impl ExercisePage {
 }
 
 impl Screen for ExercisePage {
+    fn opened_by(&self) -> Option<Action> {
+        Some(Action::Exercise)
+    }
+
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         vec!["exercise".to_owned()]
     }
 
     fn offers(&self, _model: &Model) -> Vec<Offer> {
-        [Action::Fleet, Action::Refresh].into_iter().chain(MOVES).map(Offer::on).collect()
+        [Action::Refresh].into_iter().chain(MOVES).map(Offer::on).collect()
     }
 
-    fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
-        let last = Self::rows(model).len();
-        self.top = match action {
-            Action::Fleet => return vec![Effect::Back],
-            Action::Refresh => return vec![Effect::Order(Order::ReadPractice)],
-            Action::Up => self.top.saturating_sub(1),
-            Action::Down => (self.top + 1).min(last),
-            Action::PageUp => self.top.saturating_sub(10),
-            Action::PageDown => (self.top + 10).min(last),
-            Action::First => 0,
-            _ => last,
-        };
+    fn act(&mut self, action: Action, _model: &Model) -> Vec<Effect> {
+        if action == Action::Refresh {
+            return vec![Effect::Order(Order::ReadPractice)];
+        }
+        self.scroll.move_by(action);
         Vec::new()
     }
 
@@ -111,7 +119,7 @@ impl Screen for ExercisePage {
     fn view(&self, model: &Model, canvas: &mut Canvas) {
         let mut inner = render_panel("Exercise", true, canvas.area, canvas);
         let rows = Self::rows(model);
-        let below = render_sheet(&rows, self.top, &mut inner);
+        let below = render_sheet(&rows, &self.scroll, &mut inner);
         render_more(below, canvas);
     }
 }

@@ -1,6 +1,7 @@
 //! The first page of somebody who has no inventory yet: three ways to begin.
 
 use crate::tui::action::{Action, Offer};
+use crate::tui::hit::Click;
 use crate::tui::message::{Beginning, Effect, Tone};
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen, wrap};
@@ -98,6 +99,11 @@ impl Screen for FirstPage {
         }
     }
 
+    fn clicked(&mut self, click: Click, _model: &Model) -> Vec<Effect> {
+        click.row.into_iter().for_each(|row| self.selection.select(row));
+        Vec::new()
+    }
+
     /// ```text
     /// ┌ Welcome ────────────────────────────────────────────────────┐
     /// │  There is no inventory yet at ~/.config/lifeboat/…          │
@@ -121,6 +127,7 @@ impl Screen for FirstPage {
         let mark = inner.theme.glyphs.folded;
         for (at, way) in self.ways.iter().enumerate() {
             y += 1;
+            inner.mark_row(y, at);
             let off = Self::off(way, model);
             let role = if off.is_some() { Role::Disabled } else { Role::Text };
             let is_selected = Some(at) == selected;
@@ -130,6 +137,7 @@ impl Screen for FirstPage {
             y += 1;
             let about = off.map_or_else(|| way.about.clone(), |why| format!("Not now: {why}."));
             for line in wrap(&about, width) {
+                inner.mark_row(y, at);
                 inner.text(4, y, &line, Role::Muted);
                 y += 1;
             }

@@ -8,14 +8,16 @@ use crate::engine::fleet::{ItemView, OwnerView};
 use crate::model::ids::{HostId, ItemRef, OwnerId, SnapshotId};
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order, Tone};
-use crate::tui::model::Model;
+use crate::tui::model::{Job, JobId, Model};
 use crate::tui::palette;
 use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screens::jobs::{JobPage, id_of};
 use crate::tui::screens::{host::HostPage, item::ItemPage};
-use crate::tui::widgets::lines::height_of;
-use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::list::{Cursor, Selection};
 use crate::tui::widgets::panes::Panes;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::wizard;
 
 mod detail;
@@ -32,8 +34,11 @@ const ITEMS: u8 = 2;
 const DETAIL: u8 = 3;
 const JOBS: u8 = 4;
 
-/// From this width on the three panes stand side by side.
+/// From this width on the fleet is as high as the page, and items and detail stand beside it.
 const WIDE: u16 = 110;
+
+/// From this width on all three stand side by side, and none of them breaks every sentence.
+const WIDEST: u16 = 160;
 
 /// Rows a page key moves.
 const PAGE: usize = 10;
@@ -46,9 +51,8 @@ pub struct FleetPage {
     /// The selected item of the selected host.
     item: Option<ItemRef>,
     marks: BTreeSet<ItemRef>,
-    /// The first shown row of the detail.
-    detail: usize,
-    job: Selection,
+    detail: Scroll,
+    job: Cursor<JobId>,
 }
 
 /// Where the panes stand.
@@ -61,6 +65,13 @@ struct Places {
 }
 
 impl FleetPage {
+    /// The page over what is known already.
+    pub fn over(model: &Model) -> Self {
+        let mut page = Self::default();
+        page.tree.select_first(model);
+        page
+    }
+
     fn pane_count(model: &Model) -> u8 {
         if model.live_jobs().next().is_some() { JOBS } else { DETAIL }
     }
@@ -158,20 +169,15 @@ impl FleetPage {
         selection.select(at.unwrap_or(0));
         let moved = selection.move_by(action, items.len(), PAGE);
         if let Some(item) = selection.row(items.len()).and_then(|row| items.get(row)).filter(|_| moved) {
-            self.item = Some(item.place.clone());
-            self.detail = 0;
+            self.choose_item(Some(item.place.clone()));
         }
         moved
     }
 
-    fn scroll_detail(&mut self, action: Action, model: &Model) -> bool {
-        // The widest the pane can be; render_lines keeps the scroll within what is there.
-        let rows = height_of(&self.detail_lines(model), 60);
-        let mut selection = Selection::default();
-        selection.select(self.detail);
-        let moved = selection.move_by(action, rows, PAGE);
-        self.detail = selection.row(rows).unwrap_or(0);
-        moved
+    /// Selects an item of the selected host; none means its worst.
+    fn choose_item(&mut self, place: Option<ItemRef>) {
+        self.item = place;
+        self.detail.reset();
     }
 
     /// Moves within the focused pane; `false` when the action does not move.
@@ -180,14 +186,13 @@ impl FleetPage {
             FLEET => {
                 let moved = self.tree.act(action, model, PAGE);
                 if moved {
-                    self.item = None;
-                    self.detail = 0;
+                    self.choose_item(None);
                 }
                 moved
             }
             ITEMS => self.move_item(action, model),
-            DETAIL => self.scroll_detail(action, model),
-            _ => self.job.move_by(action, model.live_jobs().count(), PAGE),
+            DETAIL => self.detail.move_by(action),
+            _ => self.job.move_by(action, &live(model), PAGE, id_of),
         }
     }
 
@@ -205,7 +210,11 @@ impl FleetPage {
                 Some(item) => ItemPage::open(item.place.clone(), model),
                 None => self.owner(model).map(|owner| HostPage::open(owner.id.clone(), model)).unwrap_or_default(),
             },
-            _ => vec![Effect::Open(crate::tui::screens::jobs())],
+            _ => {
+                let live = live(model);
+                let chosen = self.job.row(&live, id_of).and_then(|row| live.get(row));
+                chosen.map(|job| Effect::Open(Box::new(JobPage::of(job.id)))).into_iter().collect()
+            }
         }
     }
 
@@ -244,12 +253,20 @@ impl FleetPage {
         let jobs_height = if live == 0 { 0 } else { live.min(if area.width < WIDE { 2 } else { 4 }) + 2 };
         let rest = Rect { height: whole.height.saturating_sub(jobs_height), ..whole };
         let jobs = Rect { y: rest.bottom(), height: jobs_height, ..whole };
-        if area.width >= WIDE {
-            let spare = area.width - WIDE;
-            let (left, right) = (26 + spare / 6, 32 + spare / 5);
+        if area.width >= WIDEST {
+            let spare = area.width - WIDEST;
+            let (left, right) = (32 + spare / 6, 50 + spare / 5);
             let fleet = Rect { width: left, ..rest };
             let items = Rect { x: rest.x + left, width: rest.width - left - right, ..rest };
             return Places { fleet, items, detail: Rect { x: items.right(), width: right, ..rest }, jobs, notice };
+        }
+        if area.width >= WIDE {
+            let left = 28 + (area.width - WIDE) / 5;
+            let top = rest.height * 11 / 20;
+            let fleet = Rect { width: left, ..rest };
+            let items = Rect { x: rest.x + left, width: rest.width - left, height: top, ..rest };
+            let detail = Rect { y: rest.y + top, height: rest.height - top, ..items };
+            return Places { fleet, items, detail, jobs, notice };
         }
         let left = 23 + area.width.saturating_sub(80) / 4;
         let top = rest.height * 3 / 5;
@@ -260,10 +277,30 @@ impl FleetPage {
     }
 }
 
+fn live(model: &Model) -> Vec<&Job> {
+    model.live_jobs().collect()
+}
+
+/// Opens the wizard on those that can be saved, and says how many cannot.
+pub fn back_up(items: &[&ItemView]) -> Vec<Effect> {
+    let savable: Vec<ItemRef> = items.iter().filter(|item| is_savable(item)).map(|item| item.place.clone()).collect();
+    let told = left_out(items.len() - savable.len(), items.len(), "cannot be saved");
+    std::iter::once(Effect::Open(wizard::back_up(savable))).chain(told).collect()
+}
+
+/// What of a batch is not in it, and why.
+fn left_out(count: usize, all: usize, why: &str) -> Option<Effect> {
+    let told = format!("{count} of {all} items left out: {why}.");
+    (count > 0).then(|| Effect::Say(Tone::Warn, told))
+}
+
 /// Whether an item can be backed up as far as anybody knows.
-fn is_savable(item: &ItemView) -> bool {
+pub fn is_savable(item: &ItemView) -> bool {
     use crate::model::item::Standing;
-    !matches!(item.item.as_ref().map(|item| &item.standing), Some(Standing::Impossible(_) | Standing::Absent(_)))
+    !matches!(
+        item.item.as_ref().map(|item| &item.standing),
+        Some(Standing::Impossible(_) | Standing::NotAsked(_) | Standing::Absent(_))
+    )
 }
 
 impl Screen for FleetPage {
@@ -278,6 +315,8 @@ impl Screen for FleetPage {
         let nothing = self.tree.selected(model).is_none().then_some("the inventory names no host");
         let no_marks = self.marks.is_empty().then_some("nothing is marked");
         let mut offers = vec![Offer::unless(Action::Open, nothing), back_up, verify, restore];
+        let sorted = (!self.tree.is_out_of_order(model)).then_some("the worst stand first already");
+        offers.push(Offer::unless(Action::Sort, sorted));
         offers.push(Offer::unless(Action::Refresh, nothing));
         offers.push(Offer::unless(Action::Mark, nothing));
         offers.push(Offer::on(Action::Filter));
@@ -295,6 +334,7 @@ impl Screen for FleetPage {
     }
 
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
+        self.tree.touch(model);
         if self.panes.act(action, Self::pane_count(model)) || self.move_by(action, model) {
             return Vec::new();
         }
@@ -307,13 +347,16 @@ impl Screen for FleetPage {
             Action::Mark => self.mark(model),
             Action::MarkAll => self.mark_all(model),
             Action::Unmark => self.marks.clear(),
+            Action::Sort => self.tree.sort(model),
             Action::Refresh => return self.refresh(model),
             Action::Filter => return vec![Effect::Ask(palette::filter(self.tree.filter_text()))],
-            Action::BackUp => {
-                let items = self.meant(model).into_iter().filter(|item| is_savable(item)).map(|i| i.place.clone());
-                return vec![Effect::Open(wizard::back_up(items.collect()))];
+            Action::BackUp => return back_up(&self.meant(model)),
+            Action::Verify => {
+                let meant = self.meant(model);
+                let copies = newest_copies(&meant);
+                let told = left_out(meant.len() - copies.len(), meant.len(), "never copied");
+                return std::iter::once(Effect::Open(wizard::verify(copies))).chain(told).collect();
             }
-            Action::Verify => return vec![Effect::Open(wizard::verify(newest_copies(&self.meant(model))))],
             Action::Restore => {
                 let item = self.meant(model).first().map(|item| item.place.clone());
                 return vec![Effect::Open(wizard::restore(item, None))];
@@ -331,8 +374,42 @@ impl Screen for FleetPage {
         Vec::new()
     }
 
+    fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
+        self.tree.touch(model);
+        click.pane.into_iter().for_each(|pane| self.panes.go(pane));
+        let Some(row) = click.row else { return Vec::new() };
+        match self.focus(model) {
+            FLEET => {
+                self.tree.go(row, model);
+                self.choose_item(None);
+            }
+            ITEMS => {
+                let item = self.owner(model).and_then(|owner| items::item_at(owner, row));
+                self.choose_item(item.map(|item| item.place.clone()));
+            }
+            JOBS => self.job.select(row, &live(model), id_of),
+            _ => {}
+        }
+        Vec::new()
+    }
+
     fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
         self.tree.noticed(notice, model);
+        match notice {
+            Notice::Reloaded(Ok(_)) => self.marks.retain(|place| model.fleet.owner(&place.owner).is_some()),
+            // What was marked is at work: a later key means what is selected then.
+            Notice::Started(job) => {
+                for place in model.job(*job).map(|job| job.wish.items()).unwrap_or_default() {
+                    self.marks.remove(place);
+                }
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn timed(&mut self, model: &Model) -> Vec<Effect> {
+        self.tree.settle(model);
         Vec::new()
     }
 
@@ -340,20 +417,24 @@ impl Screen for FleetPage {
         self.owner(model).and_then(|owner| HostId::new(owner.id.as_str()).ok())
     }
 
-    fn narrow(&mut self, filter: Filter) {
-        self.tree.narrow(filter);
-    }
-
     fn filter(&self) -> Option<&Filter> {
         self.tree.filter()
     }
 
-    /// At 80 columns; from 110 on the detail stands on the right.
+    fn narrow(&mut self, filter: Filter) {
+        if !filter.is_empty() {
+            // Whoever narrows the hosts wants to go through them next.
+            self.panes.go(FLEET);
+        }
+        self.tree.narrow(filter);
+    }
+
+    /// At 80 columns; from 110 on the fleet goes down to the jobs, from 160 on the detail stands on the right.
     ///
     /// ```text
     /// ┌ Fleet ────────────┐┌ val-1 ───────────────────────────────────┐
-    /// │▾ prod           12││ ITEM             LAST GOOD PROVEN  STATE │
-    /// │  ● val-1      5 ok││ staking identity 2h ago    drilled ● ok  │
+    /// │▾ prod          12 ││ ITEM             GOOD  PROVEN      STATE │
+    /// │  ● val-1     5 ok ││ staking identity 2h    drilled 3d  ● ok  │
     /// └───────────────────┘└──────────────────────────────────────────┘
     /// ┌ staking identity ─────────────────────────────────────────────┐
     /// │ ● ok                                                          │
@@ -372,11 +453,11 @@ impl Screen for FleetPage {
                 [FLEET, ITEMS, DETAIL, JOBS].map(|pane| if pane == focus { whole } else { none });
             places = Places { fleet, items, detail, jobs, notice: places.notice };
         }
-        self.tree.render(model, &self.marks, focus == FLEET, &mut canvas.within(places.fleet));
-        self.render_items(model, focus == ITEMS, &mut canvas.within(places.items));
-        self.render_detail(model, focus == DETAIL, &mut canvas.within(places.detail));
-        let at = (focus == JOBS).then(|| self.job.row(model.live_jobs().count())).flatten();
-        strip::render_jobs(model, focus == JOBS, at, &mut canvas.within(places.jobs));
+        self.tree.render(model, &self.marks, focus == FLEET, &mut canvas.within(places.fleet).as_pane(FLEET));
+        self.render_items(model, focus == ITEMS, &mut canvas.within(places.items).as_pane(ITEMS));
+        self.render_detail(model, focus == DETAIL, &mut canvas.within(places.detail).as_pane(DETAIL));
+        let at = (focus == JOBS).then(|| self.job.row(&live(model), id_of)).flatten();
+        strip::render_jobs(model, focus == JOBS, at, &mut canvas.within(places.jobs).as_pane(JOBS));
         detail::render_notice(model, &mut canvas.within(places.notice));
     }
 }

@@ -5,8 +5,9 @@ use crate::tui::message::Effect;
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen, wrap};
 use crate::tui::theme::Role;
-use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
+use crate::tui::widgets::sheet::render_more;
 
 const TEXT: &str = include_str!("../../../docs/guide.md");
 
@@ -16,7 +17,7 @@ const WIDEST: u16 = 84;
 /// The page.
 #[derive(Default)]
 pub struct Guide {
-    selection: Selection,
+    scroll: Scroll,
 }
 
 /// A line with its look; headings are bold, commands stand apart.
@@ -40,11 +41,6 @@ fn lines(width: usize) -> Vec<(String, Role, u16)> {
     lines
 }
 
-/// More lines than any terminal is high: the selection stops by itself at the last one there is.
-fn most() -> usize {
-    lines(20).len()
-}
-
 impl Screen for Guide {
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         vec!["guide".to_owned()]
@@ -59,7 +55,7 @@ impl Screen for Guide {
     }
 
     fn act(&mut self, action: Action, _model: &Model) -> Vec<Effect> {
-        self.selection.move_by(action, most(), 10);
+        self.scroll.move_by(action);
         Vec::new()
     }
 
@@ -71,13 +67,17 @@ impl Screen for Guide {
     /// └─────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
-        let mut inner = render_panel("Guide", true, canvas.area, canvas);
-        let width = inner.area.width.saturating_sub(4).min(WIDEST);
-        let lines = lines(usize::from(width));
-        let height = usize::from(inner.area.height);
-        let top = self.selection.row(most()).unwrap_or(0).min(lines.len().saturating_sub(height));
-        for (y, (line, role, x)) in (0..inner.area.height).zip(lines.iter().skip(top)) {
-            inner.text(*x, y, line, *role);
-        }
+        let below = {
+            let mut inner = render_panel("Guide", true, canvas.area, canvas);
+            let width = inner.area.width.saturating_sub(4).min(WIDEST);
+            let lines = lines(usize::from(width));
+            let height = usize::from(inner.area.height);
+            let top = self.scroll.top(lines.len(), height);
+            for (y, (line, role, x)) in (0..inner.area.height).zip(lines.iter().skip(top)) {
+                inner.text(*x, y, line, *role);
+            }
+            lines.len().saturating_sub(top + height)
+        };
+        render_more(below, canvas);
     }
 }

@@ -6,50 +6,59 @@ use crate::tui::message::Effect;
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
-use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
+use crate::tui::widgets::sheet::{Row, render_more, render_sheet};
+
+/// The columns of keys and of names.
+const KEYS: u16 = 16;
+const NAME: u16 = 13;
 
 /// The page, with what the page before offered.
 pub struct Help {
-    lines: Vec<Line>,
-    selection: Selection,
-}
-
-enum Line {
-    Blank,
-    Heading(&'static str),
-    Action(String, &'static str, &'static str, bool),
-    Reason(String),
+    rows: Vec<Row>,
+    scroll: Scroll,
 }
 
 impl Help {
     /// Help on these offers with the keys in force.
     pub fn of(offers: Vec<Offer>, keymap: &Keymap) -> Self {
-        let mut lines = Vec::new();
+        let mut rows = Vec::new();
         for group in Group::ALL {
             let of_group: Vec<&Offer> = offers.iter().filter(|offer| offer.action.group() == group).collect();
             if of_group.is_empty() {
                 continue;
             }
-            if !lines.is_empty() {
-                lines.push(Line::Blank);
+            if !rows.is_empty() {
+                rows.push(Row::gap());
             }
-            lines.push(Line::Heading(group.heading()));
-            for offer in of_group {
-                let info = offer.action.info();
-                lines.push(Line::Action(keymap.labels(offer.action), info.name, info.about, offer.off.is_none()));
-                if let Some(why) = &offer.off {
-                    lines.push(Line::Reason(format!("not now: {why}")));
-                }
-            }
+            rows.push(Row::heading(group.heading()));
+            rows.extend(of_group.into_iter().flat_map(|offer| rows_of(offer, keymap)));
         }
-        Self { lines, selection: Selection::default() }
+        Self { rows, scroll: Scroll::default() }
     }
 }
 
-const PAGE: usize = 10;
+/// An action, and why it is off.
+fn rows_of(offer: &Offer, keymap: &Keymap) -> Vec<Row> {
+    let info = offer.action.info();
+    let [key, name, about] = match offer.off {
+        None => [Role::KeyHint, Role::Text, Role::Muted],
+        Some(_) => [Role::Disabled; 3],
+    };
+    let row = |text: &str, role, keys: String, named: &str| {
+        Row::say(role, text).set_in(2).cell(keys, KEYS, key).cell(named, NAME, name)
+    };
+    let mut rows = vec![row(info.about, about, keymap.labels(offer.action), info.name)];
+    rows.extend(offer.off.iter().map(|why| row(&format!("not now: {why}"), Role::StatusWarn, String::new(), "")));
+    rows
+}
 
 impl Screen for Help {
+    fn opened_by(&self) -> Option<Action> {
+        Some(Action::Help)
+    }
+
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         vec!["help".to_owned()]
     }
@@ -59,7 +68,7 @@ impl Screen for Help {
     }
 
     fn act(&mut self, action: Action, _model: &Model) -> Vec<Effect> {
-        self.selection.move_by(action, self.lines.len(), PAGE);
+        self.scroll.move_by(action);
         Vec::new()
     }
 
@@ -72,27 +81,10 @@ impl Screen for Help {
     /// └───────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
-        let mut inner = render_panel("What works here", true, canvas.area, canvas);
-        let height = usize::from(inner.area.height);
-        let top = self.selection.top(self.lines.len(), height);
-        let selected = self.selection.row(self.lines.len());
-        let is_long = self.lines.len() > height;
-        for (y, (at, line)) in (0..inner.area.height).zip(self.lines.iter().enumerate().skip(top)) {
-            match line {
-                Line::Blank => {}
-                Line::Heading(heading) => _ = inner.text(1, y, heading, Role::Heading),
-                Line::Action(keys, name, about, is_on) => {
-                    let (key, text) =
-                        if *is_on { (Role::KeyHint, Role::Text) } else { (Role::Disabled, Role::Disabled) };
-                    inner.text_within(3, y, 16, keys, key);
-                    inner.text_within(20, y, 13, name, text);
-                    inner.text(34, y, about, if *is_on { Role::Muted } else { Role::Disabled });
-                }
-                Line::Reason(why) => _ = inner.text(34, y, why, Role::StatusWarn),
-            }
-            if is_long && Some(at) == selected {
-                inner.paint_row(y, Role::SelectionIdle);
-            }
-        }
+        let below = {
+            let mut inner = render_panel("What works here", true, canvas.area, canvas);
+            render_sheet(&self.rows, &self.scroll, &mut inner)
+        };
+        render_more(below, canvas);
     }
 }

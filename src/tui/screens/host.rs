@@ -1,7 +1,8 @@
 //! A host or cluster: its health, its services, what was found and where each fact came from.
 
+mod facts;
+
 use ratatui::layout::Rect;
-use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::doctor::Level;
@@ -11,17 +12,20 @@ use crate::model::exit::Failure;
 use crate::model::ids::{HostId, OwnerId};
 use crate::tui::action::{Action, Offer};
 use crate::tui::frame::look_of;
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen};
-use crate::tui::screens::fleet::identity_line;
+use crate::tui::screens::fleet::{back_up, is_savable};
+use crate::tui::screens::host::facts::found_facts;
+pub use crate::tui::screens::host::facts::{Fact, flatten};
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::when::utc_and_ago;
-use crate::tui::widgets::lines::{Line, height_of, render_lines};
+use crate::tui::widgets::lines::{Line, render_lines};
 use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::panes::Panes;
-use crate::tui::wizard;
+use crate::tui::widgets::scroll::Scroll;
 
 const HEALTH: u8 = 1;
 const SERVICES: u8 = 2;
@@ -33,9 +37,6 @@ const WIDE: u16 = 110;
 /// Rows a page key moves.
 const PAGE: usize = 8;
 
-/// Facts shown of one service; a node may have any number.
-const MOST_FACTS: usize = 300;
-
 /// What no entry names: the view of a service, or why its driver could not look.
 type Unnamed = (String, Result<(FoundView, Vec<String>), Failure>);
 
@@ -44,22 +45,42 @@ pub struct HostPage {
     id: OwnerId,
     panes: Panes,
     service: Selection,
-    health: usize,
-    found: usize,
+    health: Scroll,
+    found: Scroll,
     /// Services no entry names; `None` until somebody looked.
     unnamed: Option<Result<Vec<Unnamed>, Failure>>,
+    /// Whether somebody looks for them now.
+    is_asked: bool,
+    /// Whether they are to be looked for again once the host was looked at.
+    is_old: bool,
 }
 
 impl HostPage {
     /// Opens the page and has the host looked at for services no entry names.
     pub fn open(id: OwnerId, model: &Model) -> Vec<Effect> {
-        let owner = model.fleet.owner(&id);
-        let can_look = owner.is_some_and(|owner| !owner.is_cluster() && !matches!(owner.reach, Reach::Failed(..)));
-        let host = HostId::new(id.as_str()).ok().filter(|_| can_look);
-        let page =
-            Self { id, panes: Panes::default(), service: Selection::default(), health: 0, found: 0, unnamed: None };
-        let look = host.map(|host| Effect::Order(Order::Discover(host)));
+        let mut page = Self {
+            id,
+            panes: Panes::default(),
+            service: Selection::default(),
+            health: Scroll::default(),
+            found: Scroll::default(),
+            unnamed: None,
+            is_asked: false,
+            is_old: false,
+        };
+        let look = page.discover(model);
         std::iter::once(Effect::Open(Box::new(page))).chain(look).collect()
+    }
+
+    /// Has the host looked at for services no entry names, where that can be done and is not under way.
+    fn discover(&mut self, model: &Model) -> Vec<Effect> {
+        let can_look = |owner: &OwnerView| !owner.is_cluster() && !matches!(owner.reach, Reach::Failed(..));
+        if self.is_asked || !self.owner(model).is_some_and(can_look) {
+            return Vec::new();
+        }
+        let host = HostId::new(self.id.as_str()).ok();
+        (self.is_asked, self.is_old) = (host.is_some(), false);
+        host.map(|host| Effect::Order(Order::Discover(host))).into_iter().collect()
     }
 
     fn owner<'m>(&self, model: &'m Model) -> Option<&'m OwnerView> {
@@ -86,7 +107,7 @@ impl HostPage {
         let Some(owner) = self.owner(model) else {
             return vec![
                 Line::text(format!("{} is in the inventory no more.", self.id)),
-                Line::muted("Esc goes back."),
+                Line::muted(format!("{} goes back.", model.key(Action::Back))),
             ];
         };
         let mut lines = Vec::new();
@@ -101,7 +122,10 @@ impl HostPage {
         }
         match &owner.health {
             None if model.looking.contains(&self.id) => lines.push(Line::text("It is being looked at.")),
-            None => lines.extend([Line::text("Nobody has looked at it yet."), Line::muted("f5 looks at it now.")]),
+            None => lines.extend([
+                Line::text("Nobody has looked at it yet."),
+                Line::muted(format!("{} looks at it now.", model.key(Action::Refresh))),
+            ]),
             Some(health) => {
                 for aspect in &health.aspects {
                     let (sign, role) = match aspect.level {
@@ -150,6 +174,7 @@ impl HostPage {
         for (y, (number, (sign, name, word, role))) in
             (0..inner.area.height).zip(named.chain(unnamed).enumerate().skip(top))
         {
+            inner.mark_row(y, number);
             inner.text(1, y, sign, role);
             let (name, version) = name;
             let word_at = inner.area.width.saturating_sub(1 + u16::try_from(word.width()).unwrap_or(0));
@@ -178,7 +203,7 @@ impl HostPage {
             let skipped = (last + u16::from(last > 0)).min(inner.area.height);
             let area = inner.area;
             let place = Rect { y: area.y + skipped, height: area.height - skipped, ..area };
-            render_lines(&[Line::muted(told)], 0, &mut inner.within(place));
+            render_lines(&[Line::muted(told)], &Scroll::default(), &mut inner.within(place));
         }
     }
 }
@@ -225,76 +250,20 @@ fn service_lines(service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<L
         lines.extend(failure.hints.iter().map(|hint| Line::Field(String::new(), hint.clone(), Role::Muted)));
     }
     match &service.found {
-        Some(found) => lines.extend(found_facts(found, model)),
-        None if service.failure.is_none() => lines.push(Line::muted("Nobody has looked at it yet. f5 looks now.")),
+        Some(found) => lines.extend(found_facts(&service.kind, found, model)),
+        None if service.failure.is_none() => {
+            let key = model.key(Action::Refresh);
+            lines.push(Line::muted(format!("Nobody has looked at it yet. {key} looks now.")));
+        }
         None => {}
     }
     lines.push(Line::Blank);
-    lines.push(Line::Heading("Policy".to_owned()));
+    lines.push(Line::Heading("Policy, from the inventory".to_owned()));
     let policy = &service.policy;
     let told = |value: Option<String>, default: &str| value.unwrap_or_else(|| format!("{default}, by default"));
     lines.push(Line::field("greatest age", told(policy.max_age.map(|age| age.to_string()), "1d")));
     lines.push(Line::field("verify every", told(policy.verify_every.map(|age| age.to_string()), "never")));
     lines
-}
-
-/// What was found of a service, the driver's own facts last, and that all of it comes from the node.
-fn found_facts(found: &FoundView, model: &Model) -> Vec<Line> {
-    let mut lines = vec![Line::field("seen", format!("on {}, {}", found.host, utc_and_ago(found.at, model.now)))];
-    if !found.present {
-        lines.push(Line::text("It is not there."));
-    }
-    lines.extend(found.version.iter().map(|version| Line::field("version", version.one_line().to_string())));
-    lines.extend(found.variant.iter().map(|variant| Line::field("installed", variant.one_line().to_string())));
-    for unit in &found.units {
-        let enabled = if unit.enabled.is_empty() { String::new() } else { format!(", {}", unit.enabled) };
-        let enabled = if unit.fenced { ", fenced".to_owned() } else { enabled };
-        let role = if unit.is_running() { Role::Text } else { Role::StatusWarn };
-        lines.push(Line::Field("unit".to_owned(), format!("{}: {}{enabled}", unit.unit, unit.active), role));
-    }
-    if found.outside {
-        let told = "It runs outside its unit; stopping the unit would not stop it.";
-        lines.push(Line::Field("outside".to_owned(), told.to_owned(), Role::StatusWarn));
-    }
-    lines.extend(found.identities.iter().map(identity_line));
-    lines.extend(found.notes.iter().map(|note| Line::Field("note".to_owned(), note.to_string(), Role::StatusWarn)));
-    let mut facts = Vec::new();
-    match serde_json::from_str(&found.own) {
-        Ok(own) => flatten("", &own, &mut facts),
-        Err(_) if found.own.is_empty() => {
-            facts.push(("facts".to_owned(), "not kept; f5 asks the node again".to_owned()));
-        }
-        Err(_) => facts.push(("facts".to_owned(), "unreadable".to_owned())),
-    }
-    if !facts.is_empty() {
-        lines.push(Line::Blank);
-        lines.push(Line::Heading("As its probe read it on the node".to_owned()));
-    }
-    lines.extend(facts.into_iter().map(|(name, value)| Line::Field(name, value, Role::Text)));
-    lines
-}
-
-/// Values of a tree by their dotted names; empty ones are left out.
-pub fn flatten(prefix: &str, value: &Value, facts: &mut Vec<(String, String)>) {
-    if facts.len() >= MOST_FACTS {
-        return;
-    }
-    let name = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-    let clean = |text: &str| crate::model::text::CleanText::new(text).one_line().to_string();
-    match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&name(&clean(key)), value, facts)),
-        Value::Array(list) if list.iter().any(|one| one.is_object() || one.is_array()) => {
-            list.iter().enumerate().for_each(|(at, value)| flatten(&name(&at.to_string()), value, facts));
-        }
-        Value::Array(list) if !list.is_empty() => {
-            let told: Vec<String> =
-                list.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), clean)).collect();
-            facts.push((prefix.to_owned(), told.join(", ")));
-        }
-        Value::String(text) if !text.is_empty() => facts.push((prefix.to_owned(), clean(text))),
-        Value::Null | Value::Array(_) | Value::String(_) => {}
-        other => facts.push((prefix.to_owned(), other.to_string())),
-    }
 }
 
 fn unnamed_lines(
@@ -311,7 +280,7 @@ fn unnamed_lines(
                 Line::muted(format!("Add [hosts.{id}.services.{kind}] to the inventory.")),
                 Line::field("could save", items.join(", ")),
             ];
-            lines.extend(found_facts(found, model));
+            lines.extend(found_facts(kind, found, model));
             lines
         }
     }
@@ -336,9 +305,10 @@ impl Screen for HostPage {
         let gone = owner.is_none().then_some("it is in the inventory no more");
         let cluster = owner.is_some_and(OwnerView::is_cluster).then_some("a cluster is no node; choose a member");
         let nothing = owner.is_none_or(|owner| owner.items().next().is_none()).then_some("no item is known here yet");
+        let no_way = owner.is_some_and(|owner| !owner.items().any(is_savable)).then_some("nothing of it can be saved");
         let mut offers = vec![
             Offer::unless(Action::Refresh, gone),
-            Offer::unless(Action::BackUp, gone.or(nothing)),
+            Offer::unless(Action::BackUp, gone.or(nothing).or(no_way)),
             Offer::unless(Action::Shell, gone.or(cluster)),
             Offer::on(Action::Copy),
         ];
@@ -352,29 +322,16 @@ impl Screen for HostPage {
         if self.panes.act(action, FOUND) {
             return Vec::new();
         }
-        let scroll = |top: &mut usize, lines: &[Line]| {
-            let mut selection = Selection::default();
-            let rows = height_of(lines, 60);
-            selection.select(*top);
-            let moved = selection.move_by(action, rows, PAGE);
-            *top = selection.row(rows).unwrap_or(0);
-            moved
-        };
-        let glyphs = Glyphs::UNICODE;
         let moved = match self.panes.focus(FOUND) {
             SERVICES => {
                 let moved = self.service.move_by(action, self.rows(model), PAGE);
-                self.found = if moved { 0 } else { self.found };
+                if moved {
+                    self.found.reset();
+                }
                 moved
             }
-            FOUND => {
-                let lines = self.found_lines(model, &glyphs).1;
-                scroll(&mut self.found, &lines)
-            }
-            _ => {
-                let lines = self.health_lines(model, &glyphs);
-                scroll(&mut self.health, &lines)
-            }
+            FOUND => self.found.move_by(action),
+            _ => self.health.move_by(action),
         };
         if moved {
             return Vec::new();
@@ -382,14 +339,13 @@ impl Screen for HostPage {
         let host = HostId::new(self.id.as_str()).ok();
         match action {
             Action::Refresh => {
-                let discover = host
-                    .filter(|_| self.owner(model).is_some_and(|owner| !owner.is_cluster()))
-                    .map(|host| Effect::Order(Order::Discover(host)));
-                std::iter::once(Effect::Order(Order::Look(vec![self.id.clone()]))).chain(discover).collect()
+                // Whether it answers is known after the look; then it is looked at further.
+                self.is_old = true;
+                vec![Effect::Order(Order::Look(vec![self.id.clone()]))]
             }
             Action::BackUp => {
-                let items = self.owner(model).into_iter().flat_map(OwnerView::items).map(|item| item.place.clone());
-                vec![Effect::Open(wizard::back_up(items.collect()))]
+                let items: Vec<_> = self.owner(model).into_iter().flat_map(OwnerView::items).collect();
+                back_up(&items)
             }
             Action::Shell => host.map(Effect::Shell).into_iter().collect(),
             Action::Copy => vec![Effect::Copy(self.id.to_string())],
@@ -397,11 +353,27 @@ impl Screen for HostPage {
         }
     }
 
+    fn clicked(&mut self, click: Click, _model: &Model) -> Vec<Effect> {
+        click.pane.into_iter().for_each(|pane| self.panes.go(pane));
+        if let Some(row) = click.row {
+            self.service.select(row);
+            self.found.reset();
+        }
+        Vec::new()
+    }
+
     fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
-        if let Notice::Discovered(host, found) = notice
-            && host.as_str() == self.id.as_str()
-        {
-            self.unnamed = Some(found.as_ref().map(|found| unnamed_of(found, model)).map_err(Clone::clone));
+        match notice {
+            Notice::Discovered(host, found) if host.as_str() == self.id.as_str() => {
+                self.is_asked = false;
+                self.unnamed = Some(found.as_ref().map(|found| unnamed_of(found, model)).map_err(Clone::clone));
+            }
+            Notice::Looked(owner, _) if *owner == self.id && (self.is_old || !matches!(self.unnamed, Some(Ok(_)))) => {
+                return self.discover(model);
+            }
+            // It may name other services now, or mean another machine.
+            Notice::Reloaded(Ok(_)) => (self.unnamed, self.is_asked, self.is_old) = (None, false, true),
+            _ => {}
         }
         Vec::new()
     }
@@ -435,11 +407,13 @@ impl Screen for HostPage {
             places = [HEALTH, SERVICES, FOUND].map(|pane| if pane == focus { area } else { Rect::default() });
         }
         let title = format!("{}, health", self.id);
-        let mut inner = render_panel(&title, focus == HEALTH, places[0], canvas);
-        render_lines(&self.health_lines(model, &glyphs), self.health, &mut inner);
-        self.render_services(model, focus == SERVICES, &mut canvas.within(places[1]));
+        let mut pane = canvas.within(places[0]).as_pane(HEALTH);
+        let mut inner = render_panel(&title, focus == HEALTH, places[0], &mut pane);
+        render_lines(&self.health_lines(model, &glyphs), &self.health, &mut inner);
+        self.render_services(model, focus == SERVICES, &mut canvas.within(places[1]).as_pane(SERVICES));
         let (title, lines) = self.found_lines(model, &glyphs);
-        let mut inner = render_panel(&title, focus == FOUND, places[2], canvas);
-        render_lines(&lines, self.found, &mut inner);
+        let mut pane = canvas.within(places[2]).as_pane(FOUND);
+        let mut inner = render_panel(&title, focus == FOUND, places[2], &mut pane);
+        render_lines(&lines, &self.found, &mut inner);
     }
 }

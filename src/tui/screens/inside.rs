@@ -8,6 +8,7 @@ use crate::model::ids::{ItemRef, SnapshotId};
 use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
 use crate::tui::action::{Action, Offer};
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen};
@@ -34,6 +35,8 @@ pub struct InsidePage {
 
 struct Open {
     name: String,
+    /// The first row that was asked for.
+    from: u64,
     row: Selection,
     page: Option<Result<Page, Failure>>,
     /// The first rows of the pages before this one.
@@ -65,7 +68,7 @@ impl InsidePage {
     /// Looks into a file from a row on.
     fn look(&mut self, name: String, from: u64, before: Vec<u64>) -> Vec<Effect> {
         let order = Order::LookInside(self.item.clone(), self.id.clone(), name.clone(), from);
-        self.open = Some(Open { name, row: Selection::default(), page: None, before });
+        self.open = Some(Open { name, from, row: Selection::default(), page: None, before });
         vec![Effect::Order(order)]
     }
 
@@ -95,12 +98,12 @@ impl InsidePage {
         open.row.move_by(action, rows, PAGE).then(Vec::new)
     }
 
-    fn render_files(&self, canvas: &mut Canvas) {
+    fn render_files(&self, model: &Model, canvas: &mut Canvas) {
         let title = format!("{}@{}", self.item, self.id);
         let mut inner = render_panel(&title, true, canvas.area, canvas);
         match &self.snapshot {
             None => render_sentences(&[("The snapshot is being read.", Role::Text)], &mut inner),
-            Some(Err(failure)) => render_failure(failure, &mut inner),
+            Some(Err(failure)) => render_failure(failure, model, &mut inner),
             Some(Ok(_)) => {
                 let files = self.files();
                 let size = inner.area.width / 3;
@@ -111,6 +114,7 @@ impl InsidePage {
                 let height = inner.area.height.saturating_sub(1);
                 let top = self.file.top(files.len(), usize::from(height));
                 for (y, (number, (name, bytes, origin))) in (1..=height).zip(files.iter().enumerate().skip(top)) {
+                    inner.mark_row(y, number);
                     inner.text_within(1, y, size.saturating_sub(2), name, Role::Text);
                     inner.right(size, y, 10, bytes, Role::Text);
                     inner.text(size + 12, y, origin, Role::Muted);
@@ -124,9 +128,9 @@ impl InsidePage {
 }
 
 /// A failure in the middle of a place, and what to do next.
-pub fn render_failure(failure: &Failure, canvas: &mut Canvas) {
-    let hint = failure.hints.first().map_or("Esc goes back.", String::as_str);
-    render_sentences(&[(&failure.message, Role::StatusBad), ("", Role::Text), (hint, Role::Muted)], canvas);
+pub fn render_failure(failure: &Failure, model: &Model, canvas: &mut Canvas) {
+    let hint = failure.hints.first().cloned().unwrap_or_else(|| format!("{} goes back.", model.key(Action::Back)));
+    render_sentences(&[(&failure.message, Role::StatusBad), ("", Role::Text), (&hint, Role::Muted)], canvas);
 }
 
 /// ```text
@@ -135,7 +139,7 @@ pub fn render_failure(failure: &Failure, canvas: &mut Canvas) {
 /// │ etc/consul.d/   dir   0     0750  consul:consul          │
 /// └──────────────────────────────────────────────────────────┘
 /// ```
-fn render_rows(open: &Open, canvas: &mut Canvas) {
+fn render_rows(open: &Open, model: &Model, canvas: &mut Canvas) {
     let name = CleanText::new(&open.name).one_line();
     let title = match &open.page {
         Some(Ok(page)) if !page.rows.is_empty() => {
@@ -148,7 +152,7 @@ fn render_rows(open: &Open, canvas: &mut Canvas) {
     let mut inner = render_panel(&title, true, canvas.area, canvas);
     let page = match &open.page {
         None => return render_sentences(&[("It is being opened and read.", Role::Text)], &mut inner),
-        Some(Err(failure)) => return render_failure(failure, &mut inner),
+        Some(Err(failure)) => return render_failure(failure, model, &mut inner),
         Some(Ok(page)) if page.rows.is_empty() => {
             return render_sentences(&[("There is nothing in it.", Role::Text)], &mut inner);
         }
@@ -160,21 +164,40 @@ fn render_rows(open: &Open, canvas: &mut Canvas) {
     let shown = page.rows.get(top..).unwrap_or_default();
     let shown = shown.get(..usize::from(height).min(shown.len())).unwrap_or_default();
     let widths = column_widths(&page.columns, shown, inner.area.width.saturating_sub(2));
+    let is_number: Vec<bool> = (0..page.columns.len()).map(|column| is_number(column, shown)).collect();
     let mut x = 1;
-    for (name, width) in page.columns.iter().zip(&widths) {
-        inner.text_within(x, 0, *width, &name.to_uppercase(), Role::Heading);
+    for ((name, width), is_number) in page.columns.iter().zip(&widths).zip(&is_number) {
+        put(x, 0, *width, *is_number, (name.to_uppercase().as_str(), Role::Heading), &mut inner);
         x += width + GAP;
     }
     for (y, (number, row)) in (1..=height).zip(shown.iter().enumerate()) {
+        inner.mark_row(y, number + top);
         let mut x = 1;
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+        for (column, ((cell, width), is_number)) in row.iter().zip(&widths).zip(&is_number).enumerate() {
             let role = if column == 0 { Role::Text } else { Role::Muted };
-            inner.text_within(x, y, *width, cell, role);
+            put(x, y, *width, *is_number, (cell.as_str(), role), &mut inner);
             x += width + GAP;
         }
         if Some(number + top) == at {
             inner.paint_row(y, Role::Selection);
         }
+    }
+}
+
+/// Whether a column holds numbers, by what is shown of it: those stand under each other by their last digit. A leading
+/// zero is a mode, and modes stand like words.
+fn is_number(column: usize, rows: &[Vec<String>]) -> bool {
+    let is_digits = |cell: &String| cell.bytes().all(|byte| byte.is_ascii_digit());
+    let mut cells = rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty()).peekable();
+    column > 0 && cells.peek().is_some() && cells.all(|cell| is_digits(cell) && (cell == "0" || !cell.starts_with('0')))
+}
+
+/// A cell of a table, numbers to the right.
+fn put(x: u16, y: u16, width: u16, is_number: bool, (text, role): (&str, Role), canvas: &mut Canvas) {
+    if is_number {
+        canvas.right(x, y, width, text, role);
+    } else {
+        canvas.text_within(x, y, width, text, role);
     }
 }
 
@@ -199,7 +222,8 @@ fn column_widths(names: &[String], rows: &[Vec<String>], room: u16) -> Vec<u16> 
 impl Screen for InsidePage {
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         let file = self.open.as_ref().map(|open| CleanText::new(&open.name).one_line().to_string());
-        [self.item.owner.to_string(), self.item.item.to_string()].into_iter().chain(file).collect()
+        let names = [self.item.owner.to_string(), self.item.service.to_string(), self.item.item.to_string()];
+        names.into_iter().chain(file).collect()
     }
 
     fn offers(&self, _model: &Model) -> Vec<Offer> {
@@ -246,6 +270,13 @@ impl Screen for InsidePage {
         }
     }
 
+    fn clicked(&mut self, click: Click, _model: &Model) -> Vec<Effect> {
+        if let Some(row) = click.row {
+            self.open.as_mut().map_or(&mut self.file, |open| &mut open.row).select(row);
+        }
+        Vec::new()
+    }
+
     fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
         match notice {
             Notice::Snapshot(item, id, read) if *item == self.item && *id == self.id => {
@@ -257,7 +288,9 @@ impl Screen for InsidePage {
                 }
             }
             Notice::Inside(item, id, name, page) if *item == self.item && *id == self.id => {
-                if let Some(open) = self.open.as_mut().filter(|open| open.name == *name) {
+                // Rows that were asked for before somebody went elsewhere come too late.
+                let is_asked = |open: &Open| page.as_ref().ok().is_none_or(|page| page.from == open.from);
+                if let Some(open) = self.open.as_mut().filter(|open| open.name == *name && is_asked(open)) {
                     open.page = Some(page.clone());
                 }
                 Vec::new()
@@ -272,10 +305,10 @@ impl Screen for InsidePage {
     /// │ staker.crt    1.17 KiB  /var/lib/…/staking/staker.crt   │
     /// └─────────────────────────────────────────────────────────┘
     /// ```
-    fn view(&self, _model: &Model, canvas: &mut Canvas) {
+    fn view(&self, model: &Model, canvas: &mut Canvas) {
         match &self.open {
-            Some(open) => render_rows(open, canvas),
-            None => self.render_files(canvas),
+            Some(open) => render_rows(open, model, canvas),
+            None => self.render_files(model, canvas),
         }
     }
 }

@@ -9,16 +9,18 @@ use crate::engine::holdings::CopyView;
 use crate::model::exit::Failure;
 use crate::model::ids::{ItemRef, SnapshotId};
 use crate::tui::action::{Action, Offer};
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::screens::compare::ComparePage;
 use crate::tui::screens::inside::InsidePage;
 use crate::tui::theme::Glyphs;
-use crate::tui::widgets::lines::{Line, height_of, render_lines};
-use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::lines::{Line, render_lines};
+use crate::tui::widgets::list::Cursor;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::panes::Panes;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::wizard;
 use crate::vault::Snapshot;
 
@@ -40,24 +42,30 @@ const PAGE: usize = 8;
 pub struct ItemPage {
     place: ItemRef,
     panes: Panes,
-    copy: Selection,
+    copy: Cursor<SnapshotId>,
     marks: BTreeSet<SnapshotId>,
-    detail: usize,
+    detail: Scroll,
     /// The snapshot read whole last.
     whole: Option<(SnapshotId, Result<Box<Snapshot>, Failure>)>,
+}
+
+fn id_of(copy: &CopyView) -> &SnapshotId {
+    &copy.id
 }
 
 impl ItemPage {
     /// Opens the page on the newest copy, and has that one read whole.
     pub fn open(place: ItemRef, model: &Model) -> Vec<Effect> {
-        let page = Self {
+        let mut page = Self {
             place,
             panes: Panes::default(),
-            copy: Selection::default(),
+            copy: Cursor::default(),
             marks: BTreeSet::new(),
-            detail: 0,
+            detail: Scroll::default(),
             whole: None,
         };
+        // A copy that is made meanwhile does not take the place of the one that is looked at.
+        page.copy = page.copies(model).first().map(|copy| Cursor::on(copy.id.clone())).unwrap_or_default();
         let read = page.read_selected(model);
         std::iter::once(Effect::Open(Box::new(page))).chain(read).collect()
     }
@@ -77,7 +85,7 @@ impl ItemPage {
 
     fn selected<'m>(&self, model: &'m Model) -> Option<&'m CopyView> {
         let copies = self.copies(model);
-        copies.get(self.copy.row(copies.len())?)
+        copies.get(self.copy.row(copies, id_of)?)
     }
 
     fn read_selected(&self, model: &Model) -> Option<Effect> {
@@ -95,7 +103,7 @@ impl ItemPage {
             [_] => return Err("one copy is marked; mark another one"),
             _ => return Err("two copies are compared; more are marked"),
         }
-        let at = self.copy.row(copies.len()).ok_or("there is no copy of it")?;
+        let at = self.copy.row(copies, id_of).ok_or("there is no copy of it")?;
         match (copies.get(at + 1), copies.get(at)) {
             (Some(older), Some(newer)) => Ok((older.id.clone(), newer.id.clone())),
             _ => Err("there is no older copy to compare with"),
@@ -151,15 +159,11 @@ impl Screen for ItemPage {
         }
         let copies = self.copies(model);
         if self.panes.focus(DETAIL) == DETAIL {
-            let rows = height_of(&self.detail_lines(model, &Glyphs::UNICODE), 50);
-            let mut scroll = Selection::default();
-            scroll.select(self.detail);
-            if scroll.move_by(action, rows, PAGE) {
-                self.detail = scroll.row(rows).unwrap_or(0);
+            if self.detail.move_by(action) {
                 return Vec::new();
             }
-        } else if self.copy.move_by(action, copies.len(), PAGE) {
-            self.detail = 0;
+        } else if self.copy.move_by(action, copies, PAGE, id_of) {
+            self.detail.reset();
             return self.read_selected(model).into_iter().collect();
         }
         match action {
@@ -186,7 +190,7 @@ impl Screen for ItemPage {
                 {
                     self.marks.insert(id);
                 }
-                self.copy.move_by(Action::Down, copies.len(), PAGE);
+                self.copy.move_by(Action::Down, copies, PAGE, id_of);
                 self.read_selected(model).into_iter().collect()
             }
             Action::MarkAll => {
@@ -203,6 +207,14 @@ impl Screen for ItemPage {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
+        click.pane.into_iter().for_each(|pane| self.panes.go(pane));
+        let Some(row) = click.row else { return Vec::new() };
+        self.copy.select(row, self.copies(model), id_of);
+        self.detail.reset();
+        self.read_selected(model).into_iter().collect()
     }
 
     fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
@@ -229,7 +241,7 @@ impl Screen for ItemPage {
         let area = canvas.area;
         let focus = self.panes.focus(DETAIL);
         let is_wide = area.width >= WIDE;
-        let left = if is_wide { area.width * 3 / 5 } else { area.width * 9 / 20 };
+        let left = if is_wide { area.width * 5 / 8 } else { area.width * 9 / 20 };
         // The ladder has five rungs, the trend three rows; what is over belongs to the copies.
         let bottom = if is_wide { 14.min(area.height / 2) } else { 12.min(area.height * 3 / 5) };
         let top = area.height - bottom;
@@ -245,17 +257,18 @@ impl Screen for ItemPage {
         if self.panes.is_zoomed() {
             places = [COPIES, LADDER, DETAIL].map(|pane| if pane == focus { area } else { Rect::default() });
         }
-        self.render_copies(model, focus == COPIES, &mut canvas.within(places[0]));
+        self.render_copies(model, focus == COPIES, &mut canvas.within(places[0]).as_pane(COPIES));
         ladder::render_ladder(
             self.copies(model),
             self.selected(model),
             model.now,
             focus == LADDER,
-            &mut canvas.within(places[1]),
+            &mut canvas.within(places[1]).as_pane(LADDER),
         );
         let title = self.selected(model).map_or("Detail".to_owned(), |copy| copy.id.to_string());
         let lines = self.detail_lines(model, &canvas.theme.glyphs);
-        let mut inner = render_panel(&title, focus == DETAIL, places[2], canvas);
-        render_lines(&lines, self.detail, &mut inner);
+        let mut pane = canvas.within(places[2]).as_pane(DETAIL);
+        let mut inner = render_panel(&title, focus == DETAIL, places[2], &mut pane);
+        render_lines(&lines, &self.detail, &mut inner);
     }
 }

@@ -4,16 +4,19 @@ use ratatui::layout::Rect;
 
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Order};
 use crate::tui::model::{Job, JobId, Model, Stage};
 use crate::tui::palette;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
-use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::lines::render_sentences;
+use crate::tui::widgets::list::Cursor;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::widgets::sheet::{Row, render_more, render_sheet};
 use crate::tui::widgets::throughput::render_throughput;
-use crate::tui::wizard::live::{log_lines, render_job, render_job_line};
+use crate::tui::wizard::live::{cancel_offer, log_lines, render_job, render_job_line, word_look};
 use crate::tui::wizard::{again, proof};
 
 const PAGE: usize = 10;
@@ -26,15 +29,6 @@ fn was_begun(job: &Job) -> bool {
     job.is_live() || job.started.is_some() || job.ended.is_some()
 }
 
-fn cancel_offer(job: Option<&Job>) -> Offer {
-    match job {
-        Some(job) if matches!(job.stage, Stage::Stopping) => Offer::off(Action::Cancel, "it is stopping already"),
-        Some(job) if job.is_live() => Offer::on(Action::Cancel),
-        Some(_) => Offer::off(Action::Cancel, "it has ended"),
-        None => Offer::off(Action::Cancel, "nothing is selected"),
-    }
-}
-
 fn retry_offer(job: Option<&Job>) -> Offer {
     match job {
         Some(job) if !matches!(job.stage, Stage::Failed(_)) => Offer::off(Action::Retry, "it did not end badly"),
@@ -44,10 +38,15 @@ fn retry_offer(job: Option<&Job>) -> Offer {
     }
 }
 
+/// What a job is told apart by.
+pub(super) fn id_of<'j>(job: &'j &Job) -> &'j JobId {
+    &job.id
+}
+
 /// Every job, newest first, and the selected one beneath.
 #[derive(Default)]
 pub struct JobsPage {
-    at: Selection,
+    at: Cursor<JobId>,
     filter: Option<Filter>,
 }
 
@@ -59,11 +58,15 @@ impl JobsPage {
 
     fn selected<'m>(&self, model: &'m Model) -> Option<&'m Job> {
         let shown = self.shown(model);
-        shown.get(self.at.row(shown.len())?).copied()
+        shown.get(self.at.row(&shown, id_of)?).copied()
     }
 }
 
 impl Screen for JobsPage {
+    fn opened_by(&self) -> Option<Action> {
+        Some(Action::Jobs)
+    }
+
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         vec!["jobs".to_owned()]
     }
@@ -78,8 +81,7 @@ impl Screen for JobsPage {
     }
 
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
-        let len = self.shown(model).len();
-        if self.at.move_by(action, len, PAGE) {
+        if self.at.move_by(action, &self.shown(model), PAGE, id_of) {
             return Vec::new();
         }
         match (action, self.selected(model)) {
@@ -93,12 +95,18 @@ impl Screen for JobsPage {
         }
     }
 
-    fn narrow(&mut self, filter: Filter) {
-        self.filter = (!filter.is_empty()).then_some(filter);
+    fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
+        let shown = self.shown(model);
+        click.row.into_iter().for_each(|row| self.at.select(row, &shown, id_of));
+        Vec::new()
     }
 
     fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
+    }
+
+    fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
     }
 
     fn shows_job(&self, _job: JobId) -> bool {
@@ -123,41 +131,42 @@ impl Screen for JobsPage {
         };
         let Some(selected) = self.selected(model) else {
             let mut inner = render_panel(&title, true, area, canvas);
-            let rows = if self.filter.is_some() {
-                vec![Row::say(Role::Text, "No job is called that.")]
+            let [save, check, restore] = [Action::BackUp, Action::Verify, Action::Restore].map(|one| model.key(one));
+            let (first, then) = if self.filter.is_some() {
+                ("No job is called that.", model.shows_all_again())
             } else {
-                vec![
-                    Row::say(Role::Text, "No job has run in this sitting."),
-                    Row::gap(),
-                    Row::say(
-                        Role::Muted,
-                        "On the fleet, b backs up what is selected, v verifies it, r restores a copy.",
-                    ),
-                ]
+                let then = format!("On the fleet {save} backs up, {check} verifies and {restore} restores.");
+                ("No job has run in this sitting.", then)
             };
-            render_sheet(&rows, 0, &mut inner);
+            render_sentences(&[(first, Role::Text), (&then, Role::Muted)], &mut inner);
             return;
         };
         let rows = u16::try_from(shown.len()).unwrap_or(u16::MAX);
         let height = rows.saturating_add(2).clamp(4, (area.height / 3).max(4));
-        let at = self.at.row(shown.len());
+        let at = self.at.row(&shown, id_of);
         {
             let mut list = render_panel(&title, true, Rect { height, ..area }, canvas);
-            let top = self.at.top(shown.len(), usize::from(list.area.height));
+            let top = self.at.top(&shown, usize::from(list.area.height), id_of);
             for (y, (number, job)) in (0..list.area.height).zip(shown.iter().enumerate().skip(top)) {
+                list.mark_row(y, number);
                 render_job_line(model, job, y, &mut list);
+                list.mark_matches(y, self.filter.as_ref());
                 if Some(number) == at {
                     list.paint_row(y, Role::Selection);
                 }
             }
         }
         let rest = Rect { y: area.y + height, height: area.height.saturating_sub(height), ..area };
-        let mut inner = render_panel(&selected.wish.title(), false, rest, canvas);
-        if selected.is_live() {
-            render_job(model, selected, &mut inner);
-        } else {
-            render_sheet(&proof::one(model, selected), 0, &mut inner);
-        }
+        let below = {
+            let mut inner = render_panel(&selected.wish.title(), false, rest, canvas);
+            if selected.is_live() {
+                render_job(model, selected, &mut inner);
+                0
+            } else {
+                render_sheet(&proof::one(model, selected), &Scroll::default(), &mut inner)
+            }
+        };
+        render_more(below, &mut canvas.within(rest));
     }
 }
 
@@ -165,24 +174,22 @@ impl Screen for JobsPage {
 pub struct JobPage {
     id: JobId,
     shows_log: bool,
-    top: usize,
+    scroll: Scroll,
 }
 
 impl JobPage {
     /// Of a job.
     pub fn of(id: JobId) -> Self {
-        Self { id, shows_log: false, top: 0 }
+        Self { id, shows_log: false, scroll: Scroll::default() }
     }
 
     fn log(job: &Job) -> Vec<Row> {
         let mut rows: Vec<Row> = log_lines(job)
             .into_iter()
             .map(|(at, word, text)| {
-                Row::say(Role::Text, text).cell(at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted).cell(
-                    word,
-                    10,
-                    Role::Muted,
-                )
+                let (word, role) = word_look(word);
+                let at = at.strftime("%H:%M:%SZ").to_string();
+                Row::say(Role::Text, text).cell(at, 9, Role::Muted).cell(word, 10, role)
             })
             .collect();
         if rows.is_empty() {
@@ -199,7 +206,7 @@ impl Screen for JobPage {
 
     fn offers(&self, model: &Model) -> Vec<Offer> {
         let job = model.job(self.id);
-        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First];
+        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
         let mut offers = vec![cancel_offer(job), retry_offer(job), Offer::on(Action::NextPane)];
         offers.extend(moves.map(Offer::on));
         offers
@@ -211,13 +218,13 @@ impl Screen for JobPage {
             Action::Retry => {
                 return model.job(self.id).and_then(|job| again(&job.wish)).map(Effect::Open).into_iter().collect();
             }
-            Action::NextPane => (self.shows_log, self.top) = (!self.shows_log, 0),
-            Action::Up => self.top = self.top.saturating_sub(1),
-            Action::Down => self.top += 1,
-            Action::PageUp => self.top = self.top.saturating_sub(PAGE),
-            Action::PageDown => self.top += PAGE,
-            Action::First => self.top = 0,
-            _ => {}
+            Action::NextPane => {
+                self.shows_log = !self.shows_log;
+                self.scroll.reset();
+            }
+            action => {
+                self.scroll.move_by(action);
+            }
         }
         Vec::new()
     }
@@ -236,14 +243,14 @@ impl Screen for JobPage {
     fn view(&self, model: &Model, canvas: &mut Canvas) {
         let Some(job) = model.job(self.id) else {
             let mut inner = render_panel("Job", true, canvas.area, canvas);
-            inner.text(1, 0, "This job is not of this sitting.", Role::Muted);
+            render_sentences(&[("This job is not of this sitting.", Role::Muted)], &mut inner);
             return;
         };
         let title = if self.shows_log { format!("{}: log", job.wish.title()) } else { job.wish.title() };
         let below = {
             let mut inner = render_panel(&title, true, canvas.area, canvas);
             if self.shows_log {
-                render_sheet(&Self::log(job), self.top, &mut inner)
+                render_sheet(&Self::log(job), &self.scroll, &mut inner)
             } else {
                 self.render_state(model, job, &mut inner)
             }
@@ -256,7 +263,8 @@ impl JobPage {
     fn render_state(&self, model: &Model, job: &Job, canvas: &mut Canvas) -> usize {
         let rates = job.meter.rates();
         let area = canvas.area;
-        let has_chart = area.height >= CHART_FROM && rates.iter().any(|(_, rate)| *rate > 0);
+        // A moment is no course.
+        let has_chart = area.height >= CHART_FROM && rates.len() > 2 && rates.iter().any(|(_, rate)| *rate > 0);
         let chart = if has_chart { (area.height / 4).clamp(4, 9) } else { 0 };
         let rest = Rect { height: area.height - chart, ..area };
         if has_chart {
@@ -269,8 +277,8 @@ impl JobPage {
         }
         let mut rows = proof::one(model, job);
         rows.push(Row::gap());
-        rows.push(Row::heading("What it noted"));
+        rows.push(Row::heading("What happened"));
         rows.extend(Self::log(job));
-        render_sheet(&rows, self.top, &mut canvas.within(rest))
+        render_sheet(&rows, &self.scroll, &mut canvas.within(rest))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Tone};
 use crate::tui::model::{LogLine, Model};
 use crate::tui::palette;
@@ -21,8 +22,9 @@ const PAGE: usize = 10;
 
 /// The page.
 pub struct LogPage {
-    /// The selected line; `None` follows the end.
-    at: Option<usize>,
+    /// The selected line, counted from the first that was ever noted: the oldest lines go when there are too many.
+    /// `None` follows the end.
+    at: Option<u64>,
     filter: Option<Filter>,
 }
 
@@ -32,15 +34,23 @@ impl LogPage {
         Self { at: None, filter: None }
     }
 
-    fn lines<'m>(&self, model: &'m Model) -> Vec<&'m LogLine> {
-        let is_shown = |line: &&LogLine| self.filter.as_ref().is_none_or(|filter| filter.shows(&text_of(line)));
-        model.log.iter().filter(is_shown).collect()
+    /// The lines that are shown, each with its number.
+    fn lines<'m>(&self, model: &'m Model) -> Vec<(u64, &'m LogLine)> {
+        let is_shown = |(_, line): &(u64, &LogLine)| self.filter.as_ref().is_none_or(|f| f.shows(&text_of(line)));
+        let oldest = model.noted.saturating_sub(u64::try_from(model.log.len()).unwrap_or(0));
+        (oldest..).zip(&model.log).filter(is_shown).collect()
     }
 
-    fn selection(&self) -> Selection {
+    fn selection(&self, lines: &[(u64, &LogLine)]) -> Selection {
         let mut selection = Selection::default();
-        selection.select(self.at.unwrap_or(usize::MAX));
+        selection.select(self.at.map_or(usize::MAX, |at| lines.partition_point(|(number, _)| *number < at)));
         selection
+    }
+
+    /// Selects a row; at the end it follows again.
+    fn go(&mut self, row: Option<usize>, lines: &[(u64, &LogLine)]) {
+        let row = row.filter(|row| row + 1 < lines.len());
+        self.at = row.and_then(|row| lines.get(row)).map(|(number, _)| *number);
     }
 }
 
@@ -63,6 +73,10 @@ fn text_of(line: &LogLine) -> String {
 }
 
 impl Screen for LogPage {
+    fn opened_by(&self) -> Option<Action> {
+        Some(Action::Log)
+    }
+
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         vec!["log".to_owned()]
     }
@@ -76,30 +90,35 @@ impl Screen for LogPage {
 
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
         let lines = self.lines(model);
-        let mut selection = self.selection();
+        let mut selection = self.selection(&lines);
         if selection.move_by(action, lines.len(), PAGE) {
-            let at = selection.row(lines.len());
-            // At the end it follows again.
-            self.at = at.filter(|at| at + 1 < lines.len());
+            self.go(selection.row(lines.len()), &lines);
             return Vec::new();
         }
         match action {
             Action::Filter => vec![Effect::Ask(palette::filter(self.filter.as_ref().map_or("", Filter::text)))],
             Action::Copy => {
                 let line = selection.row(lines.len()).and_then(|at| lines.get(at));
-                line.map(|line| Effect::Copy(format!("{} {}", line.at, line.text))).into_iter().collect()
+                line.map(|(_, line)| Effect::Copy(format!("{} {}", line.at, line.text))).into_iter().collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn narrow(&mut self, filter: Filter) {
-        self.filter = (!filter.is_empty()).then_some(filter);
-        self.at = None;
+    fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
+        if click.row.is_some() {
+            self.go(click.row, &self.lines(model));
+        }
+        Vec::new()
     }
 
     fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
+    }
+
+    fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
+        self.at = None;
     }
 
     /// ```text
@@ -120,33 +139,43 @@ impl Screen for LogPage {
         if lines.is_empty() {
             let told = if self.filter.is_some() { "No line matches." } else { "Nothing was noted yet." };
             let then = if self.filter.is_some() {
-                "Esc in / shows all again."
+                model.shows_all_again()
             } else {
-                "What the console does and what fails stands here."
+                "What the console does and what fails stands here.".to_owned()
             };
-            render_sentences(&[(told, Role::Text), (then, Role::Muted)], &mut inner);
+            render_sentences(&[(told, Role::Text), (&then, Role::Muted)], &mut inner);
             return;
         }
-        let selection = self.selection();
+        let selection = self.selection(&lines);
         let at = selection.row(lines.len());
         let width = usize::from(inner.area.width.saturating_sub(HEAD + 1));
         // The selected line is shown whole; the others take one row each.
-        let extra =
-            at.and_then(|at| lines.get(at)).map_or(0, |line| wrap(&line.text, width).len().clamp(1, MOST_ROWS) - 1);
+        let extra = at
+            .and_then(|at| lines.get(at))
+            .map_or(0, |(_, line)| wrap(&line.text, width).len().clamp(1, MOST_ROWS) - 1);
         let height = usize::from(inner.area.height);
         let top = selection.top(lines.len(), height.saturating_sub(extra));
         let mut y = 0;
-        for (number, line) in lines.iter().enumerate().skip(top) {
+        for (number, (_, line)) in lines.iter().enumerate().skip(top) {
             if y >= inner.area.height {
                 break;
             }
-            y = render_line(line, Some(number) == at, y, width, &mut inner);
+            let after = render_line(line, self.filter.as_ref(), Some(number) == at, y, width, &mut inner);
+            (y..after).for_each(|y| inner.mark_row(y, number));
+            y = after;
         }
     }
 }
 
 /// Draws a line, the selected one broken at spaces; gives the row after it.
-fn render_line(line: &LogLine, is_selected: bool, y: u16, width: usize, canvas: &mut Canvas) -> u16 {
+fn render_line(
+    line: &LogLine,
+    filter: Option<&Filter>,
+    is_selected: bool,
+    y: u16,
+    width: usize,
+    canvas: &mut Canvas,
+) -> u16 {
     let glyphs = canvas.theme.glyphs;
     let (sign, role) = match line.tone {
         Tone::Plain => (" ", Role::Text),
@@ -160,6 +189,7 @@ fn render_line(line: &LogLine, is_selected: bool, y: u16, width: usize, canvas: 
     let mut after = y;
     for row in rows.iter().take(MOST_ROWS) {
         canvas.text(HEAD, after, row, role);
+        canvas.mark_matches(after, filter);
         if is_selected {
             canvas.paint_row(after, Role::Selection);
         }

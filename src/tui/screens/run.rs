@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::runs::{is_under_way, owner_of, run_look, run_title};
 use crate::engine::phrases::{event_phrase, exit_phrase, step_phrase};
-use crate::engine::runs::{Resume, Told};
+use crate::engine::runs::{Confirmed, Resume, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::Exit;
-use crate::model::ids::{HostId, RunId, StepId};
+use crate::model::ids::{HostId, RunId, SnapshotId, StepId};
+use crate::model::plan::Command;
+use crate::model::text::CleanText;
 use crate::model::units::Seconds;
 use crate::tui::action::{Action, Offer};
 use crate::tui::message::Effect;
@@ -18,27 +21,28 @@ use crate::tui::screen::{Canvas, Screen};
 use crate::tui::screens::node::NodePage;
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
 use crate::tui::wizard;
+use crate::tui::wizard::live::word_look;
+use crate::tui::wizard::proof::verdict;
 
 /// The page of a run of the vault, or of one that lies on a node.
 pub struct RunPage {
     run: RunId,
     on: Option<(HostId, Box<Told>)>,
-    top: usize,
+    scroll: Scroll,
 }
-
-const PAGE: usize = 10;
 
 impl RunPage {
     /// A run of the vault.
     pub fn of_vault(run: RunId) -> Self {
-        Self { run, on: None, top: 0 }
+        Self { run, on: None, scroll: Scroll::default() }
     }
 
     /// A run as a node told it.
     pub fn of_node(host: HostId, told: Told) -> Self {
-        Self { run: told.run.clone(), on: Some((host, Box::new(told))), top: 0 }
+        Self { run: told.run.clone(), on: Some((host, Box::new(told))), scroll: Scroll::default() }
     }
 
     fn told<'s>(&'s self, model: &'s Model) -> Option<&'s Told> {
@@ -72,6 +76,8 @@ impl RunPage {
             (true, _) => Some("it runs as a job here: cancel that"),
             (false, true) if foreign => Some("it is another console's: adopt it"),
             (false, false) if !matches!(told.ended, Some((Exit::Done, _))) => Some("it changed nothing that is left"),
+            (false, false) if told.was_left() => Some("it was left as it was"),
+            (false, false) if told.taken_up_to() == Some(Resume::RollBack) => Some("it was undone"),
             (false, false) if !told.plan.can_be_rolled_back() => Some("it kept nothing aside that could be put back"),
             (false, _) => None,
         };
@@ -93,20 +99,14 @@ impl Screen for RunPage {
     fn offers(&self, model: &Model) -> Vec<Offer> {
         let mut offers = self.told(model).map(|told| self.take_up_offers(told, model)).unwrap_or_default();
         offers.push(Offer::on(Action::Kept));
-        offers.extend(
-            [Action::Copy, Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First].map(Offer::on),
-        );
+        let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
+        offers.extend([Action::Copy].into_iter().chain(moves).map(Offer::on));
         offers
     }
 
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
-        match action {
-            Action::Up => self.top = self.top.saturating_sub(1),
-            Action::Down => self.top += 1,
-            Action::PageUp => self.top = self.top.saturating_sub(PAGE),
-            Action::PageDown => self.top += PAGE,
-            Action::First => self.top = 0,
-            _ => {}
+        if self.scroll.move_by(action) {
+            return Vec::new();
         }
         let Some(told) = self.told(model).cloned() else { return Vec::new() };
         let host = self.on.as_ref().map(|(host, _)| host.clone());
@@ -115,7 +115,7 @@ impl Screen for RunPage {
             Action::Resume => wizard::resume(told, Resume::GoOn, host, is_foreign),
             Action::Adopt => wizard::resume(told, Resume::GoOn, host, true),
             Action::Leave => wizard::resume(told, Resume::Leave, host, is_foreign),
-            Action::RollBack if matches!(told.ended, Some((Exit::Done, _))) => wizard::roll_back(told.run, told.plan),
+            Action::RollBack if matches!(told.ended, Some((Exit::Done, _))) => wizard::roll_back(told),
             Action::RollBack => wizard::resume(told, Resume::RollBack, host, is_foreign),
             Action::Kept => {
                 let changed = told.plan.steps.iter().find(|step| step.effect != crate::model::plan::Effect::Read);
@@ -149,7 +149,7 @@ impl Screen for RunPage {
             rows.push(Row::gap());
             rows.push(Row::heading("What happened"));
             rows.extend(timeline(told));
-            render_sheet(&rows, self.top, &mut inner)
+            render_sheet(&rows, &self.scroll, &mut inner)
         };
         render_more(below, canvas);
     }
@@ -187,10 +187,72 @@ fn head(told: &Told, model: &Model, on: Option<&HostId>) -> Vec<Row> {
     });
     rows.extend(hash.map(|hash| plain("plan", hash).as_role(Role::Muted)));
     rows.push(receipt(told, model));
+    rows.extend(copies(told, model));
+    rows.extend(account(told));
     if let Some((_, Some(failure))) = &told.ended {
         rows.push(labelled(Sign::Bad, "failed", failure.message.clone()));
         rows.extend(failure.state.iter().map(|state| plain("left", state.clone())));
         rows.extend(failure.hints.iter().map(|hint| plain("next", hint.clone())));
+    }
+    rows
+}
+
+/// The copy the run made or brought back, and what speaks against it now: a receipt of a copy that turned out suspect
+/// must not look like one of a good copy.
+///
+/// ```text
+/// ✗ copy      20261120T005000Z-7f3a, suspect: shrank from 9 KiB to 1 KiB
+///   mark      taken while it was written to
+/// ```
+fn copies(told: &Told, model: &Model) -> Vec<Row> {
+    let place = told.plan.command.place();
+    let outs = told.events.iter().filter_map(|event| match &event.kind {
+        EventKind::StepFinished { out, .. } => Some(out),
+        _ => None,
+    });
+    let doubt = |id: &SnapshotId| {
+        let (sign, why) = verdict(model, place, id)?;
+        let role = if sign == Sign::Bad { Role::StatusBad } else { Role::StatusWarn };
+        Some(labelled(sign, "copy", format!("{id}, {why}")).as_role(role))
+    };
+    if let Command::Restore { snapshot, .. } = &told.plan.command {
+        // The page's title names it already.
+        return doubt(snapshot).into_iter().collect();
+    }
+    let made: Vec<&Value> = outs.filter(|out| out.get("snapshot").is_some()).collect();
+    let ids = made.iter().filter_map(|out| SnapshotId::new(out.get("snapshot")?.as_str()?).ok());
+    let mut rows: Vec<Row> = ids.map(|id| doubt(&id).unwrap_or_else(|| plain("copy", id.to_string()))).collect();
+    let marks = made.iter().filter_map(|out| out.get("marks")?.as_array()).flatten().filter_map(Value::as_str);
+    let marks = marks.map(|mark| CleanText::new(mark).one_line().to_string());
+    rows.extend(marks.map(|mark| plain("mark", mark).as_role(Role::StatusWarn)));
+    rows
+}
+
+/// What was stated and chosen for the run, and what it left aside.
+///
+/// ```text
+///   stated    val-1  at console-00aa: val-1 could not be reached …
+///   chosen    guard: 60 (default)
+/// ▲ aside     on spare-1: /home/…/.staking.lifeboat-RUN.kept
+/// ```
+fn account(told: &Told) -> Vec<Row> {
+    let account = told.account();
+    let mut rows = Vec::new();
+    for Confirmed { console, gate, word, question, .. } in &account.confirmed {
+        let question = question.as_ref().map_or(String::new(), |question| format!(": {question}"));
+        rows.push(plain("stated", format!("'{word}' for {gate}, at {console}{question}")));
+    }
+    rows.extend(account.choices.iter().map(|chosen| {
+        let by = if chosen.by_default { " (default)" } else { " (chosen)" };
+        plain("choice", format!("{} {}{by}", chosen.key, chosen.value)).as_role(Role::Muted)
+    }));
+    let kept = account.kept.iter().flat_map(|(host, paths)| paths.iter().map(move |path| (host, path)));
+    rows.extend(kept.map(|(host, path)| {
+        let text = format!("on {host}: {path}");
+        if told.was_left() { labelled(Sign::Warn, "aside", text) } else { plain("aside", text) }
+    }));
+    if !account.kept.is_empty() {
+        rows.push(plain("", "What still lies there the nodes tell: lifeboat kept").as_role(Role::Muted));
     }
     rows
 }
@@ -207,7 +269,7 @@ fn receipt(told: &Told, model: &Model) -> Row {
             let finding = chain.findings.iter().find(|finding| finding.to_string().contains(told.run.as_str()));
             let holds = chain.receipts.iter().any(|receipt| receipt.run == told.run);
             match (finding, holds) {
-                (Some(finding), _) => labelled(Sign::Bad, "receipt", format!("{number}, BROKEN: {finding}")),
+                (Some(finding), _) => labelled(Sign::Bad, "receipt", format!("{number}, broken: {finding}")),
                 (None, true) => labelled(Sign::Ok, "receipt", format!("{number}, signature, hashes and chain hold")),
                 (None, false) => labelled(Sign::Bad, "receipt", format!("{number}, not in the chain of receipts")),
             }
@@ -237,12 +299,9 @@ fn timeline(told: &Told) -> Vec<Row> {
                 None => continue,
             },
         };
-        let is_loud = word.chars().all(|c| !c.is_lowercase());
-        rows.push(Row::say(Role::Text, text).cell(event.at.strftime("%H:%M:%SZ").to_string(), 9, Role::Muted).cell(
-            word,
-            10,
-            if is_loud { Role::StatusBad } else { Role::Muted },
-        ));
+        let (word, role) = word_look(word);
+        let at = event.at.strftime("%H:%M:%SZ").to_string();
+        rows.push(Row::say(Role::Text, text).cell(at, 9, Role::Muted).cell(word, 10, role));
     }
     rows
 }

@@ -2,14 +2,15 @@
 
 use ratatui::layout::Rect;
 
-use crate::engine::holdings::{CopyView, Holdings, Shelf};
-use crate::engine::phrases::rung_word;
+use crate::engine::holdings::{Holdings, Shelf, last_proof};
+use crate::engine::phrases::{count, rung_word};
 use crate::model::ids::ItemRef;
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
 use crate::tui::frame::look_of;
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::palette;
@@ -20,9 +21,10 @@ use crate::tui::when::{age, ago};
 use crate::tui::widgets::calendar::{self, Day, Days, day_of, render_calendar};
 use crate::tui::widgets::chart::{over_time, render_columns};
 use crate::tui::widgets::lines::{Line, height_of, render_lines, render_sentences};
-use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::list::Cursor;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::panes::Panes;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::wizard;
 
 const KEPT: u8 = 1;
@@ -37,10 +39,17 @@ const PAGE: usize = 8;
 #[derive(Default)]
 pub struct VaultPage {
     panes: Panes,
-    kept: Selection,
-    findings: usize,
+    kept: Cursor<ItemRef>,
+    findings: Scroll,
     filter: Option<Filter>,
     sum: Option<Sum>,
+}
+
+/// A row of what is kept.
+type Kept<'m> = (&'m ItemRef, &'m Shelf);
+
+fn place_of<'k>((place, _): &'k Kept<'_>) -> &'k ItemRef {
+    place
 }
 
 /// What the charts draw, made once for each reading of the vault.
@@ -83,7 +92,7 @@ impl VaultPage {
         Self { sum: model.holdings.as_deref().map(Sum::of), ..Self::default() }
     }
 
-    fn rows<'m>(&self, model: &'m Model) -> Vec<(&'m ItemRef, &'m Shelf)> {
+    fn rows<'m>(&self, model: &'m Model) -> Vec<Kept<'m>> {
         let items = model.holdings.iter().flat_map(|holdings| &holdings.items);
         let is_shown = |place: &ItemRef| {
             let Some(filter) = &self.filter else { return true };
@@ -93,9 +102,9 @@ impl VaultPage {
         items.filter(|(place, _)| is_shown(place)).collect()
     }
 
-    fn selected<'m>(&self, model: &'m Model) -> Option<(&'m ItemRef, &'m Shelf)> {
+    fn selected<'m>(&self, model: &'m Model) -> Option<Kept<'m>> {
         let rows = self.rows(model);
-        rows.get(self.kept.row(rows.len())?).copied()
+        rows.get(self.kept.row(&rows, place_of)?).copied()
     }
 
     fn pane_count(model: &Model) -> u8 {
@@ -121,7 +130,10 @@ impl VaultPage {
         let rows = self.rows(model);
         let filter = self.filter.as_ref().map(|filter| format!(" /{}", filter.text())).unwrap_or_default();
         let title = match &self.sum {
-            Some(sum) => format!("Kept{filter}, {} items, {} copies, {}", rows.len(), sum.copies, ByteSize(sum.stored)),
+            Some(sum) => {
+                let (items, copies) = (count(rows.len(), "item"), count(sum.copies, "copy"));
+                format!("Kept{filter}, {items}, {copies}, {}", ByteSize(sum.stored))
+            }
             None => format!("Kept{filter}"),
         };
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
@@ -131,11 +143,13 @@ impl VaultPage {
         }
         let columns = Columns::of(inner.area.width);
         columns.render_heading(&mut inner);
-        let at = self.kept.row(rows.len());
+        let at = self.kept.row(&rows, place_of);
         let height = inner.area.height.saturating_sub(1);
-        let top = self.kept.top(rows.len(), usize::from(height));
+        let top = self.kept.top(&rows, usize::from(height), place_of);
         for (y, (number, (place, shelf))) in (1..=height).zip(rows.into_iter().enumerate().skip(top)) {
+            inner.mark_row(y, number);
             columns.render_row(place, shelf, model, y, &mut inner);
+            inner.mark_matches(y, self.filter.as_ref());
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
@@ -151,15 +165,20 @@ impl VaultPage {
     fn render_growth(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
         let mut inner = render_panel("Growth", has_focus, canvas.area, canvas);
         let Some(sum) = self.sum.as_ref().filter(|sum| !sum.growth.is_empty()) else {
-            render_sentences(&[("Nothing is kept yet.", Role::Muted)], &mut inner);
+            let told = match (&self.sum, &model.vault_failure) {
+                (Some(_), None) => "Nothing is kept yet.",
+                (None, None) => "Not read yet.",
+                (_, Some(_)) => "Not known.",
+            };
+            render_sentences(&[(told, Role::Muted)], &mut inner);
             return;
         };
         let area = inner.area;
         let chart =
             Rect { x: area.x + 1, width: area.width.saturating_sub(2), height: area.height.saturating_sub(1), ..area };
         let now = model.now.as_second();
-        let first = sum.growth.first().map_or(now, |(at, _)| *at);
-        let values = over_time(&sum.growth, first.min(now - 86_400), now, usize::from(chart.width));
+        let first = sum.growth.first().map_or(now, |(at, _)| *at).min(now - 86_400);
+        let values = over_time(&sum.growth, first, now, usize::from(chart.width));
         render_columns(&values, Role::Chart, &mut inner.within(chart));
         let axis = area.height.saturating_sub(1);
         if let Ok(first) = jiff::Timestamp::from_second(first) {
@@ -180,9 +199,7 @@ impl VaultPage {
 
 fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {
     let sentences = match (&model.vault_failure, &model.holdings) {
-        _ if is_filtered => {
-            [("Nothing kept matches.".to_owned(), Role::Text), ("Esc in / shows all again.".to_owned(), Role::Muted)]
-        }
+        _ if is_filtered => [("Nothing kept matches.".to_owned(), Role::Text), (model.shows_all_again(), Role::Muted)],
         (Some(failure), _) => {
             let hint = failure.hints.first().cloned().unwrap_or_default();
             [(failure.message.clone(), Role::StatusBad), (hint, Role::Muted)]
@@ -190,7 +207,14 @@ fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {
         (None, None) => [("The vault is being read.".to_owned(), Role::Text), (String::new(), Role::Muted)],
         (None, Some(_)) => [
             ("The vault is empty.".to_owned(), Role::Text),
-            ("Go to the fleet with F, choose an item and press b.".to_owned(), Role::Muted),
+            (
+                format!(
+                    "Go to the fleet with {}, choose an item and press {}.",
+                    model.key(Action::Fleet),
+                    model.key(Action::BackUp)
+                ),
+                Role::Muted,
+            ),
         ],
     };
     let sentences: Vec<(&str, Role)> = sentences.iter().map(|(text, role)| (text.as_str(), *role)).collect();
@@ -238,7 +262,7 @@ impl Columns {
         if let Some(newest) = kept.copies.first() {
             canvas.text(self.newest, y, &age(newest.created, model.now), Role::Text);
         }
-        let highest = kept.copies.iter().filter_map(CopyView::highest).max();
+        let highest = last_proof(&kept.copies, model.now);
         let told = highest.map_or("-".to_owned(), |(rung, at)| {
             let word = if rung == Rung::Intact { "intact" } else { rung_word(Some(rung)) };
             format!("{word} {}", age(at, model.now))
@@ -255,6 +279,10 @@ impl Columns {
 }
 
 impl Screen for VaultPage {
+    fn opened_by(&self) -> Option<Action> {
+        Some(Action::Vault)
+    }
+
     fn crumbs(&self, _model: &Model) -> Vec<String> {
         vec!["vault".to_owned()]
     }
@@ -281,14 +309,10 @@ impl Screen for VaultPage {
             return Vec::new();
         }
         if self.panes.focus(panes) == FINDINGS {
-            let rows = height_of(&Self::finding_lines(model), 70);
-            let mut scroll = Selection::default();
-            scroll.select(self.findings);
-            if scroll.move_by(action, rows, PAGE) {
-                self.findings = scroll.row(rows).unwrap_or(0);
+            if self.findings.move_by(action) {
                 return Vec::new();
             }
-        } else if self.kept.move_by(action, self.rows(model).len(), PAGE) {
+        } else if self.kept.move_by(action, &self.rows(model), PAGE, place_of) {
             return Vec::new();
         }
         let selected =
@@ -306,6 +330,13 @@ impl Screen for VaultPage {
         }
     }
 
+    fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
+        click.pane.into_iter().for_each(|pane| self.panes.go(pane));
+        let rows = self.rows(model);
+        click.row.into_iter().for_each(|row| self.kept.select(row, &rows, place_of));
+        Vec::new()
+    }
+
     fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
         if let Notice::Vault(Ok(holdings)) = notice {
             self.sum = Some(Sum::of(holdings));
@@ -313,12 +344,12 @@ impl Screen for VaultPage {
         Vec::new()
     }
 
-    fn narrow(&mut self, filter: Filter) {
-        self.filter = (!filter.is_empty()).then_some(filter);
-    }
-
     fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
+    }
+
+    fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
     }
 
     /// ```text
@@ -338,7 +369,8 @@ impl Screen for VaultPage {
         let findings = if lines.is_empty() {
             0
         } else {
-            (2 + u16::try_from(lines.len()).unwrap_or(u16::MAX)).min(area.height / 5)
+            let wanted = height_of(&lines, area.width.saturating_sub(4));
+            (2 + u16::try_from(wanted).unwrap_or(area.height)).min(area.height / 4)
         };
         let top = area.height - bottom - findings;
         let left = area.width * 9 / 20;
@@ -352,11 +384,12 @@ impl Screen for VaultPage {
         if self.panes.is_zoomed() {
             places = [KEPT, GROWTH, CALENDAR, FINDINGS].map(|pane| if pane == focus { area } else { Rect::default() });
         }
-        self.render_kept(model, focus == KEPT, &mut canvas.within(places[0]));
-        self.render_growth(model, focus == GROWTH, &mut canvas.within(places[1]));
-        self.render_calendar(model, focus == CALENDAR, &mut canvas.within(places[2]));
+        self.render_kept(model, focus == KEPT, &mut canvas.within(places[0]).as_pane(KEPT));
+        self.render_growth(model, focus == GROWTH, &mut canvas.within(places[1]).as_pane(GROWTH));
+        self.render_calendar(model, focus == CALENDAR, &mut canvas.within(places[2]).as_pane(CALENDAR));
         let title = format!("Out of order, {}", lines.len());
-        let mut inner = render_panel(&title, focus == FINDINGS, places[3], canvas);
-        render_lines(&lines, self.findings, &mut inner);
+        let mut pane = canvas.within(places[3]).as_pane(FINDINGS);
+        let mut inner = render_panel(&title, focus == FINDINGS, places[3], &mut pane);
+        render_lines(&lines, &self.findings, &mut inner);
     }
 }

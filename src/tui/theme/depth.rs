@@ -31,6 +31,8 @@ pub struct Surroundings {
     pub is_bare: bool,
     /// Whether tmux stands between: what is for the terminal itself must be passed through.
     pub in_tmux: bool,
+    /// Whether the terminal is one that is known to show a notice on the desktop: OSC 9, which iTerm2 began.
+    pub shows_notices: bool,
 }
 
 impl Surroundings {
@@ -57,8 +59,17 @@ impl Surroundings {
             is_dumb: term.is_empty() || term == "dumb",
             is_bare: term == "linux" || term.starts_with("vt"),
             in_tmux: set("TMUX").is_some(),
+            // Nobody knows whether tmux passes it on, and screen writes it where the window's name stands.
+            shows_notices: set("TMUX").is_none() && set("STY").is_none() && shows_notices(&term, set("TERM_PROGRAM")),
         }
     }
+}
+
+/// The terminals whose manuals describe OSC 9 as a notice; others take it for something else or write it out.
+fn shows_notices(term: &str, program: Option<String>) -> bool {
+    let terms = ["xterm-kitty", "xterm-ghostty", "wezterm", "foot", "foot-extra"];
+    terms.contains(&term)
+        || program.is_some_and(|program| ["iTerm.app", "WezTerm", "ghostty", "kitty"].contains(&program.as_str()))
 }
 
 fn is_mono(term: &str) -> bool {

@@ -1,4 +1,4 @@
-//! A theme's file: `about`, `ground`, `inherits`, `[palette]` and `[roles]`. What is wrong in it is said and left out.
+//! A theme's file: `about`, `inherits`, `[palette]` and `[roles]`. What is wrong in it is said and left out.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,25 +9,11 @@ use toml::de::{DeTable, DeValue};
 use super::Role;
 use crate::config::small::{ConfigError, Found, Notes, Problem, Section, nearest, read_small};
 
-/// The ground a theme is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ground {
-    /// Whatever the terminal has.
-    #[default]
-    Any,
-    /// A dark one.
-    Dark,
-    /// A light one.
-    Light,
-}
-
 /// What a theme's file says, colours by name not looked up yet: a theme that inherits may give the names others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Told {
     /// One sentence for the chooser.
     pub about: String,
-    /// The ground it is made for.
-    pub ground: Option<Ground>,
     /// The theme it begins with, with the line that says so.
     pub inherits: Option<(String, usize)>,
     /// Names of colours.
@@ -47,7 +33,7 @@ pub struct Look {
     pub modifiers: Modifier,
 }
 
-const TOP: &[&str] = &["about", "ground", "inherits", "palette", "roles"];
+const TOP: &[&str] = &["about", "inherits", "palette", "roles"];
 
 const LOOK: &[&str] = &["fg", "bg", "bold", "dim", "italic", "underlined", "reversed"];
 
@@ -76,10 +62,8 @@ pub fn parse_theme(text: &str, path: &Path) -> (Told, Vec<ConfigError>) {
     read_small(text, path, |top, notes| {
         top.refuse_unknown(notes, &[TOP]);
         let string = |notes: &mut Notes, key| top.get(notes, key).and_then(|found| found.string(notes));
-        let grounds = [("any", Ground::Any), ("dark", Ground::Dark), ("light", Ground::Light)];
         let mut told = Told {
             about: string(notes, "about").unwrap_or_default().to_owned(),
-            ground: top.word(notes, "ground", &grounds),
             inherits: string(notes, "inherits").zip(top.get(notes, "inherits")).map(|(n, at)| (n.to_owned(), at.line)),
             ..Told::default()
         };

@@ -10,7 +10,7 @@ mod shelf;
 use ratatui::style::{Color, Style};
 
 pub use depth::{Depth, Surroundings};
-pub use file::{Ground, parse_theme};
+pub use file::parse_theme;
 pub use shelf::{BUILT_IN, Shelf, Shelved};
 
 /// What a piece of the screen means.

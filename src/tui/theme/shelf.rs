@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Theme;
 use super::depth::Depth;
-use super::file::{Ground, Told, parse_theme, resolve};
+use super::file::{Told, parse_theme, resolve};
 use crate::config::small::{ConfigError, nearest, read_small_file};
 
 /// The themes that come with Lifeboat, in the order of the chooser. A test holds that they are those of `themes/`.
@@ -104,11 +104,6 @@ impl Shelf {
         self.themes.iter().find(|theme| theme.name == name)?;
         let (styles, _) = resolve(&self.chain(shown).0);
         Some(Theme::of_styles(name, depth.fit(&styles)))
-    }
-
-    /// The ground a theme is made for.
-    pub fn ground(&self, name: &str) -> Ground {
-        self.chain(name).0.iter().find_map(|(_, told)| told.ground).unwrap_or_default()
     }
 
     /// A theme and what it inherits, nearest first.

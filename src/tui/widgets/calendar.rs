@@ -86,11 +86,14 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
             canvas.text_within(x, 1 + row, 1, sign, role);
         }
     }
+    // The legend is whole also where there is room for single blanks only.
+    let letters: usize = Day::ALL.iter().map(|(_, word)| word.len() + 2).sum();
+    let gap = if letters + 2 * (Day::ALL.len() - 1) > usize::from(canvas.area.width) { 1 } else { 2 };
     let mut x = 0;
     for (day, word) in Day::ALL {
         let (sign, role) = day.look(&glyphs);
         x = canvas.text(x, 8, sign, role) + 1;
-        x = canvas.text(x, 8, word, Role::Muted) + 2;
+        x = canvas.text(x, 8, word, Role::Muted) + gap;
     }
 }
 

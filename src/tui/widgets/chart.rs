@@ -64,7 +64,7 @@ mod tests {
     fn drawn(values: &[u64], width: u16, height: u16, theme: &Theme) -> Vec<String> {
         let area = Rect::new(0, 0, width, height);
         let mut buffer = Buffer::empty(area);
-        render_columns(values, Role::Chart, &mut Canvas { buffer: &mut buffer, theme, area });
+        render_columns(values, Role::Chart, &mut Canvas::over(&mut buffer, theme, area));
         (0..height).map(|y| (0..width).map(|x| buffer[(x, y)].symbol()).collect()).collect()
     }
 

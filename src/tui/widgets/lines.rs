@@ -4,9 +4,10 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::Role;
+use crate::tui::widgets::scroll::Scroll;
 
 /// The columns of a label.
-const LABEL: u16 = 13;
+const LABEL: u16 = 14;
 
 /// One line, or several when it is too long for its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,11 @@ type Row = Vec<(u16, String, Role)>;
 /// Breaks lines into rows of at most `width` columns.
 fn rows_of(lines: &[Line], width: u16) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    for line in lines {
+    let mut label_column = LABEL;
+    for (number, line) in lines.iter().enumerate() {
+        if !number.checked_sub(1).is_some_and(|before| matches!(lines.get(before), Some(Line::Field(..)))) {
+            label_column = label_width(lines.get(number..).unwrap_or_default());
+        }
         match line {
             Line::Blank => rows.push(Row::new()),
             Line::Heading(text) => rows.push(vec![(0, text.clone(), Role::Heading)]),
@@ -54,19 +59,29 @@ fn rows_of(lines: &[Line], width: u16) -> Vec<Row> {
                 rows.extend(wrap(text, usize::from(width)).into_iter().map(|part| vec![(0, part, *role)]));
             }
             Line::Field(label, value, role) => {
-                let indent = LABEL.max(u16::try_from(label.width()).unwrap_or(u16::MAX).saturating_add(1));
+                let indent = label_column.max(u16::try_from(label.width()).unwrap_or(u16::MAX).saturating_add(2));
                 let head = Head { text: label, role: Role::Muted, indent };
                 under(&mut rows, &head, value, *role, width);
             }
             Line::Status(sign, word, sentence, role) => {
                 let head = format!("{sign} {word}");
-                let indent = LABEL.max(u16::try_from(head.width()).unwrap_or(LABEL).saturating_add(1));
+                let indent = LABEL.max(u16::try_from(head.width()).unwrap_or(LABEL).saturating_add(2));
                 let head = Head { text: &head, role: *role, indent };
                 under(&mut rows, &head, sentence, Role::Text, width);
             }
         }
     }
     rows
+}
+
+/// The column the texts of a block of fields begin at, so that they stand below each other; a very long label stands
+/// out alone.
+fn label_width(lines: &[Line]) -> u16 {
+    let labels = lines.iter().map_while(|line| match line {
+        Line::Field(label, ..) => Some(u16::try_from(label.width()).unwrap_or(u16::MAX).saturating_add(2)),
+        _ => None,
+    });
+    labels.filter(|width| *width <= 2 * LABEL).fold(LABEL, u16::max)
 }
 
 /// What stands before a text, and the column the text begins at.
@@ -96,17 +111,17 @@ pub fn height_of(lines: &[Line], width: u16) -> usize {
     rows_of(lines, width).len()
 }
 
-/// Draws lines from a row on, a column away from the edges; says at the bottom right how many rows follow.
+/// Draws lines as far as they are scrolled, a column away from the edges; says at the bottom right how many rows follow.
 ///
 /// ```text
 /// ▲ stale      The newest good copy is older than 24h.
 /// last good    2026-11-18 02:50Z, 2d ago
 /// ```
-pub fn render_lines(lines: &[Line], top: usize, canvas: &mut Canvas) {
+pub fn render_lines(lines: &[Line], scroll: &Scroll, canvas: &mut Canvas) {
     let width = canvas.area.width.saturating_sub(2);
     let rows = rows_of(lines, width);
     let height = usize::from(canvas.area.height);
-    let top = top.min(rows.len().saturating_sub(height));
+    let top = scroll.top(rows.len(), height);
     let is_more = rows.len() > top + height;
     let shown = canvas.area.height.saturating_sub(u16::from(is_more));
     for (y, row) in (0..shown).zip(rows.iter().skip(top)) {
@@ -132,5 +147,22 @@ pub fn render_sentences(sentences: &[(&str, Role)], canvas: &mut Canvas) {
     for (y, (text, role)) in (y..canvas.area.height).zip(rows) {
         let x = canvas.area.width.saturating_sub(u16::try_from(text.width()).unwrap_or(0)) / 2;
         canvas.text(x, y, &text, role);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_block_begin_in_one_column() {
+        let begins = |lines: &[Line]| -> Vec<u16> {
+            rows_of(lines, 80).iter().filter_map(|row| row.get(1)).map(|(x, ..)| *x).collect()
+        };
+        let field = |label: &str| Line::field(label, "x");
+        assert_eq!(begins(&[field("user"), field("api.bootstrapped")]), [18, 18]);
+        // Another block has its own, and one label past all measure moves only itself.
+        assert_eq!(begins(&[field("api.bootstrapped"), Line::Blank, field("user")]), [18, 14]);
+        assert_eq!(begins(&[field("user"), field(&"y".repeat(40))]), [14]);
     }
 }

@@ -38,7 +38,8 @@ pub fn render_panel<'c>(title: &str, has_focus: bool, area: Rect, canvas: &'c mu
         canvas.text(x, y, sign, role);
     }
     if area.width > 6 && !title.is_empty() {
-        let title = crate::tui::screen::cut(title, usize::from(area.width - 6), canvas.theme.glyphs.cut);
+        // Names begin alike and end differently, and a filter stands last.
+        let title = crate::tui::screen::cut_middle(title, usize::from(area.width - 6), canvas.theme.glyphs.cut);
         let width = u16::try_from(title.width()).unwrap_or(0);
         canvas.text(1, 0, " ", role);
         canvas.text(2, 0, &title, if has_focus { Role::Title } else { Role::Muted });

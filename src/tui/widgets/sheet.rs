@@ -4,6 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::{Glyphs, Role};
+use crate::tui::widgets::scroll::Scroll;
 
 /// What stands before a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +47,14 @@ pub struct Row {
     cells: Vec<(String, u16, Role)>,
     text: String,
     role: Role,
+    is_command: bool,
 }
 
 /// The columns a line of a command takes at most, unless one word of it is longer.
-const COMMAND: usize = 70;
+const COMMAND: usize = 96;
+
+/// How far the lines of a command after its first are set in.
+const SET_IN: u16 = 4;
 
 /// The words of a line as a shell sees them, quotes left on.
 fn shell_words(line: &str) -> Vec<&str> {
@@ -60,6 +65,40 @@ fn shell_words(line: &str) -> Vec<&str> {
         letter == ' ' && !quoted
     };
     line.split(is_end).filter(|word| !word.is_empty()).collect()
+}
+
+/// The words of a command that are better not parted: a flag and its value.
+fn command_parts(line: &str, room: usize) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut after_flag = false;
+    for word in shell_words(line) {
+        let is_flag = word.starts_with("--");
+        match parts.last_mut().filter(|_| after_flag && !is_flag) {
+            Some(flag) if flag.width() + 1 + word.width() <= room => *flag = format!("{flag} {word}"),
+            _ => parts.push(word.to_owned()),
+        }
+        after_flag = is_flag && !word.contains('=');
+    }
+    parts
+}
+
+/// A command in lines of at most `width` columns; a word longer than a line goes on in the next one without a backslash.
+fn command_lines(line: &str, width: usize) -> Vec<String> {
+    let room = |number: usize| width.min(COMMAND).saturating_sub(2 + if number == 0 { 0 } else { usize::from(SET_IN) });
+    let mut lines: Vec<String> = Vec::new();
+    for part in command_parts(line, room(1)) {
+        let at = lines.len();
+        match lines.last_mut() {
+            Some(last) if last.width() + 1 + part.width() <= room(at - 1) => *last = format!("{last} {part}"),
+            last => {
+                if let Some(last) = last {
+                    last.push_str(" \\");
+                }
+                lines.extend(wrap(&part, room(at).max(8)));
+            }
+        }
+    }
+    lines
 }
 
 /// The width of the column of labels.
@@ -73,7 +112,7 @@ impl Row {
 
     /// Text over the whole width.
     pub fn say(role: Role, text: impl Into<String>) -> Self {
-        Self { indent: 0, sign: None, cells: Vec::new(), text: text.into(), role }
+        Self { indent: 0, sign: None, cells: Vec::new(), text: text.into(), role, is_command: false }
     }
 
     /// The head of a part.
@@ -91,26 +130,9 @@ impl Row {
         Self { sign: Some(sign), ..Self::say(Role::Text, text) }
     }
 
-    /// A command line, a flag a line, so that it is read easily and can be copied as it stands.
-    pub fn command(line: &str) -> Vec<Self> {
-        let mut lines: Vec<String> = Vec::new();
-        for word in shell_words(line) {
-            let is_long = |line: &String| line.width() + word.width() + 3 > COMMAND;
-            match lines.last_mut() {
-                Some(last) if !word.starts_with("--") && !is_long(last) => {
-                    last.push(' ');
-                    last.push_str(word);
-                }
-                _ => lines.push(word.to_owned()),
-            }
-        }
-        let last = lines.len().saturating_sub(1);
-        let row = |(at, text): (usize, String)| {
-            let more = if at < last { " \\" } else { "" };
-            let indent = if at == 0 { 2 } else { 6 };
-            Self { indent, ..Self::say(Role::Text, format!("{text}{more}")) }
-        };
-        lines.into_iter().enumerate().map(row).collect()
+    /// A command line as a shell takes it: broken between words, each line but the last ending in a backslash.
+    pub fn command(line: impl Into<String>) -> Self {
+        Self { indent: 2, is_command: true, ..Self::say(Role::Text, line) }
     }
 
     /// Adds a column before the text.
@@ -147,7 +169,8 @@ impl Row {
     }
 
     fn lines(&self, width: u16) -> Vec<String> {
-        let lines = wrap(&self.text, usize::from(width.saturating_sub(self.before_text() + 1)));
+        let room = usize::from(width.saturating_sub(self.before_text() + 1));
+        let lines = if self.is_command { command_lines(&self.text, room) } else { wrap(&self.text, room) };
         if lines.is_empty() { vec![String::new()] } else { lines }
     }
 
@@ -164,7 +187,8 @@ impl Row {
                 x += width + 1;
             }
         }
-        canvas.text(self.before_text(), y, text, self.role);
+        let set_in = if self.is_command && line > 0 { SET_IN } else { 0 };
+        canvas.text(self.before_text() + set_in, y, text, self.role);
     }
 }
 
@@ -173,35 +197,24 @@ pub fn lines_of(rows: &[Row], width: u16) -> usize {
     rows.iter().map(|row| row.lines(width).len()).sum()
 }
 
-/// Draws rows from a row on, but never leaves blanks at the end that rows before could fill; says how many lines lie below.
+/// Draws rows as far as they are scrolled; says how many lines lie below.
 ///
 /// ```text
 ///  ● target     spare-1 answers, avalanchego 1.13.5
 ///  ▲ copy       It was never proven in a restore, and it
 ///               is three days old.
 /// ```
-pub fn render_sheet(rows: &[Row], top: usize, canvas: &mut Canvas) -> usize {
+pub fn render_sheet(rows: &[Row], scroll: &Scroll, canvas: &mut Canvas) -> usize {
     let (width, height) = (canvas.area.width, usize::from(canvas.area.height));
-    let laid: Vec<Vec<String>> = rows.iter().map(|row| row.lines(width)).collect();
-    let mut first = rows.len();
-    let mut below = 0;
-    while first > 0 && below + laid.get(first - 1).map_or(0, Vec::len) <= height {
-        first -= 1;
-        below += laid.get(first).map_or(0, Vec::len);
-    }
-    let first = top.min(first);
-    let lines = rows
+    let laid: Vec<(&Row, usize, String)> = rows
         .iter()
-        .zip(&laid)
-        .skip(first)
-        .flat_map(|(row, lines)| lines.iter().enumerate().map(move |(number, text)| (row, number, text)));
-    let mut drawn = 0;
-    let all = laid.iter().skip(first).map(Vec::len).sum::<usize>();
-    for (y, (row, number, text)) in (0..canvas.area.height).zip(lines) {
-        row.render(y, number, text, canvas);
-        drawn += 1;
+        .flat_map(|row| row.lines(width).into_iter().enumerate().map(move |(number, text)| (row, number, text)))
+        .collect();
+    let top = scroll.top(laid.len(), height);
+    for (y, (row, number, text)) in (0..canvas.area.height).zip(laid.iter().skip(top)) {
+        row.render(y, *number, text, canvas);
     }
-    all - drawn
+    laid.len().saturating_sub(top + height)
 }
 
 /// Says on the lower edge of a panel how much lies below.
@@ -222,9 +235,17 @@ mod tests {
     #[test]
     fn a_command_is_broken_between_words_only_and_reads_back_as_it_was() {
         let line = r"lifeboat --vault '/my vault' backup val-1/files/tree '--reason=it'\''s -- so' --plan-hash 0011";
-        let rows = Row::command(line);
-        assert!(rows.len() > 2);
-        let text: Vec<&str> = rows.iter().map(|row| row.text.trim_end_matches(" \\")).collect();
-        assert_eq!(text.join(" "), line);
+        let lines = Row::command(line).lines(50);
+        assert!(lines.len() > 2, "{lines:?}");
+        assert!(lines.iter().all(|line| line.width() <= 50 - 4), "{lines:?}");
+        let words: Vec<&str> = lines.iter().map(|line| line.trim_end_matches(" \\")).collect();
+        assert_eq!(words.join(" "), line);
+        // Where there is room it is one line; a flag keeps its value; a word too long for any line is whole again when
+        // its pieces are put together.
+        assert_eq!(Row::command("lifeboat runs").lines(80), ["lifeboat runs"]);
+        let lines = Row::command("lifeboat restore abc@0011 --to spare-1").lines(34);
+        assert_eq!(lines, ["lifeboat restore abc@0011 \\", "--to spare-1"]);
+        let lines = Row::command(format!("lifeboat show {}", "y".repeat(60))).lines(50);
+        assert_eq!(lines.concat(), format!("lifeboat show \\{}", "y".repeat(60)));
     }
 }

@@ -1,17 +1,21 @@
 //! Bytes a second over time, as bars.
 
 use jiff::Timestamp;
+use ratatui::layout::Rect;
 
 use crate::model::units::{ByteSize, Seconds};
 use crate::tui::screen::Canvas;
-use crate::tui::theme::{Glyphs, Role};
+use crate::tui::theme::Role;
+use crate::tui::widgets::chart::render_columns;
 
 /// The columns of the scale on the left.
 const SCALE: u16 = 11;
 
-const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+/// The columns of the word at the end of the axis.
+const NOW: u16 = 3;
 
-/// Draws rates, oldest first, the newest at the right edge; each column shows the greatest of the rates it stands for.
+/// Draws rates, oldest first, from the left on until they fill the width; from then on each column shows the greatest of
+/// the rates it stands for.
 ///
 /// ```text
 ///  4.10 MiB/s ▁▃▅▇█▇▆▇█▇▇▆▅▇█
@@ -27,25 +31,16 @@ pub fn render_throughput(rates: &[(Timestamp, u64)], canvas: &mut Canvas) {
     let most = bars.iter().copied().max().unwrap_or(0).max(1);
     canvas.right(0, 0, SCALE, &format!("{}/s", ByteSize(most)), Role::Muted);
     canvas.right(0, height - 2, SCALE, "0", Role::Muted);
-    let rows = u64::from(height - 1);
-    let is_ascii = canvas.theme.glyphs == Glyphs::ASCII;
-    for (x, bar) in (SCALE + 1..width).zip(&bars) {
-        let eighths = bar.saturating_mul(rows * 8) / most;
-        for row in 0..height - 1 {
-            let floor = u64::from(height - 2 - row) * 8;
-            let filled = eighths.saturating_sub(floor).min(8);
-            let glyph = match (is_ascii, usize::try_from(filled).unwrap_or(8)) {
-                (true, 0..=3) => " ",
-                (true, _) => "#",
-                (false, filled) => EIGHTHS.get(filled).copied().unwrap_or("█"),
-            };
-            canvas.text(x, row, glyph, Role::Chart);
-        }
-    }
+    let place = Rect { x: canvas.area.x + SCALE + 1, width: width - SCALE - 1, height: height - 1, ..canvas.area };
+    render_columns(&bars, Role::Chart, &mut canvas.within(place));
     let span = rates.last().zip(rates.first()).map_or(0, |(last, first)| last.0.duration_since(first.0).as_secs());
     let span = Seconds(u64::try_from(span).unwrap_or(0));
-    canvas.text(SCALE + 1, height - 1, &format!("{span} ago"), Role::Muted);
-    canvas.right(SCALE + 1, height - 1, width - SCALE - 2, "now", Role::Muted);
+    // "now" stands under the newest bar, wherever that is by now.
+    let shown = u16::try_from(bars.len()).unwrap_or(width);
+    let begun = format!("{span} ago");
+    let least = u16::try_from(begun.len() + 2).unwrap_or(width) + NOW;
+    canvas.text(SCALE + 1, height - 1, &begun, Role::Muted);
+    canvas.right(SCALE + 1, height - 1, shown.max(least).min(width - SCALE - 2), "now", Role::Muted);
 }
 
 /// The rates folded into at most so many columns; few are spread from the left on.
@@ -71,5 +66,26 @@ mod tests {
         assert_eq!(columns.len(), 10);
         assert_eq!(columns[5], 900);
         assert_eq!(columns_of(&rates[..3], 10), [10, 10, 10]);
+    }
+
+    #[test]
+    fn the_axis_ends_under_the_newest_bar() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let drawn = |count: i64| {
+            let (area, theme) = (Rect::new(0, 0, 60, 4), crate::tui::theme::Theme::default());
+            let mut buffer = ratatui::buffer::Buffer::empty(area);
+            let rates: Vec<(Timestamp, u64)> = (0..count).map(|second| (at(second), 1 << 20)).collect();
+            render_throughput(&rates, &mut Canvas::over(&mut buffer, &theme, area));
+            let row = |y: u16| -> String { (0..60).map(|x| buffer[(x, y)].symbol()).collect() };
+            let end = |y: u16| row(y).trim_end().chars().count();
+            (end(2), end(3), row(3).trim().to_owned())
+        };
+        let (bars, axis, told) = drawn(30);
+        assert_eq!((bars, axis), (42, 42), "{told}");
+        assert!(told.starts_with("29s ago") && told.ends_with("now"), "{told}");
+        let (bars, axis, _) = drawn(300);
+        assert_eq!(bars, axis);
+        // Too few bars for both words: the axis goes on past them rather than losing one.
+        assert_eq!(drawn(2).2, "1s ago  now");
     }
 }

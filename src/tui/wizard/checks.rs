@@ -12,7 +12,8 @@ use crate::tui::widgets::sheet::{Row, Sign};
 
 const NAME: u16 = 12;
 
-fn check(sign: Sign, name: &str, text: impl Into<String>) -> Row {
+/// A check by its name: how it went, and what was found.
+pub fn check(sign: Sign, name: &str, text: impl Into<String>) -> Row {
     Row::signed(sign, text).cell(name, NAME, Role::Muted)
 }
 
@@ -114,7 +115,7 @@ fn service(planned: &Planned) -> Vec<Row> {
         rows.push(check(sign, "unit", format!("{} is {}.", unit.unit, unit.active)));
     }
     rows.extend(found.facts.notes.iter().map(|note| check(Sign::Warn, "note", note.one_line().to_string())));
-    if let Standing::Impossible(why) = &planned.item.standing {
+    if let Standing::Impossible(why) | Standing::NotAsked(why) = &planned.item.standing {
         rows.push(check(Sign::Warn, "item", why.one_line().to_string()));
     }
     rows
@@ -140,10 +141,16 @@ fn sighting(seen: &Sighting) -> Row {
             format!("It lies on {host} and does not run; the plan keeps it from starting."),
         ),
         Whereabouts::Heard(_) => check(Sign::Bad, "identity", format!("{host} hears it from somewhere now: it runs.")),
+        Whereabouts::Unheard => {
+            check(Sign::Ok, "identity", format!("{host} does not have it, and does not hear it as its peer."))
+        }
         Whereabouts::Elsewhere => check(Sign::Ok, "identity", format!("{host} was looked at and does not have it.")),
         Whereabouts::Unreachable(why) => {
             let why = why.one_line();
-            check(Sign::Warn, "identity", format!("{host} could not be asked: {}.", why.as_str().trim_end_matches('.')))
+            let why = why.as_str().trim_end_matches('.');
+            let names_it = why.contains(host.as_str());
+            let text = if names_it { format!("{why}.") } else { format!("{host} could not be asked: {why}.") };
+            check(Sign::Warn, "identity", text)
         }
     }
 }

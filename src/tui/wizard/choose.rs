@@ -7,19 +7,23 @@ use tui_input::backend::crossterm::EventHandler;
 use unicode_width::UnicodeWidthStr;
 
 use super::errand::{Field, Kind};
+use crate::engine::phrases::sentence;
 use crate::tui::action::Action;
 use crate::tui::filter::Filter;
+use crate::tui::modal::wants_out;
 use crate::tui::palette::middle;
-use crate::tui::screen::{Canvas, wrap};
+use crate::tui::screen::{Canvas, cut_middle, wrap};
 use crate::tui::theme::Role;
-use crate::tui::widgets::list::Selection;
+use crate::tui::widgets::field::render_field;
+use crate::tui::widgets::list::{Cursor, Selection};
 use crate::tui::widgets::panel::render_panel;
 
-/// The page's state: which field is selected, and what is being typed or picked.
+/// The page's state: which field is selected, however many come and go around it while plans are made, and what is being
+/// typed or picked.
 #[derive(Default)]
 pub struct Choose {
-    at: Selection,
-    /// Whether the row that goes on is selected, however many fields there come to be.
+    at: Cursor<String>,
+    /// Whether the row that goes on is selected.
     on_go: bool,
     editor: Option<Editor>,
 }
@@ -29,6 +33,10 @@ enum Editor {
     Pick(Input, Selection),
 }
 
+fn key_of(field: &Field) -> &String {
+    &field.key
+}
+
 /// A field's new value: its key and what was chosen.
 pub type Change = (String, String);
 
@@ -36,20 +44,22 @@ pub type Change = (String, String);
 const LABEL: u16 = 11;
 
 impl Choose {
-    /// Selects a field, or the row that goes on.
-    pub fn select(&mut self, at: Option<usize>) {
-        self.at.select(at.unwrap_or(0));
-        self.on_go = at.is_none();
+    /// Selects a field, or, past the last one, the row that goes on.
+    pub fn select(&mut self, row: usize, fields: &[Field]) {
+        self.at.select(row, fields, key_of);
+        self.on_go = row >= fields.len();
     }
 
     fn row(&self, fields: &[Field]) -> usize {
-        if self.on_go { fields.len() } else { self.at.row(fields.len() + 1).unwrap_or(0) }
+        let field = self.at.row(fields, key_of).filter(|_| !self.on_go);
+        field.unwrap_or(fields.len())
     }
 
     fn go_to(&mut self, action: Action, fields: &[Field]) {
-        self.at.select(self.row(fields));
-        self.at.move_by(action, fields.len() + 1, 5);
-        self.on_go = self.at.row(fields.len() + 1) == Some(fields.len());
+        let mut to = Selection::default();
+        to.select(self.row(fields));
+        to.move_by(action, fields.len() + 1, 5);
+        self.select(to.row(fields.len() + 1).unwrap_or(0), fields);
     }
 
     /// Whether an editor takes the keys.
@@ -60,6 +70,19 @@ impl Choose {
     /// Whether the row that goes on is selected.
     pub fn is_on_go(&self, fields: &[Field]) -> bool {
         self.row(fields) == fields.len()
+    }
+
+    /// Whether what is selected is in or out.
+    pub fn is_on_switch(&self, fields: &[Field]) -> bool {
+        self.field(fields).is_some_and(|field| matches!(field.kind, Kind::Switch(_)))
+    }
+
+    /// While an editor is open, the keys that do more than write.
+    pub fn keys(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        Some(match self.editor.as_ref()? {
+            Editor::Text(_) => &[("enter", "take it"), ("esc", "leave it as it was")],
+            Editor::Pick(..) => &[("up, down", "choose"), ("enter", "take it"), ("esc", "leave it as it was")],
+        })
     }
 
     fn field<'f>(&self, fields: &'f [Field]) -> Option<&'f Field> {
@@ -116,9 +139,14 @@ impl Choose {
 
     /// Takes a key of the editor.
     pub fn key(&mut self, key: KeyEvent, fields: &[Field]) -> Option<Change> {
-        let field = self.field(fields)?.clone();
+        let field = self.field(fields).filter(|field| self.at.own() == Some(&field.key)).cloned();
+        let Some(field) = field else {
+            // What was being written is not asked any more; it must not become the answer to something else.
+            self.editor = None;
+            return None;
+        };
         match (key.code, self.editor.take()?) {
-            (KeyCode::Esc, _) => None,
+            _ if wants_out(key) => None,
             (KeyCode::Enter, Editor::Text(typed)) => Some((field.key, typed.value().trim().to_owned())),
             (KeyCode::Enter, Editor::Pick(typed, at)) => {
                 let shown = shown(&field, &typed);
@@ -150,6 +178,15 @@ impl Choose {
         }
     }
 
+    /// Selects a row: of the list that is open, else a field or the row that goes on.
+    pub fn clicked(&mut self, row: usize, fields: &[Field]) {
+        match &mut self.editor {
+            Some(Editor::Pick(_, at)) => at.select(row),
+            Some(Editor::Text(_)) => {}
+            None => self.select(row, fields),
+        }
+    }
+
     /// Takes pasted text into a text field.
     pub fn pasted(&mut self, text: &str) {
         if let Some(Editor::Text(typed) | Editor::Pick(typed, _)) = &mut self.editor {
@@ -165,36 +202,50 @@ impl Choose {
     ///
     ///   Go on
     ///
-    ///  why, for the manifest; may be empty
+    ///  Why, for the manifest; may be empty.
     /// ```
-    pub fn view(&self, fields: &[Field], missing: Option<&str>, canvas: &mut Canvas) {
+    ///
+    /// `next` says what comes after it, `missing` why that cannot come yet.
+    pub fn view(&self, fields: &[Field], missing: Option<&str>, next: &str, canvas: &mut Canvas) {
         let rows = fields.len() + 1;
         let height = usize::from(canvas.area.height.saturating_sub(4));
         let selected = self.row(fields);
         let top = selected.saturating_sub(height / 2).min(rows.saturating_sub(height.max(1)));
         let mut y = 0;
         for (number, field) in fields.iter().enumerate().skip(top).take(height) {
+            self.mark_row(y, number, canvas);
             self.render_field(field, y, number == selected, canvas);
             y += 1;
         }
         if rows.saturating_sub(top) <= height {
             y += u16::from(height > rows);
+            self.mark_row(y, fields.len(), canvas);
             let role = if selected == fields.len() { Role::Selection } else { Role::Text };
             canvas.text(1, y, " Go on ", if missing.is_some() { Role::Disabled } else { role });
         }
         let about = match (self.field(fields), missing) {
             (Some(field), _) => field.about.as_str(),
             (None, Some(missing)) => missing,
-            (None, None) => "Next the nodes are looked at; nothing is changed before the preview was shown.",
+            (None, None) => next,
         };
-        let lines = wrap(about, usize::from(canvas.area.width.saturating_sub(2)));
+        // A few words beside a field are a sentence by themselves.
+        let about = if about.is_empty() || about.ends_with('?') { about.to_owned() } else { sentence(about) };
+        let lines = wrap(&about, usize::from(canvas.area.width.saturating_sub(2)));
         let from = canvas.area.height.saturating_sub(2);
         let role = if self.field(fields).is_none() && missing.is_some() { Role::StatusWarn } else { Role::Muted };
         for (y, line) in (from..canvas.area.height).zip(lines) {
             canvas.text(1, y, &line, role);
         }
         if let (Some(Editor::Pick(typed, at)), Some(field)) = (&self.editor, self.field(fields)) {
+            canvas.step_back();
             render_picker(field, typed, *at, canvas);
+        }
+    }
+
+    /// An open list lies over the fields: then only its rows are clicked.
+    fn mark_row(&self, y: u16, number: usize, canvas: &Canvas) {
+        if self.editor.is_none() {
+            canvas.mark_row(y, number);
         }
     }
 
@@ -208,8 +259,8 @@ impl Choose {
             _ => x,
         };
         if is_selected && let Some(Editor::Text(typed)) = &self.editor {
-            let end = canvas.text(x, y, typed.value(), Role::Input);
-            canvas.text(end, y, " ", Role::Selection);
+            let width = canvas.area.width.saturating_sub(x + 1);
+            render_field(x, y, width, typed, Role::Input, canvas);
             return;
         }
         let (value, role) = match (field.value.is_empty(), &field.kind) {
@@ -218,7 +269,8 @@ impl Choose {
             (false, Kind::Fixed) => (field.value.as_str(), Role::Text),
             (false, _) => (field.value.as_str(), Role::Title),
         };
-        let end = canvas.text(x, y, value, role);
+        let room = canvas.area.width.saturating_sub(x + 1);
+        let end = canvas.text_within(x, y, room, &cut_middle(value, usize::from(room), glyphs.cut), role);
         // What it means stands beside it where it fits whole; of the selected field it always stands below.
         let room = usize::from(canvas.area.width.saturating_sub(end + 4));
         if !field.value.is_empty() && field.about.width() <= room {
@@ -242,7 +294,7 @@ fn shown<'f>(field: &'f Field, typed: &Input) -> Vec<&'f (String, String)> {
 }
 
 /// ```text
-/// ┌ onto ─────────────────────────────────────────────┐
+/// ┌ Choose onto: type to narrow ──────────────────────┐
 /// │ /spa                                              │
 /// │ spare-1          has such a service               │
 /// └───────────────────────────────────────────────────┘
@@ -252,12 +304,14 @@ fn render_picker(field: &Field, typed: &Input, at: Selection, canvas: &mut Canva
     let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_add(4).clamp(6, canvas.area.height.max(6));
     let width = canvas.area.width.saturating_sub(6);
     let area = middle(canvas.area, width, height);
-    let title = format!("{}: type to narrow", field.label);
+    let title = format!("Choose {}: type to narrow", field.label);
     let mut inner = render_panel(&title, true, area, canvas);
     let end = inner.text(1, 0, "/", Role::KeyHint);
-    inner.text(end, 0, typed.value(), Role::Input);
+    let width = inner.area.width.saturating_sub(end + 1);
+    render_field(end, 0, width, typed, Role::Input, &mut inner);
     let list = Rect { y: inner.area.y + 1, height: inner.area.height.saturating_sub(1), ..inner.area };
     let mut list = inner.within(list);
+    let glyphs = list.theme.glyphs;
     if rows.is_empty() {
         list.text(1, 1, "Nothing here is called that.", Role::Muted);
     }
@@ -265,10 +319,44 @@ fn render_picker(field: &Field, typed: &Input, at: Selection, canvas: &mut Canva
     let column = u16::try_from(column).unwrap_or(46);
     let top = at.top(rows.len(), usize::from(list.area.height));
     for (y, (number, (value, about))) in (0..list.area.height).zip(rows.iter().enumerate().skip(top)) {
-        list.text_within(1, y, column, value, Role::Text);
+        list.mark_row(y, number);
+        list.text_within(1, y, column, &cut_middle(value, usize::from(column), glyphs.cut), Role::Text);
         list.text(column + 3, y, about, Role::Muted);
+        list.mark_matches(y, Some(&Filter::new(typed.value())));
         if at.row(rows.len()) == Some(number) {
             list.paint_row(y, Role::Selection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(key: &str) -> Field {
+        let (label, value, about) = (key.to_owned(), String::new(), String::new());
+        Field { key: key.to_owned(), label, value, about, kind: Kind::Text }
+    }
+
+    fn press(choose: &mut Choose, code: KeyCode, fields: &[Field]) -> Option<Change> {
+        choose.key(KeyEvent::from(code), fields)
+    }
+
+    /// While somebody writes a plan may come in that asks more, or less.
+    #[test]
+    fn what_is_written_becomes_the_answer_to_what_was_asked_and_to_nothing_else() {
+        let (two, three) = ([field("reason"), field("mode")], [field("reason"), field("guard"), field("mode")]);
+        let mut choose = Choose::default();
+        choose.select(1, &two);
+        choose.open(&two);
+        press(&mut choose, KeyCode::Char('x'), &three);
+        assert_eq!(press(&mut choose, KeyCode::Enter, &three), Some(("mode".to_owned(), "x".to_owned())));
+        choose.open(&three);
+        press(&mut choose, KeyCode::Char('y'), &three);
+        assert_eq!(press(&mut choose, KeyCode::Enter, &two[..1]), None, "nobody asks for it any more");
+        assert!(!choose.is_editing());
+        // The row that goes on stays selected however many fields there come to be.
+        choose.select(two.len(), &two);
+        assert!(choose.is_on_go(&three));
     }
 }

@@ -1,13 +1,13 @@
 //! The equal command line: what a wizard is about to do, as somebody would type it.
 
-use crate::engine::planner::Planned;
-use crate::engine::runs::Resume;
+use crate::engine::runs::{PLAN_GATE, Resume, plan_answer};
 use crate::transport::quote::quote;
 use crate::tui::message::Wish;
-use crate::tui::model::Place;
+use crate::tui::model::{Job, Place};
 
-/// The command line that does what a wish says, quoted for a shell. With a plan it runs only that plan, and answers its gates.
-pub fn command_line(place: &Place, wish: &Wish, planned: Option<&Planned>) -> String {
+/// The command line that does what a wish says, quoted for a shell. With its job it runs only the plan that was made, and
+/// answers the gates that are known.
+pub fn command_line(place: &Place, wish: &Wish, job: Option<&Job>) -> String {
     let mut words = vec!["lifeboat".to_owned()];
     words.extend(place.flags.iter().cloned());
     match wish {
@@ -31,9 +31,12 @@ pub fn command_line(place: &Place, wish: &Wish, planned: Option<&Planned>) -> St
         }
         Wish::Resume(run, how, on) => {
             words.extend(["resume".to_owned(), run.to_string()]);
-            if let Some(host) = on {
+            if let Some(shown) = on {
                 words.push("--adopt".to_owned());
-                words.extend(valued("--on", host.as_str()));
+                words.extend(valued("--on", shown.host.as_str()));
+                if *how != Resume::Leave {
+                    words.extend(valued("--confirm", &plan_answer(&shown.plan)));
+                }
             }
             match how {
                 Resume::GoOn => {}
@@ -41,21 +44,21 @@ pub fn command_line(place: &Place, wish: &Wish, planned: Option<&Planned>) -> St
                 Resume::Leave => words.push("--leave".to_owned()),
             }
         }
-        Wish::Purge(host, _) => {
-            words.extend(["kept".to_owned(), host.to_string(), "--purge".to_owned()]);
-            words.extend(valued("--confirm", &format!("purge={host}")));
-        }
+        Wish::Deed(deed) => words.extend(deed.words()),
     }
-    if let Some(planned) = planned {
-        let gates = planned.plan.gates.iter();
-        words.extend(gates.flat_map(|gate| valued("--confirm", &format!("{}={}", gate.id, gate.word))));
-        words.extend(valued("--plan-hash", &planned.hash));
-    }
-    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+    let planned = job.and_then(|job| job.planned.as_ref());
+    let asked = planned.into_iter().flat_map(|planned| &planned.plan.gates);
+    let ahead = job.and_then(|job| job.ahead.as_ref()).into_iter().flat_map(|ahead| &ahead.gates);
+    // The plan of a node's run is answered above.
+    let gates = asked.chain(ahead.filter(|gate| gate.id.as_str() != PLAN_GATE));
+    words.extend(gates.flat_map(|gate| valued("--confirm", &format!("{}={}", gate.id, gate.word))));
+    words.extend(planned.into_iter().flat_map(|planned| valued("--plan-hash", &planned.hash)));
+    let set = place.environment.iter().map(|(name, value)| format!("{name}={}", shell_word(value)));
+    set.chain(words.iter().map(|word| shell_word(word))).collect::<Vec<_>>().join(" ")
 }
 
 /// A flag with its value; one that begins like a flag is joined to it, so that it is not read as one.
-fn valued(flag: &str, value: &str) -> Vec<String> {
+pub fn valued(flag: &str, value: &str) -> Vec<String> {
     if value.starts_with('-') { vec![format!("{flag}={value}")] } else { vec![flag.to_owned(), value.to_owned()] }
 }
 

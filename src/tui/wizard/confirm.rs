@@ -1,16 +1,16 @@
 //! What must be given before the first change: words typed exactly, or a choice whose default is Cancel.
 
-use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent};
 use jiff::{SignedDuration, Timestamp};
 use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
 use super::errand::{Consent, Word};
+use crate::tui::modal::wants_out;
+use crate::tui::quiet::Quiet;
 use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::Role;
-
-/// Keys that come before the page was quiet for this long were meant for the page before.
-pub const QUIET: SignedDuration = SignedDuration::from_millis(300);
+use crate::tui::widgets::field::render_field;
 
 /// Left alone for this long, the page goes back to the preview.
 pub const IDLE: SignedDuration = SignedDuration::from_secs(90);
@@ -22,7 +22,7 @@ pub struct Confirm {
     typed: Input,
     start: bool,
     said: Option<&'static str>,
-    quiet_until: Timestamp,
+    quiet: Quiet,
     touched: Timestamp,
 }
 
@@ -41,7 +41,7 @@ impl Confirm {
     /// Opens the page at a moment.
     pub fn open(consent: Consent, now: Timestamp) -> Self {
         let typed = Input::default();
-        Self { consent, at: 0, typed, start: false, said: None, quiet_until: now + QUIET, touched: now }
+        Self { consent, at: 0, typed, start: false, said: None, quiet: Quiet::from(now), touched: now }
     }
 
     /// The words, once all of them are given.
@@ -63,16 +63,15 @@ impl Confirm {
             return Given::Back;
         }
         self.touched = now;
-        if now < self.quiet_until {
-            self.quiet_until = now + QUIET;
+        if !self.quiet.is_over(now) {
             return Given::Not;
         }
         self.said = None;
         match (key.code, &self.consent) {
-            (KeyCode::Char('c'), _) if key.modifiers.contains(KeyModifiers::CONTROL) => Given::Back,
+            _ if wants_out(key) => Given::Back,
             (KeyCode::Enter, Consent::Words(_)) => self.enter(now),
             (KeyCode::Enter, _) if self.start => Given::All,
-            (KeyCode::Esc | KeyCode::Enter, _) => Given::Back,
+            (KeyCode::Enter, _) => Given::Back,
             (KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab, Consent::Start(_)) => {
                 self.start = !self.start;
                 Given::Not
@@ -102,8 +101,18 @@ impl Confirm {
             (true, true) => Given::All,
             (true, false) => {
                 self.at += 1;
-                self.quiet_until = now + QUIET;
+                self.quiet = Quiet::from(now);
                 Given::Not
+            }
+        }
+    }
+
+    /// The keys that do more than write.
+    pub fn keys(&self) -> &'static [(&'static str, &'static str)] {
+        match self.consent {
+            Consent::Words(_) => &[("enter", "give the word"), ("esc", "back to the preview")],
+            Consent::Start(_) | Consent::None => {
+                &[("tab", "choose"), ("enter", "do it"), ("esc", "back to the preview")]
             }
         }
     }
@@ -141,8 +150,8 @@ impl Confirm {
         canvas.text(end, y, " to go on:", Role::Text);
         y += 2;
         let end = canvas.text(1, y, "> ", Role::KeyHint);
-        let end = canvas.text(end, y, self.typed.value(), Role::Input);
-        canvas.text(end, y, " ", Role::Selection);
+        let width = canvas.area.width.saturating_sub(end + 1);
+        render_field(end, y, width, &self.typed, Role::Input, canvas);
         y += 2;
         if let Some(said) = self.said {
             canvas.text(1, y, said, Role::StatusWarn);

@@ -6,7 +6,7 @@ use super::command::command_line;
 use super::preview;
 use crate::engine::planner::Planned;
 use crate::model::plan::Effect;
-use crate::tui::message::Wish;
+use crate::tui::message::{TakenUp, Wish};
 use crate::tui::model::{Job, Model, Place};
 use crate::tui::widgets::sheet::Row;
 
@@ -22,9 +22,9 @@ pub trait Errand: Send {
     fn set(&mut self, key: &str, value: String, model: &Model);
     /// What is wished for, a job each, or the sentence that says what is still to be chosen.
     fn wishes(&self, model: &Model) -> Result<Vec<Wish>, String>;
-    /// Whether the engine plans it; otherwise it is done as it stands.
-    fn is_planned(&self) -> bool {
-        true
+    /// What must be known before its preview.
+    fn needs(&self) -> Needs {
+        Needs::Plan
     }
     /// Whether it changes a node or the vault's copies: refused when the console is read-only.
     fn changes(&self) -> bool {
@@ -41,10 +41,27 @@ pub trait Errand: Send {
         let plans: Vec<&Planned> = jobs.iter().filter_map(|job| job.planned.as_deref()).collect();
         consent_to(&plans)
     }
-    /// The equal command line of a wish.
-    fn command(&self, place: &Place, wish: &Wish, planned: Option<&Planned>) -> String {
-        command_line(place, wish, planned)
+    /// The inventory was read again: what it knew of a host may be of another machine now.
+    fn reloaded(&mut self) {}
+    /// The run it takes up, when it is sent for one that was there before.
+    fn taken_up(&self) -> Option<TakenUp> {
+        None
     }
+    /// The equal command line of a wish, with its job once there is one.
+    fn command(&self, place: &Place, wish: &Wish, job: Option<&Job>) -> String {
+        command_line(place, wish, job)
+    }
+}
+
+/// What must be known before an errand's preview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// The engine's plan.
+    Plan,
+    /// How things stand with a run that has its plan already.
+    Look,
+    /// Nothing: it is done as it stands.
+    Nothing,
 }
 
 /// One thing to choose.
@@ -79,7 +96,7 @@ impl Field {
     /// A field that is only shown.
     pub fn fixed(label: &str, value: impl Into<String>, about: impl Into<String>) -> Self {
         Self {
-            key: String::new(),
+            key: label.to_owned(),
             label: label.to_owned(),
             value: value.into(),
             about: about.into(),

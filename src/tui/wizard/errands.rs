@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checks;
-use super::errand::{Errand, Field, Kind, choice_field, choice_fields, set_for};
+use super::errand::{Errand, Field, Kind, Needs, choice_field, choice_fields, set_for};
 use super::preview::shell_row;
 use crate::engine::holdings::CopyView;
-use crate::engine::phrases::rung_word;
+use crate::engine::phrases::{count, rung_word};
 use crate::engine::planner::Planned;
 use crate::model::exit::Exit;
 use crate::model::ids::{HostId, ItemRef, SnapshotId};
@@ -26,16 +26,26 @@ pub struct BackUp {
 impl BackUp {
     /// Of these items.
     pub fn of(items: Vec<ItemRef>) -> Self {
-        Self {
-            items: items.into_iter().map(|item| (item, true)).collect(),
-            reason: String::new(),
-            set: BTreeMap::new(),
-        }
+        Self::again(items, None, BTreeMap::new())
     }
 
     /// As it was wished for once.
-    pub fn again(item: ItemRef, reason: Option<String>, set: BTreeMap<String, String>) -> Self {
-        Self { items: vec![(item, true)], reason: reason.unwrap_or_default(), set }
+    pub fn again(items: Vec<ItemRef>, reason: Option<String>, set: BTreeMap<String, String>) -> Self {
+        let items = items.into_iter().map(|item| (item, true)).collect();
+        Self { items, reason: reason.unwrap_or_default(), set }
+    }
+
+    /// Several together as they were wished for once, with what was chosen for any of them; nothing when they are not
+    /// several backups.
+    pub fn all_again(wishes: &[&Wish]) -> Option<Self> {
+        let (mut items, mut why, mut chosen) = (Vec::new(), None, BTreeMap::new());
+        for wish in wishes {
+            let Wish::BackUp { item, reason, set } = wish else { return None };
+            items.push(item.clone());
+            why = why.or_else(|| reason.clone());
+            chosen.extend(set.clone());
+        }
+        (items.len() > 1).then(|| Self::again(items, why, chosen))
     }
 }
 
@@ -95,9 +105,15 @@ impl Errand for BackUp {
 
     fn wishes(&self, model: &Model) -> Result<Vec<Wish>, String> {
         let reason = Some(self.reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-        let known = |item: &ItemRef| {
-            model.jobs.iter().rev().find(|job| matches!(&job.wish, Wish::BackUp { item: known, .. } if known == item))
-        };
+        // The newest job of each item; a batch may have hundreds.
+        let known: BTreeMap<&ItemRef, &Job> = model
+            .jobs
+            .iter()
+            .filter_map(|job| match &job.wish {
+                Wish::BackUp { item, .. } => Some((item, job)),
+                _ => None,
+            })
+            .collect();
         let wishes: Vec<Wish> = self
             .items
             .iter()
@@ -105,7 +121,7 @@ impl Errand for BackUp {
             .map(|(item, _)| Wish::BackUp {
                 item: item.clone(),
                 reason: reason.clone(),
-                set: if self.items.len() > 1 { set_for(known(item), &self.set) } else { self.set.clone() },
+                set: if self.items.len() > 1 { set_for(known.get(item).copied(), &self.set) } else { self.set.clone() },
             })
             .collect();
         if wishes.is_empty() { Err("No item is left to back up.".to_owned()) } else { Ok(wishes) }
@@ -163,7 +179,7 @@ impl Restore {
 
     fn items(model: &Model) -> Vec<(String, String)> {
         let items = model.holdings.iter().flat_map(|holdings| &holdings.items);
-        items.map(|(item, shelf)| (item.to_string(), copies_phrase(shelf.copies.len()))).collect()
+        items.map(|(item, shelf)| (item.to_string(), count(shelf.copies.len(), "copy"))).collect()
     }
 
     /// The kind of the item's service: as the inventory has it, else its name.
@@ -354,8 +370,8 @@ impl Errand for Verify {
         if chosen.is_empty() { Err("No copy is left to verify.".to_owned()) } else { Ok(vec![Wish::Verify(chosen)]) }
     }
 
-    fn is_planned(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::Nothing
     }
 
     fn changes(&self) -> bool {
@@ -369,7 +385,7 @@ impl Errand for Verify {
     fn preview(&self, model: &Model, _jobs: &[&Job]) -> Vec<Row> {
         let chosen = self.chosen();
         let mut rows = vec![
-            Row::pair("what", format!("{} copies, {} in clear", chosen.len(), ByteSize(self.size(model)))),
+            Row::pair("what", format!("{}, {} in clear", count(chosen.len(), "copy"), ByteSize(self.size(model)))),
             Row::pair("where", format!("in {}, offline: no node is asked", model.place.vault.display())),
             Row::pair(
                 "how",
@@ -381,9 +397,9 @@ impl Errand for Verify {
         ];
         rows.extend(chosen.iter().map(|(item, id)| Row::signed(Sign::Next, format!("{item}@{id}"))));
         rows.push(Row::gap());
-        rows.push(shell_row(model));
+        rows.push(shell_row());
         if let Ok(wishes) = self.wishes(model) {
-            rows.extend(wishes.iter().flat_map(|wish| Row::command(&self.command(&model.place, wish, None))));
+            rows.extend(wishes.iter().map(|wish| Row::command(self.command(&model.place, wish, None))));
         }
         rows
     }
@@ -392,11 +408,6 @@ impl Errand for Verify {
 /// How old something is, as people say it.
 pub fn age(model: &Model, at: jiff::Timestamp) -> Seconds {
     Seconds(u64::try_from(model.now.duration_since(at).as_secs()).unwrap_or(0))
-}
-
-/// "3 copies", "1 copy".
-fn copies_phrase(count: usize) -> String {
-    if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") }
 }
 
 /// Age, size, rung and what speaks against a copy.

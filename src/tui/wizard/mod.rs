@@ -4,6 +4,7 @@
 //! the order of pages, and that nothing runs but the plan that was shown, is the frame's. Going back is possible until
 //! the first change; from then on leaving the page leaves the job at work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
@@ -11,18 +12,22 @@ use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use self::choose::Choose;
-use self::confirm::{Confirm, Given, QUIET};
-use self::errand::{Consent, Errand, answers_for};
+use self::confirm::{Confirm, Given};
+use self::errand::{Consent, Errand, Needs, answers_for};
 use crate::engine::planner::Planned;
+use crate::engine::runs::Told;
 use crate::model::exit::{Exit, Failure};
 use crate::model::ids::{ItemRef, SnapshotId};
 use crate::tui::action::{Action, Offer};
+use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order, Tone, Wish};
 use crate::tui::model::{Job, JobId, Model, Stage};
+use crate::tui::quiet::Quiet;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
-use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
+use crate::tui::widgets::scroll::Scroll;
+use crate::tui::widgets::sheet::render_more;
 
 mod checks;
 mod choose;
@@ -31,36 +36,46 @@ pub mod confirm;
 pub mod errand;
 mod errands;
 pub mod live;
+mod pages;
+mod planning;
 mod preview;
 pub mod proof;
+mod purge;
 mod take_up;
+mod undoing;
 
-pub use take_up::{leave, purge, resume, roll_back};
+pub use purge::{Purging, purge};
+pub use take_up::{resume, roll_back};
+
+/// The wizard's pages for an errand.
+pub fn page(errand: impl Errand + 'static) -> Box<dyn Screen> {
+    Box::new(Wizard::new(Box::new(errand)))
+}
 
 /// Backs items up: one of them, or each as a job of its own.
 pub fn back_up(items: Vec<ItemRef>) -> Box<dyn Screen> {
-    Box::new(Wizard::new(Box::new(errands::BackUp::of(items))))
+    page(errands::BackUp::of(items))
 }
 
 /// Verifies stored copies, offline.
 pub fn verify(copies: Vec<(ItemRef, SnapshotId)>) -> Box<dyn Screen> {
-    Box::new(Wizard::new(Box::new(errands::Verify::of(copies))))
+    page(errands::Verify::of(copies))
 }
 
 /// Restores a copy; what is not given is chosen on the first page.
 pub fn restore(item: Option<ItemRef>, snapshot: Option<SnapshotId>) -> Box<dyn Screen> {
-    Box::new(Wizard::new(Box::new(errands::Restore::of(item, snapshot))))
+    page(errands::Restore::of(item, snapshot))
 }
 
 /// The wizard that does what was wished for once more; nothing for what is taken up from its run.
 pub fn again(wish: &Wish) -> Option<Box<dyn Screen>> {
-    let errand: Box<dyn Errand> = match wish.clone() {
-        Wish::BackUp { item, reason, set } => Box::new(errands::BackUp::again(item, reason, set)),
-        Wish::Restore { item, snapshot, to, set } => Box::new(errands::Restore::again(item, snapshot, to, set)),
-        Wish::Verify(copies) => Box::new(errands::Verify::of(copies)),
-        Wish::RollBack(_) | Wish::Resume(..) | Wish::Purge(..) => return None,
-    };
-    Some(Box::new(Wizard::new(errand)))
+    Some(match wish.clone() {
+        Wish::BackUp { item, reason, set } => page(errands::BackUp::again(vec![item], reason, set)),
+        Wish::Restore { item, snapshot, to, set } => page(errands::Restore::again(item, snapshot, to, set)),
+        Wish::Verify(copies) => page(errands::Verify::of(copies)),
+        Wish::Deed(deed) => return deed.again(),
+        Wish::RollBack(_) | Wish::Resume(..) => return None,
+    })
 }
 
 /// A page of a wizard.
@@ -106,11 +121,10 @@ pub struct Wizard {
     again: bool,
     /// The plans that became stale, until new ones were run.
     before: Vec<Arc<Planned>>,
-    /// The first row in sight.
-    top: usize,
+    scroll: Scroll,
     /// The job in sight while several run.
     job: usize,
-    quiet_until: Timestamp,
+    quiet: Quiet,
     said: Option<(Tone, String)>,
 }
 
@@ -125,9 +139,9 @@ impl Wizard {
             jobs: Vec::new(),
             again: false,
             before: Vec::new(),
-            top: 0,
+            scroll: Scroll::default(),
             job: 0,
-            quiet_until: Timestamp::MIN,
+            quiet: Quiet::from(Timestamp::MIN),
             said: None,
         }
     }
@@ -151,7 +165,7 @@ impl Wizard {
     fn path(&self, model: &Model) -> Vec<Stop> {
         let mut path = Vec::new();
         path.extend((!self.fields(model).is_empty()).then_some(Stop::Choose));
-        path.extend(self.errand.is_planned().then_some(Stop::Checks));
+        path.extend((self.errand.needs() != Needs::Nothing).then_some(Stop::Checks));
         path.push(Stop::Preview);
         let asks = self.confirm.is_some() || self.errand.consent(&self.my_jobs(model)) != Consent::None;
         path.extend(asks.then_some(Stop::Confirm));
@@ -179,39 +193,8 @@ impl Wizard {
 
     fn go(&mut self, to: Stop, now: Timestamp) {
         self.at = to;
-        self.top = 0;
-        self.quiet_until = now + QUIET;
-    }
-
-    /// Orders the plans anew; while some are being made, remembers that they must be made again.
-    fn plan(&mut self, model: &Model) -> Vec<Effect> {
-        if !self.errand.is_planned() {
-            return Vec::new();
-        }
-        let Ok(wishes) = self.errand.wishes(model) else {
-            self.jobs.clear();
-            return Vec::new();
-        };
-        let jobs = self.my_jobs(model);
-        let is_same = jobs.len() == wishes.len() && self.jobs.len() == wishes.len();
-        if is_same && jobs.iter().any(|job| matches!(job.stage, Stage::Planning)) {
-            self.again = true;
-            return Vec::new();
-        }
-        let is_free = |job: &&Job| job.started.is_none() && matches!(job.stage, Stage::Ready | Stage::Failed(_));
-        if !is_same || !jobs.iter().all(is_free) {
-            let first = model.next_job().0;
-            self.jobs = (first..).take(wishes.len()).map(JobId).collect();
-        }
-        self.again = false;
-        self.jobs.iter().zip(wishes).map(|(job, wish)| Effect::Order(Order::Plan(*job, wish))).collect()
-    }
-
-    /// Whether every plan is made and none must be made again.
-    fn is_ready(&self, model: &Model) -> bool {
-        let jobs = self.my_jobs(model);
-        !self.errand.is_planned()
-            || (!self.again && !jobs.is_empty() && jobs.iter().all(|job| matches!(job.stage, Stage::Ready)))
+        self.scroll.reset();
+        self.quiet = Quiet::from(now);
     }
 
     /// Why the shown page cannot be left forwards.
@@ -221,6 +204,7 @@ impl Wizard {
             Stop::Preview if model.place.read_only && self.errand.changes() => {
                 Some("the console is read-only".to_owned())
             }
+            Stop::Preview if self.errand.needs() == Needs::Nothing => self.errand.wishes(model).err(),
             Stop::Checks | Stop::Preview if self.alive_elsewhere(model).is_some() => {
                 Some("the identity runs elsewhere".to_owned())
             }
@@ -233,7 +217,7 @@ impl Wizard {
             }
             _ => None,
         }
-        .map(|why| why.trim_end_matches('.').to_owned())
+        .map(|why| clause(&why))
     }
 
     fn change(&mut self, change: Option<choose::Change>, model: &Model) -> Vec<Effect> {
@@ -253,18 +237,16 @@ impl Wizard {
                     let change = self.choose.open(&fields);
                     return self.change(change, model);
                 }
-                self.go(if self.errand.is_planned() { Stop::Checks } else { Stop::Preview }, now);
+                let is_bare = self.errand.needs() == Needs::Nothing;
+                self.go(if is_bare { Stop::Preview } else { Stop::Checks }, now);
                 if self.is_ready(model) || !self.jobs.is_empty() { Vec::new() } else { self.plan(model) }
             }
             Stop::Checks => {
                 self.go(Stop::Preview, now);
                 Vec::new()
             }
-            Stop::Preview if now < self.quiet_until => {
-                // Keys that were typed ahead were not meant for a page nobody has seen.
-                self.quiet_until = now + QUIET;
-                Vec::new()
-            }
+            // Keys that were typed ahead were not meant for a page nobody has seen.
+            Stop::Preview if !self.quiet.is_over(now) => Vec::new(),
             Stop::Preview => match self.errand.consent(&self.my_jobs(model)) {
                 Consent::None => self.start(model),
                 consent => {
@@ -282,19 +264,29 @@ impl Wizard {
         let confirm = self.confirm.take();
         let words = confirm.as_ref().map(Confirm::words).unwrap_or_default();
         let mut effects = Vec::new();
-        if self.errand.is_planned() {
-            for (at, job) in self.my_jobs(model).into_iter().enumerate() {
-                let Some(planned) = job.planned.as_deref().filter(|_| matches!(job.stage, Stage::Ready)) else {
-                    continue;
-                };
-                let answered = answers_for(words, at);
-                let order = Order::Run(job.id, job.wish.clone(), Box::new(planned.clone()), answered);
-                effects.push(Effect::Order(order));
+        match self.errand.needs() {
+            Needs::Plan => {
+                for (at, job) in self.my_jobs(model).into_iter().enumerate() {
+                    let Some(planned) = job.planned.as_deref().filter(|_| matches!(job.stage, Stage::Ready)) else {
+                        continue;
+                    };
+                    let answered = answers_for(words, at);
+                    let order = Order::Run(job.id, job.wish.clone(), Box::new(planned.clone()), answered);
+                    effects.push(Effect::Order(order));
+                }
             }
-        } else if let Ok(wishes) = self.errand.wishes(model) {
-            let first = model.next_job().0;
-            self.jobs = (first..).take(wishes.len()).map(JobId).collect();
-            effects.extend(self.jobs.iter().zip(wishes).map(|(job, wish)| Effect::Order(Order::Do(*job, wish))));
+            Needs::Look => {
+                let ready = self.my_jobs(model).into_iter().filter(|job| matches!(job.stage, Stage::Ready));
+                let order = |(at, job): (usize, &Job)| Order::Do(job.id, job.wish.clone(), answers_for(words, at));
+                effects.extend(ready.enumerate().map(order).map(Effect::Order));
+            }
+            Needs::Nothing => {
+                let wishes = self.errand.wishes(model).unwrap_or_default();
+                let first = model.next_job().0;
+                self.jobs = (first..).take(wishes.len()).map(JobId).collect();
+                let orders = self.jobs.iter().zip(wishes).map(|(job, wish)| Order::Do(*job, wish, BTreeMap::new()));
+                effects.extend(orders.map(Effect::Order));
+            }
         }
         self.before.clear();
         self.said = None;
@@ -317,82 +309,38 @@ impl Wizard {
         }
     }
 
+    /// Back to where a plan that must be made anew is waited for, or to where what it lacks is chosen.
+    fn step_back(&mut self, why: &str, model: &Model) {
+        let path = self.path(model);
+        let missing = self.errand.wishes(model).err();
+        let to = match &missing {
+            Some(_) if path.contains(&Stop::Choose) => Stop::Choose,
+            _ if path.contains(&Stop::Checks) => Stop::Checks,
+            _ => Stop::Preview,
+        };
+        self.confirm = None;
+        // What is missing says itself where it can be chosen.
+        let why = missing.filter(|_| to != Stop::Choose).unwrap_or_else(|| why.to_owned());
+        self.said = Some((Tone::Warn, why));
+        self.go(to, model.now);
+    }
+
     fn back_to_preview(&mut self, why: &str, now: Timestamp) {
         self.confirm = None;
         self.said = Some((Tone::Warn, why.to_owned()));
         self.go(Stop::Preview, now);
     }
 
-    /// What follows from the state of the jobs: plans to make again, stale ones to show anew.
-    fn follow(&mut self, model: &Model) -> Vec<Effect> {
-        if !self.has_begun {
-            self.has_begun = true;
-            let path = self.path(model);
-            self.at = path.first().copied().unwrap_or(Stop::Preview);
-            let fields = self.fields(model);
-            let missing = fields.iter().position(|field| field.value.is_empty() && field.kind != errand::Kind::Text);
-            self.choose.select(missing);
-            self.quiet_until = model.now + QUIET;
-            return self.plan(model);
-        }
-        if self.again && !self.my_jobs(model).iter().any(|job| matches!(job.stage, Stage::Planning)) {
-            return self.plan(model);
-        }
-        let jobs = self.my_jobs(model);
-        let is_stale = |job: &&Job| matches!(&job.stage, Stage::Failed(failure) if failure.exit == Exit::Stale);
-        if self.at == Stop::Live && !jobs.is_empty() && jobs.iter().all(is_stale) {
-            self.before = jobs.iter().filter_map(|job| job.planned.clone()).collect();
-            // A job that was begun is told by its own number; the new plans are new jobs.
-            self.back_to_preview("Nothing was changed: the plan was stale. Look at the new one.", model.now);
-            return self.plan(model);
-        }
-        if self.at == Stop::Preview && !self.is_ready(model) && self.before.is_empty() && self.errand.is_planned() {
-            // Something chosen elsewhere took the plan away.
-            self.go(Stop::Checks, model.now);
-        }
-        Vec::new()
-    }
-
-    /// What the plan rests on now, where that is not what the stale one rested on.
-    fn changes(&self, model: &Model) -> Vec<Row> {
-        let now = self.planned(model);
-        let mut rows = Vec::new();
-        for (old, new) in self.before.iter().zip(&now) {
-            let keys: std::collections::BTreeSet<&String> =
-                old.plan.basis.keys().chain(new.plan.basis.keys()).collect();
-            for key in keys {
-                let (was, is) = (old.plan.basis.get(key), new.plan.basis.get(key));
-                if was != is {
-                    let show =
-                        |value: Option<&serde_json::Value>| value.map_or("nothing".to_owned(), ToString::to_string);
-                    let text = format!("was {}, is {}", show(was), show(is));
-                    rows.push(Row::signed(Sign::Warn, text).cell(key.clone(), 16, Role::Text));
-                }
-            }
-            if rows.is_empty() && old.hash != new.hash {
-                rows.push(Row::signed(Sign::Warn, "The plan itself is another one now."));
-            }
-        }
-        if !rows.is_empty() {
-            rows.insert(0, Row::heading("What changed since"));
-            rows.push(Row::gap());
-        }
-        rows
-    }
-
     fn retry(&mut self, model: &Model) -> Vec<Effect> {
         let jobs = self.my_jobs(model);
         let failed: Vec<&Wish> =
             jobs.iter().filter(|job| matches!(job.stage, Stage::Failed(_))).map(|job| &job.wish).collect();
-        let items: Vec<ItemRef> = failed
-            .iter()
-            .filter_map(|wish| match wish {
-                Wish::BackUp { item, .. } => Some(item.clone()),
-                _ => None,
-            })
-            .collect();
-        let page = if items.len() > 1 { Some(back_up(items)) } else { failed.first().and_then(|wish| again(wish)) };
-        page.map(Effect::Replace).into_iter().collect()
+        errands::BackUp::all_again(&failed)
+            .map(page)
+            .or_else(|| failed.first().and_then(|wish| again(wish)))
+            .map(Effect::Replace)
+            .into_iter()
+            .collect()
     }
 }
 
@@ -406,15 +354,19 @@ impl Screen for Wizard {
         let next = Offer::unless(Action::Next, obstacle.as_deref());
         let scroll = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
         let mut offers = match self.shown(model) {
-            Stop::Choose => vec![next, Offer::on(Action::Left), Offer::on(Action::Right), Offer::on(Action::Mark)],
+            Stop::Choose => {
+                let fields = self.fields(model);
+                let mut offers = vec![next, Offer::on(Action::Left), Offer::on(Action::Right)];
+                if fields.iter().any(|field| matches!(field.kind, errand::Kind::Switch(_))) {
+                    let fixed = !self.choose.is_on_switch(&fields);
+                    offers.push(Offer::unless(Action::Mark, fixed.then_some("this row is not in or out")));
+                }
+                offers
+            }
             Stop::Checks => vec![next, Offer::on(Action::Refresh)],
             Stop::Preview => vec![next, Offer::on(Action::Copy)],
             Stop::Confirm => Vec::new(),
-            Stop::Live => {
-                let is_live = self.my_jobs(model).iter().any(|job| job.is_live());
-                let why = (!is_live).then_some("nothing runs");
-                vec![Offer::unless(Action::Cancel, why), Offer::on(Action::Background)]
-            }
+            Stop::Live => vec![live::cancel_offer(self.in_sight(model)), Offer::on(Action::Background)],
             Stop::Receipt => {
                 let jobs = self.my_jobs(model);
                 let failed = jobs.iter().any(|job| matches!(job.stage, Stage::Failed(_)) && again(&job.wish).is_some());
@@ -442,10 +394,8 @@ impl Screen for Wizard {
             }
             (Action::Refresh, Stop::Checks) => self.plan(model),
             (Action::Copy, Stop::Preview) => {
-                let lines = self
-                    .my_jobs(model)
-                    .into_iter()
-                    .map(|job| self.errand.command(&model.place, &job.wish, job.planned.as_deref()));
+                let lines =
+                    self.my_jobs(model).into_iter().map(|job| self.errand.command(&model.place, &job.wish, Some(job)));
                 let lines = lines.collect::<Vec<_>>();
                 let lines = if lines.is_empty() {
                     let wishes = self.errand.wishes(model).unwrap_or_default();
@@ -465,7 +415,7 @@ impl Screen for Wizard {
             (Action::Retry, Stop::Receipt) => self.retry(model),
             (Action::RollBack, Stop::Receipt) => self.roll_back(model),
             (action, _) => {
-                self.scroll(action);
+                self.scroll.move_by(action);
                 Vec::new()
             }
         });
@@ -502,6 +452,24 @@ impl Screen for Wizard {
         Some(Vec::new())
     }
 
+    fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
+        match (self.shown(model), click.row) {
+            (Stop::Choose, Some(row)) => self.choose.clicked(row, &self.fields(model)),
+            (Stop::Live, Some(row)) => self.job = row,
+            // Nothing that needs a word or a thought is answered by a click.
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn keys_while_typing(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        match (&self.confirm, self.at) {
+            (Some(confirm), Stop::Confirm) => Some(confirm.keys()),
+            (_, Stop::Choose) => self.choose.keys(),
+            _ => None,
+        }
+    }
+
     fn pasted(&mut self, text: &str, _model: &Model) {
         match &mut self.confirm {
             Some(confirm) if self.at == Stop::Confirm => confirm.pasted(),
@@ -512,8 +480,25 @@ impl Screen for Wizard {
     fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
         match notice {
             Notice::Planned(job, _) | Notice::Ended(job, _) if self.jobs.contains(job) => self.follow(model),
-            // What can be chosen may only be known now.
-            Notice::Vault(_) if self.has_begun && self.jobs.is_empty() && self.at == Stop::Choose => self.plan(model),
+            // What can be chosen may only be known now, or be another copy than before.
+            Notice::Vault(_) if self.has_begun && self.at < Stop::Confirm && !self.is_as_wished(model) => {
+                if self.at > Stop::Choose {
+                    // Nobody goes on from a plan that became another one while it was read.
+                    self.step_back("The vault has changed: look at the new plan.", model);
+                }
+                self.plan(model)
+            }
+            Notice::Reloaded(Ok(_)) if self.has_begun && self.at < Stop::Live => {
+                self.errand.reloaded();
+                // What is being planned with the old inventory is told no more: the new plans are new jobs.
+                self.jobs.clear();
+                self.before.clear();
+                self.again = false;
+                if self.at > Stop::Choose {
+                    self.step_back("The inventory was read again: look at the new plan.", model);
+                }
+                self.plan(model)
+            }
             _ => Vec::new(),
         }
     }
@@ -557,6 +542,12 @@ impl Screen for Wizard {
     }
 }
 
+/// A sentence as it stands within another one.
+fn clause(sentence: &str) -> String {
+    let mut letters = sentence.trim_end_matches('.').chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// Said when nobody answered.
 const LEFT_ALONE: &str = "Nobody answered, so nothing was done.";
 
@@ -568,116 +559,24 @@ fn undoable(job: &Job) -> Option<crate::model::ids::RunId> {
 }
 
 impl Wizard {
+    /// The job that is shown: what is done to a job is done to this one.
+    fn in_sight<'m>(&self, model: &'m Model) -> Option<&'m Job> {
+        self.my_jobs(model).get(self.job).copied()
+    }
+
     fn cancel(&self, model: &Model) -> Vec<Effect> {
-        let jobs = self.my_jobs(model);
-        let live: Vec<JobId> = jobs.iter().filter(|job| job.is_live()).map(|job| job.id).collect();
-        let one = jobs.get(self.job).filter(|job| job.is_live()).map(|job| job.id);
-        let chosen = one.or_else(|| live.first().copied());
-        chosen.map(|job| Effect::Order(Order::Cancel(job))).into_iter().collect()
+        let job = self.in_sight(model).filter(|job| job.is_live());
+        job.map(|job| Effect::Order(Order::Cancel(job.id))).into_iter().collect()
     }
 
     fn roll_back(&self, model: &Model) -> Vec<Effect> {
-        let job = self.my_jobs(model).into_iter().find(|job| undoable(job).is_some());
-        let run = job.and_then(undoable);
-        let plan = job.and_then(|job| job.planned.as_ref()).map(|planned| planned.plan.clone());
-        run.zip(plan).map(|(run, plan)| Effect::Open(roll_back(run, plan))).into_iter().collect()
-    }
-
-    fn scroll(&mut self, action: Action) {
-        self.top = match action {
-            Action::Up => self.top.saturating_sub(1),
-            Action::Down => self.top + 1,
-            Action::PageUp => self.top.saturating_sub(10),
-            Action::PageDown => self.top + 10,
-            Action::First => 0,
-            _ => self.top,
+        let undo = |job: &Job| {
+            let Stage::Done(Some(report)) = &job.stage else { return None };
+            let plan = job.planned.as_ref()?.plan.clone();
+            let (events, receipt) = (job.events.clone(), Some(report.receipt));
+            let ended = Some((Exit::Done, None));
+            Some(Effect::Open(roll_back(Told { run: undoable(job)?, plan, events, ended, receipt, node: None })))
         };
+        self.my_jobs(model).into_iter().find_map(undo).into_iter().collect()
     }
-
-    fn render_stops(&self, model: &Model, canvas: &mut Canvas) {
-        let shown = self.shown(model);
-        let mut x = 1;
-        for stop in self.path(model) {
-            let (sign, role) = match stop.cmp(&shown) {
-                std::cmp::Ordering::Less => (Sign::Done, Role::Muted),
-                std::cmp::Ordering::Equal => (Sign::Now, Role::Title),
-                std::cmp::Ordering::Greater => (Sign::Next, Role::Muted),
-            };
-            let (sign_role, glyph) = sign.look(&canvas.theme.glyphs);
-            x = canvas.text(x, 0, glyph, sign_role) + 1;
-            x = canvas.text(x, 0, stop.word(), role) + 3;
-        }
-    }
-
-    /// Draws the page; says how many lines lie below.
-    fn render_page(&self, model: &Model, canvas: &mut Canvas) -> usize {
-        let jobs = self.my_jobs(model);
-        match self.shown(model) {
-            Stop::Choose => {
-                let missing = self.errand.wishes(model).err();
-                self.choose.view(&self.fields(model), missing.as_deref(), canvas);
-                0
-            }
-            Stop::Checks => match self.alive_elsewhere(model) {
-                Some(failure) => render_sheet(&full_stop(failure), self.top, canvas),
-                None => render_sheet(&self.errand.checks(model, &jobs), self.top, canvas),
-            },
-            Stop::Preview => {
-                let mut rows = self.changes(model);
-                if self.is_ready(model) {
-                    rows.extend(self.errand.preview(model, &jobs));
-                } else {
-                    rows.extend(self.errand.checks(model, &jobs));
-                }
-                render_sheet(&rows, self.top, canvas)
-            }
-            Stop::Confirm => {
-                if let Some(confirm) = &self.confirm {
-                    confirm.view(canvas);
-                }
-                0
-            }
-            Stop::Live => {
-                self.render_live(model, &jobs, canvas);
-                0
-            }
-            Stop::Receipt => render_sheet(&proof::rows(model, &jobs), self.top, canvas),
-        }
-    }
-
-    fn render_live(&self, model: &Model, jobs: &[&Job], canvas: &mut Canvas) {
-        if let [job] = jobs {
-            live::render_job(model, job, canvas);
-            return;
-        }
-        let height = u16::try_from(jobs.len()).unwrap_or(u16::MAX).min(canvas.area.height / 3).max(1);
-        let list = Rect { height, ..canvas.area };
-        live::render_jobs(model, jobs, self.job, &mut canvas.within(list));
-        let area = canvas.area;
-        let rest = Rect { y: area.y + height + 1, height: area.height.saturating_sub(height + 1), ..area };
-        if let Some(job) = jobs.get(self.job) {
-            live::render_job(model, job, &mut canvas.within(rest));
-        }
-    }
-}
-
-/// Nothing goes past this: the identity runs elsewhere.
-fn full_stop(failure: &Failure) -> Vec<Row> {
-    let mut rows = vec![
-        Row::signed(Sign::Bad, "STOP: this identity runs elsewhere.").as_role(Role::StatusBad),
-        Row::gap(),
-        Row::say(Role::Text, failure.message.clone()).set_in(2),
-        Row::gap(),
-        Row::say(
-            Role::Text,
-            "Two nodes with one identity harm each other. No word typed here overrides it, and nothing was changed.",
-        )
-        .set_in(2),
-        Row::gap(),
-    ];
-    for (number, hint) in failure.hints.iter().enumerate() {
-        rows.push(Row::pair(if number == 0 { "next" } else { "" }, hint.clone()).set_in(2));
-    }
-    rows.push(Row::pair("", "When it is down there, look again.").set_in(2));
-    rows
 }

@@ -1,7 +1,7 @@
 //! What a plan will do, as a sheet: what, where, how much, what stops, what is overwritten, how it is undone.
 
 use super::errand::Errand;
-use crate::engine::phrases::{copying_word, effect_phrase, guard_phrase, undo_of};
+use crate::engine::phrases::{copying_word, effect_phrase, guard_phrase, sentence, undo_of, way_back_phrase};
 use crate::engine::planner::Planned;
 use crate::model::item::Sensitivity;
 use crate::model::plan::{Command, Effect, Plan, Step};
@@ -24,20 +24,15 @@ pub fn rows<E: Errand + ?Sized>(errand: &E, model: &Model, jobs: &[&Job]) -> Vec
         rows.extend(one(model, job, planned));
         rows.push(Row::pair("plan", planned.hash.clone()).as_role(Role::Muted));
         rows.push(Row::gap());
-        rows.push(shell_row(model));
-        rows.extend(Row::command(&errand.command(&model.place, &job.wish, Some(planned))));
+        rows.push(shell_row());
+        rows.push(Row::command(errand.command(&model.place, &job.wish, Some(job))));
     }
     rows
 }
 
 /// What stands over an equal command line.
-pub fn shell_row(model: &Model) -> Row {
-    let text = if model.place.is_practice {
-        "The same from a shell that has the practice fleet's directories:"
-    } else {
-        "The same from a shell:"
-    };
-    Row::say(Role::Muted, text)
+pub fn shell_row() -> Row {
+    Row::say(Role::Muted, "The same from a shell:")
 }
 
 /// ```text
@@ -77,7 +72,7 @@ fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
     }));
     rows.extend(planned.expects.iter().map(|said| Row::pair("expect", said.one_line().to_string())));
     rows.push(overwrites(plan));
-    rows.push(Row::pair("undo", undo(plan)));
+    rows.push(Row::pair("undo", way_back_phrase(plan)));
     rows.push(Row::gap());
     rows.extend(plan.steps.iter().enumerate().flat_map(|(number, step)| step_rows(number + 1, step)));
     rows.push(Row::gap());
@@ -156,18 +151,8 @@ fn overwrites(plan: &Plan) -> Row {
     Row::pair("overwrites", format!("{}{kept}.", replaced.join("; "))).as_role(Role::StatusWarn)
 }
 
-fn undo(plan: &Plan) -> &'static str {
-    let replaces = plan.steps.iter().any(|step| step.effect == Effect::Destroy);
-    let fences = plan.steps.iter().any(|step| step.effect == Effect::Fence);
-    match (replaces, plan.can_be_rolled_back(), fences) {
-        (true, true, true) => {
-            "cancel undoes every step but the fence; afterwards: lifeboat rollback RUN, the fence stays"
-        }
-        (true, true, false) => "cancel undoes every step; afterwards: lifeboat rollback RUN",
-        (true, false, _) => "cancel undoes what can be undone; afterwards nothing brings the old state back",
-        (false, ..) => "cancel undoes every step; afterwards there is nothing to undo",
-    }
-}
+/// The columns of the word for what a step does.
+pub const EFFECT: u16 = 9;
 
 /// A step, and under it how it is undone.
 ///
@@ -182,12 +167,12 @@ fn step_rows(number: usize, step: &Step) -> Vec<Row> {
         row(step.title.to_string(), Role::Text)
             .cell(format!("{number:>2}"), 2, Role::Muted)
             .cell(step.host.to_string(), 12, Role::Text)
-            .cell(word, 8, role),
+            .cell(word, EFFECT, role),
     ];
     rows.extend(undo_of(step).map(|undo| {
         row(format!("undo: {undo}"), Role::Muted).cell("", 2, Role::Text).cell("", 12, Role::Text).cell(
             "",
-            8,
+            EFFECT,
             Role::Text,
         )
     }));
@@ -203,11 +188,4 @@ pub fn effect_look(effect: Effect) -> (&'static str, Role) {
         Effect::Fence => ("fences", Role::EffectDestroy),
         Effect::Destroy => (effect_phrase(effect), Role::EffectDestroy),
     }
-}
-
-/// A phrase with a capital and a full stop.
-pub fn sentence(phrase: &str) -> String {
-    let mut letters = phrase.chars();
-    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }

@@ -3,12 +3,15 @@
 use serde_json::Value;
 
 use super::command::command_line;
-use super::live::{StepStage, checked_look, steps_of};
+use super::live::{CHECKED, checked_look};
 use crate::engine::phrases::exit_phrase;
-use crate::engine::runs::Report;
+use crate::engine::runs::{Report, StepStage, steps_of};
 use crate::engine::verify::Checked;
 use crate::model::exit::{Exit, Failure};
+use crate::model::ids::{ItemRef, SnapshotId};
+use crate::model::plan::Command;
 use crate::model::units::ByteSize;
+use crate::tui::action::Action;
 use crate::tui::message::Wish;
 use crate::tui::model::{Job, Model, Stage};
 use crate::tui::theme::Role;
@@ -46,10 +49,10 @@ pub fn one(model: &Model, job: &Job) -> Vec<Row> {
 fn well(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
     let mut rows = match &job.wish {
         Wish::Verify(_) => return verified(job),
-        Wish::BackUp { .. } => copied(report),
-        Wish::Restore { .. } => restored(job),
+        Wish::BackUp { .. } => copied(model, report),
+        Wish::Restore { .. } => restored(model, job, report),
         Wish::RollBack(run) => {
-            vec![Row::signed(Sign::Done, format!("Run {run} was undone: what it had kept is back."))]
+            vec![Row::signed(Sign::Done, format!("Run {run} was undone: what was there before it is there again."))]
         }
         Wish::Resume(run, how, _) => vec![Row::signed(
             Sign::Done,
@@ -61,12 +64,17 @@ fn well(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
                 }
             },
         )],
-        Wish::Purge(host, _) => vec![Row::signed(Sign::Done, format!("What was kept aside on {host} is removed."))],
+        Wish::Deed(deed) => deed.proof(report),
     };
     if let Some(report) = report {
         rows.push(Row::gap());
         rows.push(Row::pair("run", report.run.to_string()));
         rows.push(Row::pair("receipt", format!("{}, signed by this console", report.receipt)));
+    }
+    if let (Wish::RollBack(_) | Wish::Resume(..), Some(report)) = (&job.wish, report) {
+        for (host, paths) in &report.kept {
+            rows.extend(paths.iter().map(|path| Row::pair("aside", format!("on {host}: {path}"))));
+        }
     }
     let plan = job.planned.as_ref().map(|planned| &planned.plan);
     let run = report.map_or("RUN", |report| report.run.as_str());
@@ -76,40 +84,81 @@ fn well(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
     if plan.is_some_and(crate::model::plan::Plan::can_be_rolled_back) {
         let undo = report.map(|report| Wish::RollBack(report.run.clone()));
         let line = undo.map(|undo| command_line(&model.place, &undo, None)).unwrap_or_default();
-        rows.push(Row::pair("undo", "u undoes it from what is kept aside, or from a shell:"));
-        rows.extend(Row::command(&line));
+        rows.push(Row::pair(
+            "undo",
+            format!("{} undoes it from what is kept aside, or from a shell:", model.key(Action::RollBack)),
+        ));
+        rows.push(Row::command(line));
     }
     rows
 }
 
-fn copied(report: Option<&Report>) -> Vec<Row> {
+/// What speaks against a copy by what is known of the vault now, or that it is gone; nothing while all is well with it,
+/// or nobody has read the vault.
+pub fn verdict(model: &Model, place: &ItemRef, id: &SnapshotId) -> Option<(Sign, String)> {
+    let copies = model.holdings.as_ref()?.copies(place);
+    let Some(copy) = copies.iter().find(|copy| copy.id == *id) else {
+        return Some((Sign::Warn, "it is not in the vault any more".to_owned()));
+    };
+    match copy.against.iter().find(|why| *why != "not verified") {
+        Some(why) => Some((Sign::Bad, format!("suspect: {why}"))),
+        None if !copy.against.is_empty() => Some((Sign::Warn, "not verified".to_owned())),
+        None => None,
+    }
+}
+
+fn copied(model: &Model, report: Option<&Report>) -> Vec<Row> {
     let mut rows = Vec::new();
     for out in report.iter().flat_map(|report| report.outs.values()).filter(|out| out.get("snapshot").is_some()) {
         let size = ByteSize(out.get("bytes").and_then(Value::as_u64).unwrap_or(0));
         let id = out.get("snapshot").and_then(Value::as_str).unwrap_or("?");
         rows.push(Row::signed(Sign::Done, "Copied: the node's own count and what arrived agree."));
-        rows.push(Row::signed(Sign::Done, "Verified: the copy was read in full and is sound."));
+        let damaged = out.get("damaged").and_then(Value::as_array).map_or(0, Vec::len);
+        rows.push(match damaged {
+            0 => Row::signed(Sign::Done, "Verified: the copy was read in full and is sound."),
+            _ => Row::signed(Sign::Warn, "Not verified: files were damaged on the node already; the marks name them."),
+        });
         rows.push(Row::gap());
         rows.push(Row::pair("copy", format!("{id}, {size}")));
+        let place = out.get("item").and_then(|item| serde_json::from_value(item.clone()).ok());
+        rows.extend(against(model, place, SnapshotId::new(id).ok()));
         let identities = out.get("identities").and_then(Value::as_array).into_iter().flatten();
         for identity in identities.filter_map(|identity| identity.get("value").and_then(Value::as_str)) {
             rows.push(Row::pair("identity", identity.to_owned()));
         }
-        for mark in out.get("marks").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for mark in texts(out, "marks") {
             rows.push(Row::pair("mark", mark.to_owned()).as_role(Role::StatusWarn));
         }
+    }
+    for remark in report.iter().flat_map(|report| report.outs.values()).flat_map(|out| texts(out, "remarks")) {
+        rows.push(Row::pair("note", remark.to_owned()));
     }
     rows
 }
 
-fn restored(job: &Job) -> Vec<Row> {
-    let proves = job.planned.as_ref().is_some_and(|planned| planned.plan.proves);
+/// What the vault has against a copy, where it has read of one since: it is there for whoever leaves with the proof.
+fn against(model: &Model, place: Option<ItemRef>, id: Option<SnapshotId>) -> Option<Row> {
+    let (sign, told) = verdict(model, &place?, &id?)?;
+    let role = if sign == Sign::Bad { Role::StatusBad } else { Role::StatusWarn };
+    Some(Row::pair("in the vault", told).as_role(role))
+}
+
+fn texts<'v>(out: &'v Value, key: &str) -> impl Iterator<Item = &'v str> {
+    out.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn restored(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
+    let unproved = report.is_some_and(|report| report.why_unproved().is_some());
+    let proves = job.planned.as_ref().is_some_and(|planned| planned.plan.proves) && !unproved;
     let mut rows = vec![Row::signed(Sign::Done, "Restored: every step is done.")];
     rows.push(if proves {
         Row::signed(Sign::Done, "Proven: what runs now is what was saved. The copy holds that proof from now on.")
     } else {
         Row::signed(Sign::Warn, "Nothing proved it: look at the service yourself.")
     });
+    if let Some(Command::Restore { item, snapshot, .. }) = job.planned.as_ref().map(|planned| &planned.plan.command) {
+        rows.extend(against(model, Some(item.clone()), Some(snapshot.clone())));
+    }
     rows
 }
 
@@ -117,7 +166,8 @@ fn verified(job: &Job) -> Vec<Row> {
     let mut rows = Vec::new();
     for (item, id, result) in &job.checked {
         let (sign, text) = checked_look(result);
-        rows.push(Row::signed(sign, format!("{item}@{id}  {text}")));
+        let role = if sign == Sign::Bad { Role::StatusBad } else { Role::Text };
+        rows.push(Row::signed(sign, format!("{item}@{id}")).cell(text, CHECKED, role));
         let notes: Vec<String> = match result {
             Ok(Checked::Verified { warnings, .. }) => warnings.clone(),
             Ok(Checked::Broken { why }) => why.clone(),
@@ -126,7 +176,7 @@ fn verified(job: &Job) -> Vec<Row> {
             }
             Err(failure) => vec![failure.message.clone()],
         };
-        rows.extend(notes.into_iter().map(|note| Row::say(Role::Muted, note).set_in(2)));
+        rows.extend(notes.into_iter().map(|note| Row::say(Role::Muted, note).set_in(2).cell("", CHECKED, Role::Text)));
     }
     rows
 }

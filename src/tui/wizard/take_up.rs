@@ -1,67 +1,87 @@
-//! What is done with a run that is there already: undo it, take it up, leave it, remove what it kept.
+//! What is done with a run that is there already: undo it, take it up, leave it.
 
-use super::errand::{Consent, Errand, Field, Word};
-use crate::engine::node_run::Kept;
-use crate::engine::phrases::{title, undo_of};
+use super::checks::{check, failed};
+use super::errand::{Consent, Errand, Field, Needs, Word};
+use super::undoing;
+use crate::engine::canonical::plan_hash;
+use crate::engine::phrases::title;
 use crate::engine::planner::Planned;
-use crate::engine::runs::{Resume, Told};
-use crate::model::ids::{HostId, RunId};
+use crate::engine::rollback;
+use crate::engine::runs::{Resume, Told, plan_back, steps_back};
+use crate::model::ids::HostId;
 use crate::model::plan::{Effect, Plan};
-use crate::tui::message::Wish;
-use crate::tui::model::{Job, Model, Place};
+use crate::tui::message::{Shown, TakenUp, Wish};
+use crate::tui::model::{Job, Model, Place, Stage};
 use crate::tui::screen::Screen;
 use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
 
-use super::live::{StepStage, steps_of};
-use super::preview::{effect_look, shell_row};
+use super::preview::shell_row;
 
 /// Undoes a finished run from what it kept aside.
-pub fn roll_back(run: RunId, plan: Plan) -> Box<dyn Screen> {
-    let wish = Wish::RollBack(run.clone());
-    Box::new(super::Wizard::new(Box::new(TakeUp { run, plan, wish, events: Vec::new(), is_adopting: false })))
+pub fn roll_back(told: Told) -> Box<dyn Screen> {
+    let wish = Wish::RollBack(told.run.clone());
+    Box::new(super::Wizard::new(Box::new(TakeUp { told, wish, is_adopting: false })))
 }
 
 /// Takes an interrupted run up; `on` names the node it is read from, `is_adopting` says that it is another console's.
 pub fn resume(told: Told, how: Resume, on: Option<HostId>, is_adopting: bool) -> Box<dyn Screen> {
-    let wish = Wish::Resume(told.run.clone(), how, on);
-    let errand = TakeUp { run: told.run, plan: told.plan, wish, events: told.events, is_adopting };
-    Box::new(super::Wizard::new(Box::new(errand)))
+    // Going on with an undoing is to undo the rest.
+    let how = if how == Resume::GoOn && told.undoes().is_some() { Resume::RollBack } else { how };
+    // A plan that has no hash is one that never runs.
+    let shown = |host| Shown { host, plan: plan_hash(&told.plan).unwrap_or_default() };
+    let wish = Wish::Resume(told.run.clone(), how, on.map(shown));
+    Box::new(super::Wizard::new(Box::new(TakeUp { told, wish, is_adopting })))
 }
 
-/// Leaves an interrupted run as things are now.
-pub fn leave(told: Told, on: Option<HostId>, is_adopting: bool) -> Box<dyn Screen> {
-    resume(told, Resume::Leave, on, is_adopting)
-}
-
-/// Removes what restores kept aside on a host.
-pub fn purge(host: HostId, kept: Vec<Kept>) -> Box<dyn Screen> {
-    Box::new(super::Wizard::new(Box::new(Purge { host, kept })))
-}
-
-struct TakeUp {
-    run: RunId,
-    plan: Plan,
-    wish: Wish,
-    events: Vec<crate::model::event::Event>,
+/// A run, and what is wished to become of it.
+pub(super) struct TakeUp {
+    pub(super) told: Told,
+    pub(super) wish: Wish,
     is_adopting: bool,
 }
 
 impl TakeUp {
-    fn undoes(&self) -> bool {
+    pub(super) fn undoes(&self) -> bool {
         matches!(self.wish, Wish::RollBack(_) | Wish::Resume(_, Resume::RollBack, _))
     }
 
-    fn hosts(&self) -> Vec<&HostId> {
-        let mut hosts: Vec<&HostId> = Vec::new();
-        for step in self.plan.steps.iter().filter(|step| step.effect != Effect::Read) {
-            if !hosts.contains(&&step.host) {
-                hosts.push(&step.host);
+    /// The plan as it is carried out from here.
+    pub(super) fn plan_ahead(&self) -> Plan {
+        match self.wish {
+            Wish::RollBack(_) => plan_back(&self.told, true),
+            Wish::Resume(_, Resume::RollBack, _) => plan_back(&self.told, false),
+            _ => self.told.plan.clone(),
+        }
+    }
+
+    /// The plan by whose hash this is known: an undoing of a finished run is a run of its own.
+    fn plan_shown(&self) -> Plan {
+        if matches!(self.wish, Wish::RollBack(_)) { self.plan_ahead() } else { self.told.plan.clone() }
+    }
+
+    /// What the console itself asks: an undoing wants the name of every host whose state it changes.
+    fn own_words(&self) -> Vec<Word> {
+        if !self.undoes() {
+            return Vec::new();
+        }
+        let (plan, mut words) = (self.plan_ahead(), Vec::<Word>::new());
+        // A fence stays: nothing is done there.
+        let changed = steps_back(&plan, &self.told.events).into_iter().filter_map(|back| plan.steps.get(back.at));
+        for step in changed.filter(|step| step.effect != Effect::Fence) {
+            let host = &step.host;
+            if !words.iter().any(|word| word.word == host.as_str()) {
+                let question =
+                    format!("What the run did on {host} is undone: what was there before takes its place again.");
+                words.push(Word { answers: vec![(0, OWN.to_owned())], question, word: host.to_string() });
             }
         }
-        hosts
+        words
     }
 }
+
+/// Under which name the console's own question stands in the receipt.
+const OWN: &str = rollback::GATE;
 
 impl Errand for TakeUp {
     fn name(&self) -> &'static str {
@@ -74,9 +94,9 @@ impl Errand for TakeUp {
 
     fn title(&self, _model: &Model) -> String {
         match self.wish {
-            Wish::Resume(_, Resume::GoOn, _) => format!("Take up run {}", self.run),
-            Wish::Resume(_, Resume::Leave, _) => format!("Leave run {} as things are", self.run),
-            _ => format!("Undo run {}", self.run),
+            Wish::Resume(_, Resume::GoOn, _) => format!("Take up run {}", self.told.run),
+            Wish::Resume(_, Resume::Leave, _) => format!("Leave run {} as things are", self.told.run),
+            _ => format!("Undo run {}", self.told.run),
         }
     }
 
@@ -90,132 +110,104 @@ impl Errand for TakeUp {
         Ok(vec![self.wish.clone()])
     }
 
-    fn is_planned(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::Look
     }
 
-    fn checks(&self, _model: &Model, _jobs: &[&Job]) -> Vec<Row> {
-        Vec::new()
-    }
-
-    fn preview(&self, model: &Model, _jobs: &[&Job]) -> Vec<Row> {
-        let mut rows = vec![Row::pair("run", format!("{}: {}", self.run, title(&self.plan.command)))];
-        let what = match self.wish {
-            Wish::RollBack(_) => "What runs now is replaced by what the run kept aside, newest step first.",
-            Wish::Resume(_, Resume::GoOn, _) => {
-                "Each node is looked at again; what is done stays, what is left is done."
+    /// ```text
+    ///  ● run          20261119T180000Z-aaaaaa: Restore … to spare-1
+    ///  ● nodes        What the run put in place and kept aside is where it left it.
+    ///  ▲ written      3 files, 12.0 KiB in /var/lib/x since, the last at 2026-11-20 02:41Z.
+    ///  ▲ words        1 to be typed before the first change.
+    /// ```
+    fn checks(&self, _model: &Model, jobs: &[&Job]) -> Vec<Row> {
+        let what = format!("{}: {}", self.told.run, title(&self.told.plan.command));
+        let mut rows = vec![check(Sign::Ok, "run", what)];
+        let Some(job) = jobs.first() else { return rows };
+        match (&job.stage, &job.ahead) {
+            (Stage::Failed(failure), _) => rows.extend(failed(failure)),
+            (Stage::Planning, _) | (_, None) => {
+                rows.push(check(Sign::Now, "asking", self.asked_for()));
             }
-            Wish::Resume(_, Resume::RollBack, _) => "What the run did so far is undone, newest step first.",
-            _ => "Nothing is touched: locks, holds and guards are given back, and things stay as they are now.",
-        };
-        rows.push(Row::pair("what", what));
+            (_, Some(ahead)) => {
+                rows.push(check(Sign::Ok, "nodes", self.found()));
+                rows.extend(ahead.places.iter().map(undoing::written));
+                let asked = ahead.gates.len() + self.own_words().len();
+                if asked > 0 {
+                    let text = format!("{asked} to be typed before the first change.");
+                    rows.push(check(Sign::Warn, "words", text));
+                }
+            }
+        }
+        rows
+    }
+
+    fn preview(&self, model: &Model, jobs: &[&Job]) -> Vec<Row> {
+        let job = jobs.first().copied();
+        let mut rows = vec![Row::pair("run", format!("{}: {}", self.told.run, title(&self.told.plan.command)))];
         if self.is_adopting {
             let text = "It is another console's. From here on this one owns it, and the other is refused by the nodes.";
             rows.push(Row::pair("adopts", text).as_role(Role::StatusWarn));
         }
+        let ahead = job.and_then(|job| job.ahead.as_deref());
+        rows.extend(undoing::rows(self, ahead));
+        let gates = ahead.into_iter().flat_map(|ahead| &ahead.gates);
+        rows.extend(gates.map(|gate| {
+            Row::pair("asked", format!("{} The word is '{}'.", gate.question, gate.word)).as_role(Role::StatusWarn)
+        }));
+        rows.extend(plan_hash(&self.plan_shown()).ok().map(|hash| Row::pair("plan", hash).as_role(Role::Muted)));
         rows.push(Row::gap());
-        let looks = steps_of(&self.events);
-        let steps: Vec<_> = self.plan.steps.iter().enumerate().collect();
-        let ordered: Vec<_> = if self.undoes() { steps.into_iter().rev().collect() } else { steps };
-        for (number, step) in ordered {
-            let stage = looks.get(&step.id).map_or(StepStage::Next, |look| look.stage);
-            let text = match (self.undoes(), undo_of(step)) {
-                (true, Some(undo)) => undo,
-                (true, None) => continue,
-                (false, _) => step.title.to_string(),
-            };
-            let (word, role) = effect_look(step.effect);
-            let (word, role) = if self.undoes() { ("undo", Role::EffectQuiesce) } else { (word, role) };
-            let sign = if stage == StepStage::Done { Sign::Done } else { Sign::Next };
-            let row = Row::signed(sign, text).cell(format!("{:>2}", number + 1), 2, Role::Muted);
-            rows.push(row.cell(step.host.to_string(), 12, Role::Text).cell(word, 8, role));
-        }
-        rows.push(Row::gap());
-        rows.push(shell_row(model));
-        rows.extend(Row::command(&self.command(&model.place, &self.wish, None)));
+        rows.push(shell_row());
+        rows.push(Row::command(self.command(&model.place, &self.wish, job)));
         rows
     }
 
-    fn consent(&self, _jobs: &[&Job]) -> Consent {
-        if !self.undoes() {
-            return Consent::Start(match self.wish {
-                Wish::Resume(_, Resume::Leave, _) => "The run will never be finished or undone by Lifeboat.".to_owned(),
-                _ => "The run goes on from where it was interrupted.".to_owned(),
-            });
+    /// The engine's gates word by word, then the console's own.
+    fn consent(&self, jobs: &[&Job]) -> Consent {
+        let gates = jobs.first().and_then(|job| job.ahead.as_ref()).into_iter().flat_map(|ahead| &ahead.gates);
+        let asked = gates.map(|gate| Word {
+            answers: vec![(0, gate.id.to_string())],
+            question: gate.question.to_string(),
+            word: gate.word.clone(),
+        });
+        let words: Vec<Word> = asked.chain(self.own_words()).collect();
+        if !words.is_empty() {
+            return Consent::Words(words);
         }
-        let word = |host: &&HostId| Word {
-            answers: Vec::new(),
-            question: format!("What runs on {host} now is replaced by what was there before the run."),
-            word: host.to_string(),
-        };
-        Consent::Words(self.hosts().iter().map(word).collect())
+        Consent::Start(match self.wish {
+            Wish::Resume(_, Resume::GoOn, _) => "The run goes on from where it was interrupted.".to_owned(),
+            Wish::Resume(_, Resume::Leave, _) => "The run will never be finished or undone by Lifeboat.".to_owned(),
+            _ => "Nothing was changed so far; what is held for the run is given back.".to_owned(),
+        })
     }
 
-    fn command(&self, place: &Place, wish: &Wish, planned: Option<&Planned>) -> String {
-        let line = super::command::command_line(place, wish, planned);
+    fn taken_up(&self) -> Option<TakenUp> {
+        Some(TakenUp { plan: self.plan_ahead(), events: self.told.events.clone() })
+    }
+
+    fn command(&self, place: &Place, wish: &Wish, job: Option<&Job>) -> String {
+        let line = super::command::command_line(place, wish, job);
         let says_so = line.contains(" --adopt");
         if self.is_adopting && !says_so { format!("{line} --adopt") } else { line }
     }
 }
 
-struct Purge {
-    host: HostId,
-    kept: Vec<Kept>,
-}
-
-impl Errand for Purge {
-    fn name(&self) -> &'static str {
-        "purge"
-    }
-
-    fn title(&self, _model: &Model) -> String {
-        format!("Remove what is kept on {}", self.host)
-    }
-
-    fn fields(&self, _model: &Model, _planned: &[&Planned]) -> Vec<Field> {
-        Vec::new()
-    }
-
-    fn set(&mut self, _key: &str, _value: String, _model: &Model) {}
-
-    fn wishes(&self, _model: &Model) -> Result<Vec<Wish>, String> {
-        Ok(vec![Wish::Purge(self.host.clone(), self.kept.clone())])
-    }
-
-    fn is_planned(&self) -> bool {
-        false
-    }
-
-    fn checks(&self, _model: &Model, _jobs: &[&Job]) -> Vec<Row> {
-        Vec::new()
-    }
-
-    fn preview(&self, model: &Model, _jobs: &[&Job]) -> Vec<Row> {
-        let mut rows = vec![
-            Row::pair("what", format!("What restores kept aside on {} is removed for good.", self.host)),
-            Row::pair("undo", "none: these runs can no longer be undone").as_role(Role::StatusWarn),
-            Row::gap(),
-        ];
-        for kept in &self.kept {
-            rows.push(Row::heading(format!("run {}", kept.run)));
-            rows.extend(kept.paths.iter().map(|path| Row::signed(Sign::Next, path.clone())));
+impl TakeUp {
+    fn asked_for(&self) -> &'static str {
+        match self.wish {
+            Wish::RollBack(_) => {
+                "Is what the run kept still there, was anything written since, and does what would start run elsewhere?"
+            }
+            Wish::Resume(_, Resume::Leave, _) => "The run is read once more.",
+            _ => "The nodes are asked whether the run can be taken up, and whether what would start runs elsewhere.",
         }
-        rows.push(Row::gap());
-        rows.push(shell_row(model));
-        if let Ok(wishes) = self.wishes(model) {
-            rows.extend(wishes.iter().flat_map(|wish| Row::command(&self.command(&model.place, wish, None))));
-        }
-        rows
     }
 
-    fn consent(&self, _jobs: &[&Job]) -> Consent {
-        Consent::Words(vec![Word {
-            answers: Vec::new(),
-            question: format!(
-                "A rollback needs what is kept on {}. Once it is removed nothing brings it back.",
-                self.host
-            ),
-            word: self.host.to_string(),
-        }])
+    fn found(&self) -> &'static str {
+        match self.wish {
+            Wish::RollBack(_) => "What the run put in place and kept aside is where it left it.",
+            Wish::Resume(_, Resume::Leave, _) => "The run can be left.",
+            _ => "The run can be taken up; nothing it would start runs elsewhere as far as anybody answered.",
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! The program as it is called: exit codes and what is printed, without any node.
 
 mod docs;
+mod enrolling;
+mod kept;
+mod room;
+mod several;
 mod terminal;
+mod undoing;
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::support::console::{Console, Ended, files_below};
 
@@ -107,7 +113,26 @@ fn an_unreachable_host_is_said_with_its_address() {
     {
         console.run(args).expect(12).says("val-1 could not be reached: 127.0.0.1:1: Connection refused");
     }
-    assert!(!console.path("config/known_hosts").exists());
+    assert!(!console.path("data/known_hosts").exists());
+}
+
+#[test]
+fn a_host_that_fails_is_named_once_to_programs_too() {
+    let console = lonely();
+    console.run(&["init"]).expect(0);
+    let ended = console.run(&["--json", "scan"]).expect(12);
+    let failures: Vec<_> = ended.documents().into_iter().filter(|document| document["kind"] == "failure").collect();
+    // What else runs there could not be looked for either, and that is no second failure.
+    let [failure] = failures.as_slice() else { panic!("{failures:?}") };
+    assert_eq!(failure["service"], "val-1/files");
+    assert!(failure["message"].as_str().unwrap().starts_with("val-1 could not be reached"), "{failure}");
+    // Where no service was asked for, the host itself is what failed.
+    let inventory = std::fs::read_to_string(console.path("config/inventory.toml")).unwrap();
+    console.write_inventory(inventory.split("[hosts.val-1.services").next().unwrap());
+    let ended = console.run(&["--json", "scan"]).expect(12);
+    let failures: Vec<_> = ended.documents().into_iter().filter(|document| document["kind"] == "failure").collect();
+    assert_eq!(failures.len(), 1, "{}", ended.out);
+    assert!(failures[0]["message"].as_str().unwrap().contains("val-1"), "{failures:?}");
 }
 
 #[test]
@@ -141,6 +166,19 @@ fn a_vault_that_is_missing_or_another_one_is_refused() {
     std::fs::rename(console.path("disk"), console.path("vault")).unwrap();
     console.run(&["runs"]).expect(0);
     console.run(&["list"]).expect(7).says("has no such snapshot");
+}
+
+#[test]
+fn what_a_dead_backup_left_is_told_wherever_the_vault_is_looked_at() {
+    let console = lonely();
+    console.run(&["init"]).expect(0);
+    crate::vault::leave_dead_staging(&console.path("vault"));
+    for (command, code) in [("list", 7), ("verify", 7), ("doctor", 12)] {
+        console.run(&[command]).expect(code).says("a copy of 'val-1/files/tree' that was never finished");
+    }
+    let ended = console.run(&["--json", "list"]).expect(7);
+    let finding = ended.documents().into_iter().find(|document| document["kind"] == "finding").unwrap();
+    assert!(finding["message"].as_str().unwrap().contains("its process is gone"), "{finding}");
 }
 
 #[test]
@@ -214,6 +252,22 @@ fn json_is_one_document_a_line_and_ends_with_the_exit_code() {
     }
 }
 
+/// The shell itself reads its script: bash, which every machine of the tests has, and the others where they are.
+fn parses(shell: &str, console: &Console, script: &str) {
+    let file = console.path(&format!("completions.{shell}"));
+    std::fs::write(&file, script).unwrap();
+    match Command::new(shell).arg("-n").arg(&file).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && said.is_empty(), "{shell} does not read its script: {said}");
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && shell != "bash" => {
+            println!("there is no {shell} here to read its script");
+        }
+        Err(error) => panic!("{shell}: {error}"),
+    }
+}
+
 #[test]
 fn completions_and_the_manual_name_every_command() {
     let console = Console::new();
@@ -222,6 +276,7 @@ fn completions_and_the_manual_name_every_command() {
         for command in COMMANDS.into_iter().chain(["man"]) {
             assert!(script.contains(command), "{shell} does not complete {command}");
         }
+        parses(shell, &console, &script);
     }
     let page = console.run(&["man"]).expect(0).out;
     for command in COMMANDS.into_iter().chain(["man"]) {
@@ -280,4 +335,23 @@ fn a_reader_that_goes_away_ends_the_output_quietly() {
         assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");
         assert_eq!(ended.status.code(), Some(if args.contains(&"doctor") { 12 } else { 0 }), "{args:?}");
     }
+}
+
+#[test]
+fn a_destroyed_manifest_is_not_verified_away() {
+    let console = Console::new();
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vault/v1/vault");
+    crate::vault::image(&golden, &console.path("vault"));
+    for entry in walkdir::WalkDir::new(console.path("vault")) {
+        let entry = entry.unwrap();
+        let mode = if entry.file_type().is_dir() { 0o700 } else { 0o600 };
+        std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let inventory = format!("version = 1\n[vault]\npath = \"{}\"\n", console.path("vault").display());
+    console.write_inventory(&inventory);
+    let snapshot = "vault/val-1/files/tree/20261120T184700Z-696c74/manifest.json";
+    std::fs::write(console.path(snapshot), "{}").unwrap();
+    console.run(&["--read-only", "verify", "val-1/files"]).expect(14).says("BROKEN").says("manifest.json");
+    console.run(&["--read-only", "verify", "val-1/avalanchego"]).expect(0);
+    console.run(&["--read-only", "verify"]).expect(3).says("BROKEN");
 }

@@ -83,6 +83,78 @@ fn only_the_right_word_answers_a_gate() {
     assert_eq!(content(&node), "saved");
 }
 
+/// What the receipt of a run says was confirmed.
+fn confirmed(node: &Node, run: &str) -> serde_json::Value {
+    let receipt = std::fs::read(node.path(&format!("srv/vault/runs/{run}/receipt.json"))).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&receipt).unwrap()["body"]["said"]["confirmed"].clone()
+}
+
+/// The runs of the vault, the oldest first.
+fn runs(node: &Node) -> Vec<String> {
+    node.run("ls /srv/vault/runs").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn words_that_are_typed_reach_the_receipt_as_those_of_flags_do() {
+    let node = node();
+    let item = format!("{}/app-0/tree", NAMES[0]);
+    node.run(&words(&["backup", &item]));
+    let mut terminal = at_a_terminal(&node, &["restore", &item, "--to", NAMES[0]]);
+    terminal.wait_for("to go on:");
+    terminal.type_in(&format!("{}\n", NAMES[0]));
+    assert_eq!(terminal.end(), 0, "{}", terminal.shown());
+    let run = runs(&node).pop().unwrap();
+    assert_eq!(confirmed(&node, &run), serde_json::json!({"overwrite": NAMES[0]}));
+    let shown = node.run(&words(&["runs", &run]));
+    for line in [format!("confirmed overwrite={}", NAMES[0]), "choice guard=60 (default)".into(), "kept on".into()] {
+        assert!(shown.contains(&line), "{line}: {shown}");
+    }
+
+    let mut terminal = at_a_terminal(&node, &["rollback", &run]);
+    terminal.wait_for("Type 'yes' to go on:");
+    terminal.type_in("yes\n");
+    assert_eq!(terminal.end(), 0, "{}", terminal.shown());
+    let undone = runs(&node).pop().unwrap();
+    assert_eq!(confirmed(&node, &undone), serde_json::json!({"rollback": "yes"}));
+
+    let flag = format!("overwrite={}", NAMES[0]);
+    let more = ["--confirm", &flag, "--confirm", "nobody=asked", "--set", "guard=7"];
+    node.run(&words(&[&["restore", &item, "--to", NAMES[0]][..], &more].concat()));
+    let run = runs(&node).pop().unwrap();
+    assert_eq!(confirmed(&node, &run), serde_json::json!({"overwrite": NAMES[0]}), "what was not asked is not kept");
+    let shown = node.run(&words(&["runs", &run]));
+    assert!(shown.contains(&format!("confirmed {flag}")) && shown.contains("choice guard=7\n"), "{shown}");
+}
+
+#[test]
+fn leaving_a_run_says_what_stays_before_and_after_and_kept_lists_it() {
+    let node = node();
+    let (item, inventory) = (format!("{}/app-0/tree", NAMES[0]), node.path("srv/config/inventory.toml"));
+    node.run(&words(&["backup", &item]));
+    let slow = std::fs::read_to_string(&inventory).unwrap().replace("resume = \":\"", "resume = \"sleep 8\"");
+    std::fs::write(&inventory, slow).unwrap();
+    let flag = format!("overwrite={}", NAMES[0]);
+    let terminal = at_a_terminal(&node, &["restore", &item, "--to", NAMES[0], "--confirm", &flag]);
+    let kept = (0..600).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        node.run("ls -d /srv/.app-0.lifeboat-*.kept 2>/dev/null || :").lines().next().map(str::to_owned)
+    });
+    let kept = kept.expect("it never swapped");
+    let comms = "for c in /proc/[0-9]*/comm; do read -r n <\"$c\"; [ \"$n\" != lifeboat ] || { c=${c%/comm}; kill -9 \"${c#/proc/}\"; }; done";
+    node.run(comms);
+    drop(terminal);
+    let run = runs(&node).pop().unwrap();
+    let left = node.run(&words(&["resume", &run, "--leave"]));
+    let (before, after) = left.split_once("left as it is").unwrap();
+    assert!(before.contains(&format!("stays       on {}: {kept}", NAMES[0])), "{left}");
+    assert!(after.contains(&format!("kept on {}: {kept}", NAMES[0])), "{left}");
+    assert!(node.run(&words(&["runs", &run])).contains(&format!("kept on {}: {kept}", NAMES[0])));
+    assert!(node.run(&words(&["runs"])).contains("left as it was"));
+    assert!(node.run(&words(&["kept", NAMES[0]])).contains(&kept));
+    node.run(&words(&["kept", NAMES[0], "--purge", "--confirm", &format!("purge-{0}={0}", NAMES[0])]));
+    assert_eq!(node.leftovers(), "");
+}
+
 #[test]
 fn the_status_line_sums_up_never_wraps_and_goes_away() {
     let node = node();

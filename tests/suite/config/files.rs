@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use lifeboat::config::paths::{InventorySource, Paths, create_private_dir};
-use lifeboat::config::{inventory_from_ssh_config, load_inventory, set_vault_id};
+use lifeboat::config::{digest_of, inventory_from_ssh_config, load_inventory, set_vault_id};
 use lifeboat::model::exit::Exit;
 use lifeboat::model::ids::HostId;
 
@@ -46,7 +46,7 @@ fn a_second_console_shares_nothing_with_the_first() {
     let set = environment(&[("LIFEBOAT_CONFIG_DIR", "/two/etc"), ("LIFEBOAT_DATA_DIR", "/two/data")]);
     for paths in [Paths::from_standard(Some(standard()), &set), Paths::from_standard(None, &set)] {
         let paths = paths.unwrap();
-        let files = [paths.console_key(), paths.known_hosts(), paths.leases_dir(), paths.log_file(), paths.config_dir];
+        let files = [paths.console_key(), paths.known_hosts(), paths.log_file(), paths.config_dir];
         assert!(files.iter().all(|file| file.starts_with("/two")), "{files:?}");
     }
     assert_eq!(Paths::from_standard(None, &environment(&[])).unwrap_err().exit, Exit::Usage);
@@ -148,4 +148,16 @@ fn with_match_or_include_only_names_are_taken() {
         assert_eq!(inventory.hosts.len(), 5);
         assert!(inventory.hosts.values().all(|host| host.access.port.is_none() && host.access.address.is_none()));
     }
+}
+
+/// A console looks at the text before it reads the inventory: what is no file must not keep it waiting there.
+#[test]
+fn a_pipe_has_no_digest_and_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, pipe) = (dir.path().join("inventory.toml"), dir.path().join("pipe"));
+    std::fs::write(&file, "version = 1\n").unwrap();
+    assert_eq!(digest_of(&file).unwrap(), load_inventory(&file, dir.path()).unwrap().digest);
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(digest_of(&pipe).is_err());
+    assert!(digest_of(dir.path()).is_err());
 }

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use lifeboat::config::secrets::secret_variables;
 use lifeboat::config::{ConfigError, effective_policy};
 use lifeboat::model::ids::{HostId, OwnerId, ServiceName};
-use lifeboat::model::inventory::{Become, Host, TransportKind};
+use lifeboat::model::inventory::{Become, Host, Policy, ServiceEntry, TransportKind};
 use lifeboat::model::secret::SecretRef;
 use lifeboat::model::units::Seconds;
 
@@ -42,19 +41,27 @@ fn paths_of_the_vault_do_not_depend_on_where_we_stand() {
 #[test]
 fn the_nearest_policy_wins_key_by_key() {
     let inventory = everything().inventory;
-    let of = |owner: &str, service: Option<&str>| {
-        let service = service.map(|name| ServiceName::new(name).unwrap());
-        effective_policy(&inventory, &OwnerId::new(owner).unwrap(), service.as_ref())
+    let of = |groups: &[String], own: &Policy, entry: Option<&ServiceEntry>| {
+        let nearer: Vec<&Policy> = std::iter::once(own).chain(entry.map(|entry| &entry.policy)).collect();
+        effective_policy(&inventory, groups, &nearer)
     };
-    let service = of("val-1", Some("avalanchego"));
+    let of_host = |name: &str, service: Option<&str>| {
+        let host = &inventory.hosts[&HostId::new(name).unwrap()];
+        of(&host.groups, &host.policy, service.map(|name| &host.services[&ServiceName::new(name).unwrap()]))
+    };
+    let cluster = &inventory.clusters[&OwnerId::new("dc1").unwrap()];
+    let service = of_host("val-1", Some("avalanchego"));
     assert_eq!(service.max_age, Some(Seconds(5400)), "its own");
     assert_eq!(service.verify_every, Some(Seconds(3 * 86_400)), "the host's");
     assert_eq!(service.min_copies, Some(1), "the second group's");
     assert_eq!(service.keep.unwrap().daily, 7);
-    assert_eq!(of("val-1", None).max_age, Some(Seconds(12 * 3600)), "the group listed first");
-    assert_eq!(of("dc1", Some("consul")).max_age, Some(Seconds(12 * 3600)), "a cluster's group");
-    assert_eq!(of("bastion", None), inventory.policy);
-    assert_eq!(of("unheard-of", None), inventory.policy);
+    assert_eq!(of_host("val-1", None).max_age, Some(Seconds(12 * 3600)), "the group listed first");
+    assert_eq!(
+        of(&cluster.groups, &cluster.policy, cluster.services.values().next()).max_age,
+        Some(Seconds(12 * 3600)),
+        "a cluster's group"
+    );
+    assert_eq!(of_host("bastion", None), inventory.policy);
 }
 
 #[test]
@@ -75,7 +82,7 @@ fn a_driver_gets_its_settings_and_their_lines() {
 
 #[test]
 fn every_variable_that_holds_a_secret_is_known() {
-    assert_eq!(secret_variables(&everything().inventory), ["LB_SUDO", "LB_TOKEN"]);
+    assert_eq!(everything().inventory.secret_variables(), ["LB_SUDO", "LB_TOKEN"]);
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+use lifeboat::engine::fleet::{Fleet, ItemState, OwnerView};
 use lifeboat::engine::holdings::Holdings;
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::OwnerId;
 use lifeboat::tui::message::{Effect, Notice, Order};
+use lifeboat::tui::model::{Job, JobId, Stage as JobStage};
+use lifeboat::tui::wizard::Purging;
 
 use super::cast::{self, seen};
 use super::stage::Stage;
@@ -110,6 +114,120 @@ fn the_selection_stays_on_its_host_when_rows_move() {
 }
 
 #[test]
+fn a_host_that_is_down_stands_above_one_whose_copies_are_only_unverified() {
+    let mut stage = Stage::of_inventory(TWO);
+    let items = [
+        (cast::place("val-1/avalanchego/node-config"), cast::shelf(vec![cast::copy(cast::HOUR, 410, None)])),
+        (
+            cast::place("val-2/avalanchego/node-config"),
+            cast::shelf(vec![cast::copy(cast::HOUR, 410, Some(cast::HOUR))]),
+        ),
+    ];
+    stage.notice(Notice::Vault(Ok(Arc::new(Holdings { items: items.into(), findings: Vec::new() }))));
+    assert_eq!(tree(&stage), ["val-1", "val-2"]);
+    cast::report(&mut stage, "val-2", Some(cast::silent("val-2")), Vec::new());
+    assert_eq!(tree(&stage), ["val-2", "val-1"]);
+    let grid = stage.grid((80, 24));
+    assert!(grid.contains("✗ 1 unreachable  ▲ 1 unverified"), "{grid}");
+}
+
+/// Names of hosts as they stand in the tree.
+fn tree(stage: &Stage) -> Vec<String> {
+    let grid = stage.grid((80, 40));
+    let rows = grid.lines().filter_map(|line| line.split('│').nth(1)?.split_whitespace().nth(1).map(str::to_owned));
+    rows.filter(|name| ["val-", "consul-", "nats-", "spare-"].iter().any(|kind| name.starts_with(kind))).collect()
+}
+
+/// Whoever opens the console sees the worst; whoever goes through the list is not moved about.
+#[test]
+fn the_order_is_made_anew_only_while_nobody_goes_through_it_or_by_a_key() {
+    let mut stage = Stage::of_inventory(cast::FLEET);
+    stage.notice(Notice::Vault(Ok(Arc::new(Holdings::default()))));
+    cast::report(&mut stage, "val-3", Some(cast::silent("val-3")), Vec::new());
+    assert_eq!(tree(&stage)[0], "val-3");
+    assert!(stage.grid((80, 24)).contains("┌ val-3 "), "the worst is selected until somebody chooses");
+    stage.keys("down");
+    let before = tree(&stage);
+    assert!(!stage.grid((80, 24)).contains("Fleet, not sorted"));
+    // Live answers come in: a host below gets worse, another one better.
+    cast::report(&mut stage, "val-2", Some(cast::silent("val-2")), Vec::new());
+    cast::report(&mut stage, "val-3", Some(cast::healthy("val-3")), Vec::new());
+    assert_eq!(tree(&stage), before, "nothing moves under whoever goes through it");
+    let page = stage.grid((120, 40));
+    assert!(page.contains("Fleet, not sorted") && page.contains("S sort"), "{page}");
+    stage.keys("S");
+    assert_eq!(tree(&stage)[0], "val-2");
+    assert!(!stage.grid((80, 24)).contains("not sorted"));
+    // Left alone, the list sorts itself with the next answer.
+    stage.keys("down");
+    cast::report(&mut stage, "val-3", Some(cast::silent("val-3")), Vec::new());
+    assert!(stage.grid((80, 24)).contains("not sorted"));
+    stage.app.model.now += jiff::SignedDuration::from_secs(21);
+    cast::report(&mut stage, "val-1", Some(cast::healthy("val-1")), Vec::new());
+    assert!(!stage.grid((80, 24)).contains("not sorted"), "{}", stage.grid((80, 24)));
+}
+
+/// What narrows a list is the first thing esc takes away, on the first page too; and who narrows the hosts goes through
+/// them next, wherever he was.
+#[test]
+fn esc_shows_all_again_before_it_goes_back() {
+    let mut stage = seen();
+    let shows = |stage: &Stage, text: &str| stage.grid((80, 24)).contains(text);
+    stage.keys("tab /").text("val-2").keys("enter");
+    assert!(shows(&stage, "Fleet /val-2") && !shows(&stage, "nats-1"));
+    stage.keys("enter");
+    assert!(shows(&stage, "val-2, health"), "{}", stage.grid((80, 24)));
+    stage.keys("esc esc");
+    assert!(!shows(&stage, "/val-2") && shows(&stage, "nats-1"), "{}", stage.grid((80, 24)));
+    stage.keys("esc");
+    assert!(shows(&stage, "back: not now, this is the first page."));
+    for page in ["O", "V", "R", "J"] {
+        stage.notice(Notice::Runs(Ok(Vec::new())));
+        stage.keys(page).keys("/").text("zzzz").keys("enter");
+        assert!(shows(&stage, "/zzzz"), "{}", stage.grid((80, 24)));
+        stage.keys("esc");
+        assert!(!shows(&stage, "/zzzz") && !shows(&stage, "nats-1  1 suspect"), "{}", stage.grid((80, 24)));
+        stage.keys("esc");
+        assert!(shows(&stage, "Fleet ─"), "{}", stage.grid((80, 24)));
+    }
+}
+
+/// Marks that outlived their work would turn the next key, meant for what is selected, on something else.
+#[test]
+fn marks_go_when_what_was_marked_is_at_work() {
+    let mut stage = seen();
+    stage.keys("/").text("val-1").keys("enter tab home space space");
+    assert!(stage.grid((80, 24)).contains("val-1, 2 marked"), "{}", stage.grid((80, 24)));
+    let [first, second] = ["chain-configs", "node-config"].map(|id| cast::place(&format!("val-1/avalanchego/{id}")));
+    for (number, wish) in [
+        (1, lifeboat::tui::message::Wish::BackUp { item: first, reason: None, set: std::collections::BTreeMap::new() }),
+        (2, lifeboat::tui::message::Wish::Verify(vec![(second, cast::copy(cast::HOUR, 1, None).id)])),
+    ] {
+        stage.app.model.jobs.push(Job::new(JobId(number), wish));
+        stage.notice(Notice::Started(JobId(number)));
+        let left = format!("{} marked", 2 - number);
+        assert_eq!(stage.grid((80, 24)).contains(&left), number == 1, "{}", stage.grid((80, 24)));
+        assert!(!stage.grid((80, 24)).contains("2 marked"));
+    }
+}
+
+#[test]
+fn what_a_filter_matched_is_marked() {
+    let mut stage = seen();
+    stage.keys("/").text("val").keys("enter");
+    let letter = {
+        let at = lifeboat::tui::theme::Role::ALL.iter().position(|role| role.name() == "match").unwrap();
+        char::from(b'@' + u8::try_from(at).unwrap()).to_string().repeat(3)
+    };
+    let marked = stage.roles((80, 24)).lines().filter(|line| line.contains(&letter)).count();
+    // Of three hosts one is selected: its row is one calm bar.
+    assert_eq!(marked, 2, "{}", stage.roles((80, 24)));
+    // Of the suggestions the first is selected; the others say why they are there.
+    stage.keys(":").text("re");
+    assert!(stage.roles((80, 24)).contains(&letter[..2]), "{}", stage.roles((80, 24)));
+}
+
+#[test]
 fn the_filter_stands_in_the_title_and_finds_states() {
     let mut stage = seen();
     stage.keys("/").text("stale");
@@ -132,6 +250,25 @@ fn marks_are_carried_and_counted() {
     assert!(stage.grid((80, 24)).contains("5 marked"));
     stage.keys("1 space");
     assert!(!stage.grid((80, 24)).contains("marked"), "a host that is wholly marked is unmarked whole");
+}
+
+/// What was marked and is not in the batch is said, not left out in silence.
+#[test]
+fn what_of_a_batch_cannot_be_done_is_told() {
+    for (key, told) in [("b", "1 of 5 items left out: cannot be saved."), ("v", "2 of 5 items left out: never copied.")]
+    {
+        let mut stage = seen();
+        stage.keys("/").text("val-1").keys("enter tab a").keys(key);
+        let page = stage.grid((80, 24));
+        assert!(page.contains(told), "{page}");
+        stage.keys("down");
+        assert!(!stage.grid((80, 24)).contains(told));
+    }
+    // From the host's page too, and there it must not keep the others from being saved.
+    let mut stage = seen();
+    stage.keys("/").text("val-1").keys("enter enter b");
+    let page = stage.grid((120, 40));
+    assert!(page.contains("Back up 4 items") && page.contains("1 of 5 items left out"), "{page}");
 }
 
 #[test]
@@ -232,4 +369,98 @@ fn terminals_of_every_size_are_drawn() {
             stage.grid((width, height));
         }
     }
+}
+
+#[test]
+fn a_night_later_the_first_key_shows_what_became_stale() {
+    let mut stage = seen();
+    let ok = |stage: &Stage| stage.app.model.fleet.counts().get(&ItemState::Ok).copied().unwrap_or(0);
+    assert!(ok(&stage) > 0);
+    stage.app.model.now += SignedDuration::from_hours(26);
+    stage.keys("tab");
+    assert_eq!(ok(&stage), 0, "{}", stage.grid((120, 40)));
+}
+
+#[test]
+fn the_clock_is_looked_at_when_it_changes_something_and_not_before() {
+    let stage = seen();
+    let model = &stage.app.model;
+    let left = model.turns.unwrap().duration_since(model.now).as_secs();
+    assert!((10..=60).contains(&left), "{left}");
+    // The very second something becomes due or stale by itself is known beforehand.
+    let mut fleet = model.fleet.clone();
+    let mut now = model.now;
+    for _ in 0..5 {
+        let Some(turn) = fleet.next_turn(now) else { break };
+        assert!(turn > now);
+        let states = |fleet: &mut Fleet, at| {
+            fleet.judge(at);
+            fleet.owners.iter().flat_map(OwnerView::items).map(|item| item.state).collect::<Vec<_>>()
+        };
+        let (before, after) = (states(&mut fleet, now), states(&mut fleet, turn - SignedDuration::from_secs(1)));
+        assert_eq!(before, after, "{now} to {turn}");
+        now = turn;
+    }
+    assert!(now > model.now);
+    let none = Stage::of_inventory(TWO);
+    assert_eq!(none.app.model.turns, None, "nothing shown gets older");
+}
+
+#[test]
+fn groups_stand_the_worst_first() {
+    let mut stage = Stage::of_inventory(cast::FLEET);
+    stage.notice(Notice::Vault(Ok(Arc::new(cast::holdings()))));
+    let groups = |stage: &Stage| -> Vec<String> {
+        let grid = stage.grid((120, 40));
+        let names =
+            grid.lines().filter_map(|line| line.split('▾').nth(1)?.split_whitespace().next().map(str::to_owned));
+        names.collect()
+    };
+    // A suspect copy in edge, then a stale one in prod; what nobody knows anything bad of stands last.
+    assert_eq!(groups(&stage), ["edge", "prod", "clusters", "other"]);
+    stage.notice(Notice::Looking(OwnerId::new("val-1").unwrap()));
+    cast::report(&mut stage, "nats-1", None, Vec::new());
+    assert_eq!(groups(&stage)[0], "edge", "nothing jumps while nodes are looked at");
+}
+
+#[test]
+fn enter_in_the_strip_of_jobs_opens_the_selected_one() {
+    let mut stage = seen();
+    for number in [1, 2] {
+        let host = lifeboat::model::ids::HostId::new(format!("val-{number}")).unwrap();
+        let mut job = Job::new(JobId(number), Purging::wish(host, Vec::new()));
+        job.stage = JobStage::Running;
+        stage.app.model.jobs.push(job);
+    }
+    stage.keys("4 down enter");
+    assert!(stage.grid((120, 40)).contains("┌ Remove what is kept on val-2 "), "{}", stage.grid((120, 40)));
+}
+
+#[test]
+fn every_line_of_the_detail_can_be_reached() {
+    for size in super::stage::SIZES {
+        let mut stage = seen();
+        stage.keys("g g down down down down tab tab");
+        stage.grid(size);
+        stage.keys("end");
+        let detail = stage.grid(size);
+        assert!(!detail.contains(" more"), "{detail}");
+    }
+}
+
+#[test]
+fn what_must_be_known_stays_in_the_header_however_narrow_it_is() {
+    let mut stage = seen();
+    stage.app.model.place.read_only = true;
+    stage.app.model.place.is_practice = true;
+    stage.notice(Notice::InventoryChanged);
+    stage.keys("/").text("val-1").keys("enter tab enter");
+    for width in [60, 70, 80, 120] {
+        let header = stage.grid((width, 24)).lines().next().unwrap().to_owned();
+        for badge in ["practice", "inventory edited", "read-only"] {
+            assert!(header.contains(badge), "{header}");
+        }
+    }
+    let header = stage.grid((80, 24)).lines().next().unwrap().to_owned();
+    assert!(header.starts_with(" lifeboat › …"), "{header}");
 }

@@ -40,6 +40,32 @@ fn a_host_that_is_down_says_how_far_the_look_came() {
     assert_page!("host_down", stage);
 }
 
+/// What no entry names is looked for as soon as the host answers, and once.
+#[test]
+fn a_host_that_answers_again_is_looked_at_further() {
+    let mut stage = seen();
+    open(&mut stage, "val-2");
+    let discovers = |stage: &mut Stage| {
+        let asked = std::mem::take(&mut stage.asked);
+        asked.iter().filter(|effect| matches!(effect, Effect::Order(Order::Discover(_)))).count()
+    };
+    assert_eq!(discovers(&mut stage), 0);
+    cast::report(&mut stage, "val-1", Some(cast::healthy("val-1")), Vec::new());
+    assert_eq!(discovers(&mut stage), 0, "that is another one");
+    cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
+    assert_eq!(discovers(&mut stage), 1);
+    assert!(stage.grid((120, 40)).contains("Looking for services no entry names."), "{}", stage.grid((120, 40)));
+    cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
+    assert_eq!(discovers(&mut stage), 0, "somebody looks already");
+    stage.notice(Notice::Discovered(HostId::new("val-2").unwrap(), Ok(Vec::new())));
+    cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
+    assert_eq!(discovers(&mut stage), 0, "it is known");
+    stage.keys("f5");
+    assert!(matches!(stage.asked.pop(), Some(Effect::Order(Order::Look(_)))));
+    cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
+    assert_eq!(discovers(&mut stage), 1, "it was asked for anew");
+}
+
 #[test]
 fn a_host_nobody_has_looked_at_says_so() {
     let mut stage = seen();

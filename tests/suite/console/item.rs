@@ -86,6 +86,64 @@ fn a_single_proof_and_strange_times_draw_a_ladder_still() {
     assert_page!("item_strange_times", stage);
 }
 
+/// What is restored must be the copy that was looked at, also when another one was made meanwhile.
+#[test]
+fn the_selection_stays_on_its_copy_when_another_one_is_made() {
+    let mut stage = seen();
+    open(&mut stage, "nats-1", 0);
+    stage.keys("down");
+    let held = cast::holdings().items[&place("nats-1/files/tree")].copies.to_vec();
+    let restored = |stage: &mut Stage| {
+        stage.keys("r");
+        let page = stage.grid((120, 40));
+        stage.keys("esc");
+        page
+    };
+    assert!(restored(&mut stage).contains(held[1].id.as_str()));
+    let mut holdings = cast::holdings();
+    let newer = [copy(HOUR / 2, 9_216, Some(HOUR / 2))].into_iter().chain(held.clone()).collect();
+    holdings.items.insert(place("nats-1/files/tree"), shelf(newer));
+    stage.asked.clear();
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    let page = restored(&mut stage);
+    assert!(page.contains(held[1].id.as_str()), "{page}");
+    let read = |effect: &Effect| matches!(effect, Effect::Order(Order::ReadSnapshot(_, id)) if *id == held[1].id);
+    assert!(stage.asked.iter().any(read));
+    // So it is for the first one, which nobody chose by hand but everybody sees selected.
+    let mut stage = seen();
+    open(&mut stage, "nats-1", 0);
+    let mut holdings = cast::holdings();
+    let newer = [copy(HOUR / 2, 9_216, Some(HOUR / 2))].into_iter().chain(held.clone()).collect();
+    holdings.items.insert(place("nats-1/files/tree"), shelf(newer));
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    assert!(restored(&mut stage).contains(held[0].id.as_str()));
+}
+
+#[test]
+fn rows_that_come_too_late_are_not_taken_for_those_asked_last() {
+    let (mut stage, snapshot, _dir) = stored::seen();
+    open(&mut stage, "val-1", 2);
+    let (item, id) = (place(stored::ITEM), snapshot.id().clone());
+    stage.keys("enter").notice(Notice::Snapshot(item.clone(), id.clone(), Ok(Box::new(snapshot))));
+    let page = |from: u64, next: Option<u64>| Page {
+        columns: vec!["name".into()],
+        rows: (from..from + 10).map(|number| vec![format!("row-{number}")]).collect(),
+        from,
+        next,
+    };
+    let tell = |stage: &mut Stage, page: Page| {
+        stage.notice(Notice::Inside(item.clone(), id.clone(), "staker.crt".to_owned(), Ok(page)));
+    };
+    stage.keys("enter");
+    tell(&mut stage, page(0, Some(10)));
+    // The next rows are asked for; before they come somebody leaves the file and opens it anew.
+    stage.keys("G down esc enter");
+    tell(&mut stage, page(0, Some(10)));
+    tell(&mut stage, page(10, None));
+    let shown = stage.grid((80, 24));
+    assert!(shown.contains("rows 1 to 10") && shown.contains("row-0"), "{shown}");
+}
+
 #[test]
 fn the_inside_of_a_copy_is_paged() {
     let (mut stage, snapshot, _dir) = stored::seen();
@@ -222,9 +280,47 @@ fn the_log_follows_its_end_and_is_filtered() {
 }
 
 #[test]
+fn a_line_of_the_log_stays_selected_while_the_oldest_ones_go() {
+    use lifeboat::tui::message::Tone;
+    let mut stage = Stage::of_inventory(cast::FLEET);
+    let note = |stage: &mut Stage, number: u32| {
+        stage.notice(Notice::Noted(Tone::Plain, format!("Noted {number}.")));
+    };
+    (0..10_000).for_each(|number| note(&mut stage, number));
+    stage.keys("O g g pgdn pgdn y");
+    let copied = |stage: &mut Stage| match stage.asked.pop() {
+        Some(Effect::Copy(text)) => text,
+        _ => panic!("nothing was copied"),
+    };
+    assert!(copied(&mut stage).ends_with("Noted 20."));
+    (10_000..10_015).for_each(|number| note(&mut stage, number));
+    stage.keys("y");
+    assert!(copied(&mut stage).ends_with("Noted 20."), "fifteen lines before it have gone");
+    (10_015..10_100).for_each(|number| note(&mut stage, number));
+    stage.keys("y");
+    assert!(copied(&mut stage).ends_with("Noted 100."), "it has gone itself: the oldest one there is");
+}
+
+#[test]
 fn keys_on_pages_of_nothing_do_nothing() {
     let mut stage = Stage::of_inventory("version = 1\n[vault]\npath = \"/vault\"\n");
     let keys = "down up G g g pgdn pgup left right enter space a U b v r f5 d y s z z tab 1 2 3 4 w w h l t x";
     stage.keys(keys);
     stage.keys("V").keys(keys).keys("esc O").keys(keys);
+}
+
+/// A terminal counts to 65,535; a vault does not.
+#[test]
+fn more_rows_than_a_terminal_can_count_are_drawn_to_the_last() {
+    let mut stage = seen();
+    let one = shelf(vec![copy(DAY, 9_000, None)]);
+    let items = (0..70_000).map(|n| (place(&format!("host-{n:05}/files/tree")), one.clone())).collect();
+    let holdings = lifeboat::engine::holdings::Holdings { items, findings: Vec::new() };
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    stage.keys("V end");
+    for size in super::stage::SIZES {
+        assert!(stage.grid(size).contains("host-69999"), "{}", stage.grid(size));
+    }
+    stage.keys("up up pgup");
+    assert!(stage.grid((80, 24)).contains("host-69989"), "{}", stage.grid((80, 24)));
 }

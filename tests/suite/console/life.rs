@@ -65,6 +65,7 @@ fn quitting_gives_the_terminal_back_once() {
     let console = console(NOWHERE);
     let mut pty = open(&console, &[]);
     assert!(!pty.is_cooked());
+    assert_eq!(pty.count("\x1b[?1000h"), 0, "the mouse is the terminal's own until it is asked for");
     pty.send("M");
     pty.wait("the mouse", |_| pty.count("\x1b[?1000h") == 1);
     pty.send("q");
@@ -72,6 +73,67 @@ fn quitting_gives_the_terminal_back_once() {
     assert_eq!(pty.count("\x1b[?1049l"), 1);
     assert_given_back(&pty);
     assert_eq!(pty.count("\x1b[?1003h"), 0, "motion of the mouse is never asked for");
+}
+
+/// From the second sitting on the first frame is the last look, drawn before the inventory is parsed: what is typed at it
+/// waits for what can answer.
+#[test]
+fn what_is_typed_at_the_first_frame_is_answered() {
+    let console = Console::new();
+    let vault = console.path("vault");
+    let inventory = NOWHERE.replace("\"/nonexistent/vault\"", &format!("{vault:?}\nallow_plaintext = true"));
+    console.write_inventory(&inventory);
+    console.run(&["init"]).expect(0);
+    for _ in 0..2 {
+        let mut pty = Start::lifeboat(&console, &[]).go();
+        pty.wait("a frame", |_| pty.count("\x1b[?2026h") > 0);
+        pty.send("?");
+        pty.wait_for("What works here");
+        pty.send("\x1b");
+        pty.wait("the look", |screen| !screen.contains("What works here") && screen.contains("down"));
+        let is_look = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("last-look-");
+        pty.wait("the look on disk", |_| {
+            let entries = std::fs::read_dir(console.path("data/state")).into_iter().flatten();
+            entries.filter_map(Result::ok).any(is_look)
+        });
+        pty.send("q");
+        assert_eq!(pty.wait_exit(), 0);
+        assert_eq!(pty.count("\x1b[?1049h"), 1, "the terminal is taken once");
+        assert_given_back(&pty);
+    }
+}
+
+/// The vault is not there and the node does not answer: errors are made and shown, and the terminal stays taken.
+#[test]
+fn errors_while_it_is_open_leave_the_terminal_alone() {
+    let console = console(NOWHERE);
+    let mut pty = open(&console, &[]);
+    pty.send("O");
+    pty.wait_for("/nonexistent/vault");
+    assert_eq!(pty.count("\x1b[?1049l"), 0);
+    assert!(!pty.is_cooked());
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
+    assert_given_back(&pty);
+}
+
+/// Over a slow line a page of 120 by 40 would be felt at every key.
+#[test]
+fn a_key_sends_what_changed_and_no_more() {
+    let console = console(&format!("{NOWHERE}[hosts.val-2]\naddress = \"127.0.0.1\"\nport = 1\n"));
+    let mut pty = Start::lifeboat(&console, &[]).size(120, 40).go();
+    pty.wait("both looks", |screen| screen.contains("val-2") && screen.matches("down").count() >= 2);
+    let whole = pty.raw().len();
+    for round in 0..10 {
+        let before = pty.raw().len();
+        pty.send(if round % 2 == 0 { "j" } else { "k" });
+        pty.wait("an answer", |_| pty.raw().len() > before);
+        std::thread::sleep(Duration::from_millis(200));
+        let sent = pty.raw().len() - before;
+        assert!(sent < 3_000, "a move of the selection sent {sent} bytes; all before were {whole}");
+    }
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
 }
 
 #[test]
@@ -168,7 +230,8 @@ fn ctrl_z_stops_it_and_fg_brings_it_back() {
         pty.wait_for("Stopped");
         pty.send("echo here-$((6*7))\r");
         pty.wait_for("here-42");
-        pty.send("fg\r");
+        // Nothing of this round is left on the screen for the next to be taken in by.
+        pty.send("clear; fg\r");
         pty.wait("the page", |screen| {
             screen.contains("val-1") && screen.contains("quit") && !screen.contains("here-42")
         });
@@ -378,4 +441,99 @@ fn a_copy_goes_to_the_terminal_encoded() {
     assert_eq!(pty.count("\x1b]52;c;dmFsLTE=\x07"), 1);
     pty.send("q");
     assert_eq!(pty.wait_exit(), 0);
+}
+
+/// A program in the way of the real `ssh`, which takes no keyboard for itself: like it while it connects.
+fn connecting(console: &Console) -> Pty {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir(console.path("bin")).unwrap();
+    let script = "#!/bin/sh\ntrap '' QUIT\ntrap 'echo interrupted; exit 255' INT\necho connecting >&2\n\
+                  while :; do sleep 0.05; done\n";
+    std::fs::write(console.path("bin/ssh"), script).unwrap();
+    std::fs::set_permissions(console.path("bin/ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", console.path("bin").display());
+    let mut pty = Start::lifeboat(console, &[]).env("PATH", &path).go();
+    pty.wait_for("val-1");
+    pty.send("s");
+    pty.wait_for("connecting");
+    pty
+}
+
+#[test]
+fn what_is_typed_at_ssh_while_it_connects_is_not_meant_for_the_console() {
+    let console = console(NOWHERE);
+    for typed in ["\x03", "\x1a\x03", "\x1c\x03"] {
+        let _ = std::fs::remove_dir_all(console.path("bin"));
+        let mut pty = connecting(&console);
+        for key in typed.chars() {
+            pty.send(&key.to_string());
+            // A stopped program goes on by itself; give it the time.
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        pty.wait_for("ssh could not connect to val-1");
+        pty.send("?");
+        pty.wait_for("What works here");
+        pty.send("q");
+        assert_eq!(pty.wait_exit(), 0, "{typed:?}");
+        assert_given_back(&pty);
+    }
+}
+
+#[test]
+fn a_terminal_that_stops_reading_keeps_nobody_from_leaving() {
+    let console = console(NOWHERE);
+    let mut pty = open(&console, &[]);
+    pty.stop_reading();
+    for round in 0..40_u16 {
+        // Each size is a whole frame, and all of them are more than any terminal has room for.
+        pty.resize(400 + round % 2, 150 + round % 2);
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let begun = std::time::Instant::now();
+    pty.signal(Signal::TERM);
+    assert_eq!(pty.wait_end(), 130);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn under_a_script_without_job_control_ctrl_z_is_refused() {
+    let console = console(NOWHERE);
+    let script = format!("{}; echo ended-$?", env!("CARGO_BIN_EXE_lifeboat"));
+    let mut pty = Start::program(&console, "/bin/sh", &["-c", &script]).go();
+    pty.wait_for("val-1");
+    pty.send("\x1a");
+    pty.wait_for("There is no shell below");
+    pty.send("q");
+    pty.wait_for("ended-0");
+    assert_eq!(pty.wait_exit(), 0);
+}
+
+/// The example's hosts are nobody's: nothing is dialled before somebody has put in their own.
+#[test]
+fn the_example_is_told_of_and_not_opened() {
+    let console = Console::new();
+    let mut pty = Start::lifeboat(&console, &[]).go();
+    pty.wait_for("There is no inventory yet");
+    pty.send("\x1b[H\x1b[B\x1b[B\r");
+    assert_eq!(pty.wait_exit(), 0);
+    let raw = String::from_utf8_lossy(&pty.raw()).into_owned();
+    assert!(raw.contains("Put your own hosts into it"), "{raw}");
+    assert!(!raw.contains("Looking at"), "{raw}");
+    assert!(console.path("config/inventory.toml").is_file());
+    assert_given_back(&pty);
+}
+
+/// What is played with leaves nothing in the operator's own directories.
+#[cfg(feature = "rehearsal")]
+#[test]
+fn the_practice_fleet_keeps_its_log_and_looks_to_itself() {
+    let console = Console::new();
+    let mut pty = Start::lifeboat(&console, &["demo"]).go();
+    pty.wait("the practice fleet", |screen| screen.contains("practice") && screen.contains("quit"));
+    pty.send(":vault\r");
+    pty.wait_for("Growth");
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
+    assert!(!console.path("data/state").exists(), "the operator's own state was written to");
+    assert!(!console.path("data/lifeboat.log").exists());
 }

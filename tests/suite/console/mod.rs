@@ -1,20 +1,29 @@
 //! The console without a terminal: real pages, real keys, a drawn grid to look at.
 
 mod cast;
+#[cfg(debug_assertions)]
+mod crew;
 mod fleet;
 mod gallery;
 mod host;
+mod hostile;
 mod item;
 mod jobs_runs;
 mod keys;
+#[cfg(debug_assertions)]
+mod later;
 mod life;
+mod mouse;
 mod palette;
 mod picture;
+mod pitfalls;
 mod plain;
 mod practice;
 mod properties;
+mod reload;
 mod stage;
 mod stored;
+mod take_up;
 mod themes;
 mod wizard_cast;
 mod wizard_flow;

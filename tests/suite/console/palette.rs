@@ -11,6 +11,7 @@ use lifeboat::tui::theme::{Depth, Shelf};
 
 use super::fleet::TWO;
 use super::stage::Stage;
+use super::wizard_cast::wait;
 use crate::assert_page;
 
 #[test]
@@ -97,6 +98,7 @@ fn a_secret_is_given_pasted_cleared_or_declined_and_never_shown() {
     let mut stage = Stage::of_inventory(TWO);
     let (reply, answer) = sync_channel(1);
     stage.notice(Notice::Secret("sudo password of ops@val-1\x1b[2J".to_owned(), reply));
+    wait(&mut stage, 1);
     stage.text("wrong").keys("ctrl-u").text("hunter");
     stage.asked.extend(stage.app.update(Msg::Paste("two\n".to_owned())));
     for size in super::stage::SIZES {
@@ -108,8 +110,46 @@ fn a_secret_is_given_pasted_cleared_or_declined_and_never_shown() {
     stage.keys("enter");
     assert_eq!(answer.recv().unwrap().unwrap().expose_secret(), "huntertwo");
     let (reply, answer) = sync_channel(1);
-    stage.notice(Notice::Secret("passphrase".to_owned(), reply)).keys("esc");
+    stage.notice(Notice::Secret("passphrase".to_owned(), reply));
+    wait(&mut stage, 1);
+    stage.keys("esc");
     assert!(answer.recv().unwrap().is_none());
+}
+
+/// What is typed for one host must never reach another.
+#[test]
+fn secrets_are_asked_for_one_after_the_other() {
+    let mut stage = Stage::of_inventory(TWO);
+    let ((first, of_first), (second, of_second)) = (sync_channel(1), sync_channel(1));
+    stage.notice(Notice::Secret("password of val-1".to_owned(), first));
+    wait(&mut stage, 1);
+    stage.text("one");
+    stage.notice(Notice::Secret("password of val-2".to_owned(), second));
+    assert!(stage.grid((80, 24)).contains("password of val-1"), "{}", stage.grid((80, 24)));
+    stage.text("!").keys("enter");
+    assert_eq!(of_first.try_recv().unwrap().unwrap().expose_secret(), "one!");
+    assert!(stage.grid((80, 24)).contains("password of val-2"));
+    // What was typed on without a look is nobody's password.
+    stage.text("typed on").keys("enter");
+    assert!(of_second.try_recv().is_err());
+    wait(&mut stage, 1);
+    stage.text("two").keys("enter");
+    assert_eq!(of_second.try_recv().unwrap().unwrap().expose_secret(), "two");
+    assert!(!stage.app.has_modal());
+}
+
+#[test]
+fn what_is_being_typed_when_a_secret_is_asked_for_is_no_part_of_it() {
+    let mut stage = Stage::of_inventory(TWO);
+    stage.keys(":").text("ru");
+    let (reply, answer) = sync_channel(1);
+    stage.notice(Notice::Secret("password of val-1".to_owned(), reply));
+    stage.text("ns").keys("enter");
+    stage.asked.extend(stage.app.update(Msg::Paste("pasted".to_owned())));
+    assert!(answer.try_recv().is_err());
+    wait(&mut stage, 1);
+    stage.text("secret").keys("enter");
+    assert_eq!(answer.try_recv().unwrap().unwrap().expose_secret(), "secret");
 }
 
 /// A job that runs; its guard is armed or not.
@@ -132,10 +172,26 @@ fn leaving_while_a_job_runs_is_asked_and_staying_is_the_default() {
     with_job(&mut stage, false);
     stage.keys("q");
     assert_page!("leaving", stage);
+    wait(&mut stage, 1);
     stage.keys("enter");
     assert!(stage.asked.is_empty());
     stage.keys("q c");
+    assert!(stage.asked.is_empty(), "a letter typed before anybody could read the question is no answer");
+    wait(&mut stage, 1);
+    stage.keys("c");
     assert!(matches!(stage.asked.as_slice(), [Effect::Quit]));
+}
+
+#[test]
+fn pressing_ctrl_c_again_and_again_cancels_nothing() {
+    let mut stage = Stage::of_inventory(TWO);
+    with_job(&mut stage, false);
+    for _ in 0..4 {
+        stage.keys("ctrl-c alt-c");
+        wait(&mut stage, 1);
+    }
+    assert!(stage.asked.is_empty());
+    assert!(stage.grid((80, 24)).contains("Still at work"));
 }
 
 #[test]
@@ -150,7 +206,12 @@ fn stopping_while_a_guard_is_armed_is_asked() {
     stage.asked.extend(stage.app.update(Msg::Asked(Action::Suspend)));
     assert!(stage.asked.is_empty());
     assert_page!("stopping", stage);
-    stage.keys("enter ctrl-z esc ctrl-z s");
+    wait(&mut stage, 1);
+    stage.keys("enter ctrl-z");
+    wait(&mut stage, 1);
+    stage.keys("esc ctrl-z");
+    wait(&mut stage, 1);
+    stage.keys("s");
     assert!(matches!(stage.asked.as_slice(), [Effect::Suspend]));
 }
 
@@ -175,7 +236,40 @@ fn the_first_page_offers_what_is_possible() {
     assert!(stage.grid((80, 24)).contains("Not now: there is no ~/.ssh/config."));
     stage.keys("G enter");
     assert_page!("guide", stage);
+    let begin = stage.grid((60, 16));
+    stage.keys("end");
+    assert_ne!(stage.grid((60, 16)), begin);
+    stage.keys("end home");
+    assert_eq!(stage.grid((60, 16)), begin);
+    stage.keys("end");
+    let end = stage.grid((60, 16));
+    stage.keys("up");
+    assert_ne!(stage.grid((60, 16)), end, "the way back begins at once");
+    stage.keys("home");
     assert!(!stage.app.offers().iter().any(|offer| offer.action == Action::Vault));
+}
+
+/// What is laid over a page is left by the keys everybody presses who wants out, and nothing is done by them.
+#[test]
+fn esc_and_ctrl_c_leave_what_lies_on_top() {
+    for (key, typed) in [(":", "vault"), ("/", "val-1"), ("T", "")] {
+        for out in ["esc", "ctrl-c"] {
+            let mut stage = Stage::of_inventory(TWO);
+            let before = stage.grid((80, 24));
+            stage.keys(key).text(typed);
+            assert!(stage.app.has_modal());
+            stage.keys(out);
+            assert!(!stage.app.has_modal(), "{key} {out}");
+            assert_eq!(stage.grid((80, 24)), before, "{key} {out}");
+            assert!(!stage.asked.iter().any(|effect| matches!(effect, Effect::Quit)));
+        }
+    }
+    let mut stage = Stage::of_inventory(TWO);
+    let (reply, answer) = sync_channel(1);
+    stage.notice(Notice::Secret("passphrase".to_owned(), reply));
+    wait(&mut stage, 1);
+    stage.text("half").keys("ctrl-c");
+    assert!(answer.recv().unwrap().is_none(), "it is declined");
 }
 
 #[test]

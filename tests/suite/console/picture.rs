@@ -188,19 +188,34 @@ fn draw_letters(buffer: &Buffer, terminal: &Terminal, y: u16, out: &mut String) 
         let shape = shape(cell.symbol());
         if !shape.is_empty() {
             let (left, top) = place(x, y);
+            // What reaches from edge to edge goes on over its neighbours in one piece, and blocks end on whole pixels:
+            // no seam shows between cells.
+            let is_same = |x: u16| buffer[(x, y)].symbol() == cell.symbol() && terminal.look(&buffer[(x, y)]) == look;
+            let is_whole =
+                matches!(shape.as_slice(), [(sx, _, sw, _)] if *sx == 0.0 && (*sw - 1.0).abs() < f64::EPSILON);
+            let end = if is_whole {
+                (x..buffer.area.width).find(|x| !is_same(*x)).unwrap_or(buffer.area.width)
+            } else {
+                x + 1
+            };
+            let crisp = if cell.symbol().starts_with(|c: char| ('▁'..='█').contains(&c)) {
+                " shape-rendering=\"crispEdges\""
+            } else {
+                ""
+            };
             for (sx, sy, sw, sh) in shape {
                 writeln!(
                     out,
-                    "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{}\"/>",
+                    "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{}\"{crisp}/>",
                     left + sx * CELL.0,
                     top + sy * CELL.1,
-                    sw * CELL.0,
+                    (f64::from(end - x - 1) + sw) * CELL.0,
                     sh * CELL.1,
                     look.ink
                 )
                 .unwrap();
             }
-            x += 1;
+            x = end;
             continue;
         }
         let start = x;

@@ -56,6 +56,18 @@ fn plain_filters_says_notes_and_ends_with_its_input() {
     let (_console, mut pty) = open(&["--plain"], "xterm-256color");
     pty.wait_for_raw("Note: ");
     pty.send("/val-2\r");
+    pty.wait_for_raw("Fleet /val-2");
+    // A letter and a key's name are words to look for as well.
+    for word in ["2", "up"] {
+        let before = pty.raw().len();
+        pty.send(&format!("/{word}\r"));
+        pty.wait(word, |_| {
+            let said = String::from_utf8_lossy(&pty.raw()[before..]).into_owned();
+            said.contains(&format!("Fleet /{word}")) && said.ends_with("lifeboat (? for the menu)> ")
+        });
+    }
+    // The first one shows all again.
+    pty.send("back\r");
     pty.send("back\r");
     pty.wait_for_raw("back: not now, this is the first page.");
     pty.send("\x04");
@@ -68,4 +80,83 @@ fn plain_without_a_terminal_reads_lines() {
     let console = Console::new();
     console.write_inventory(TWO);
     console.run(&["--plain"]).expect(0).says("val-1");
+}
+
+/// A node that takes the connection and never says a word: looking at it goes on for long.
+fn mute() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let inventory = format!(
+        "version = 1\n[vault]\npath = \"/nonexistent/vault\"\n[hosts.val-1]\naddress = \"127.0.0.1\"\nport = {port}\n"
+    );
+    (listener, inventory)
+}
+
+#[test]
+fn waiting_in_menus_can_be_interrupted() {
+    use rustix::process::Signal;
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let (_listener, inventory) = mute();
+        let console = Console::new();
+        console.write_inventory(&inventory);
+        let mut pty = Start::lifeboat(&console, &["--plain"]).go();
+        pty.wait_for_raw("lifeboat (? for the menu)> ");
+        pty.send("wait\r");
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        let begun = std::time::Instant::now();
+        pty.signal(signal);
+        assert_eq!(pty.wait_exit(), 130, "{signal:?}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{signal:?}: {:?}", begun.elapsed());
+    }
+}
+
+/// What another program does on the terminal is between the two of them: menus never let go of their input.
+#[test]
+fn menus_hand_the_terminal_to_nobody_and_say_what_to_do_instead() {
+    let (_console, mut pty) = open(&["--plain"], "xterm-256color");
+    pty.wait_for_raw("val-2");
+    for (asked, said) in [
+        ("shell", "Open a shell yourself: ssh val-"),
+        ("suspend", "This has no meaning in menus."),
+        ("mouse", "This has no meaning in menus."),
+        ("copy", "val-"),
+    ] {
+        let before = pty.raw().len();
+        pty.send(&format!("{asked}\r"));
+        let told = || String::from_utf8_lossy(&pty.raw()[before..]).contains(said);
+        pty.wait(asked, |_| told());
+    }
+    pty.send("?\r");
+    pty.wait_for_raw("an empty line reads the page again.");
+    // Nothing is listed that would only say so.
+    let menu = String::from_utf8_lossy(&pty.raw()).into_owned();
+    assert!(
+        menu.contains(". log: ") && ![". mouse: ", ". suspend: ", ". palette: "].iter().any(|one| menu.contains(one))
+    );
+    pty.send("quit\r");
+    assert_eq!(pty.wait_exit(), 0);
+    assert_eq!(pty.count("\x1b"), 0);
+    assert!(pty.is_cooked());
+}
+
+/// The terminal is never raw there, so its own keys work as everywhere.
+#[test]
+fn menus_are_stopped_and_brought_back_by_the_shell_itself() {
+    let console = Console::new();
+    console.write_inventory(TWO);
+    let mut pty = Start::program(&console, "/bin/bash", &["--norc", "-i"]).env("PS1", "ready> ").go();
+    pty.wait_for("ready>");
+    pty.send(&format!("{} --plain\r", env!("CARGO_BIN_EXE_lifeboat")));
+    pty.wait_for_raw("lifeboat (? for the menu)> ");
+    pty.send("\x1a");
+    pty.wait_for("Stopped");
+    pty.send("echo here-$((6*7))\r");
+    pty.wait_for("here-42");
+    pty.send("fg\r");
+    pty.wait_for_raw("fg");
+    pty.send("nonsense\r");
+    pty.wait_for_raw("'nonsense' is neither a number of the menu");
+    pty.send("quit\r");
+    pty.send("exit\r");
+    assert_eq!(pty.wait_exit(), 0);
 }

@@ -1,9 +1,12 @@
 //! The practice fleet's own keys: its faults, and the guided exercise.
 
+use std::path::Path;
+
 use lifeboat::engine::practice::{Check, Deed, Exercise, ExerciseStep, Fault, PracticeNode, Shows};
 use lifeboat::model::exit::Exit;
 use lifeboat::model::ids::HostId;
 use lifeboat::model::manifest::Rung;
+use lifeboat::tui::keymap::Keymap;
 use lifeboat::tui::message::{Effect, Notice, Order, Tone};
 use lifeboat::tui::model::PracticeView;
 
@@ -55,9 +58,21 @@ fn view(done: [bool; 3]) -> PracticeView {
             title: "val-1 is gone: bring it back on spare-1".to_owned(),
             scene: "val-1 is a validator. Its keys are its name in the network.".to_owned(),
             steps: vec![
-                step("Lose val-1", "The incident.", "P on val-1", Deed::Break(host("val-1"), Fault::LoseNode), lost),
-                step("Look at it", "Is it really gone?", "enter on val-1", command("doctor val-1"), Check::Ended),
-                step("Bring it back", "You state what you know.", "r", command("restore val-1 --to spare-1"), proven),
+                step(
+                    "Lose val-1",
+                    "The incident.",
+                    "{practice} on val-1",
+                    Deed::Break(host("val-1"), Fault::LoseNode),
+                    lost,
+                ),
+                step("Look at it", "Is it really gone?", "{open} on val-1", command("doctor val-1"), Check::Ended),
+                step(
+                    "Bring it back",
+                    "You state what you know.",
+                    "{restore}",
+                    command("restore val-1 --to spare-1"),
+                    proven,
+                ),
             ],
             moral: "A copy was proven before it was needed.".to_owned(),
         },
@@ -77,6 +92,17 @@ fn over_a_real_fleet_there_is_nothing_to_break() {
     stage.keys("P X");
     assert!(stage.asked.is_empty());
     assert!(!stage.app.has_modal());
+}
+
+#[test]
+fn whoever_comes_to_the_practice_fleet_is_told_how_to_begin() {
+    let mut stage = practising([false; 3]);
+    let footer = |stage: &Stage| stage.grid((80, 24)).lines().last().unwrap().to_owned();
+    assert_eq!(footer(&stage).trim(), "Nothing here is real. X shows the guided exercise, P breaks things.");
+    stage.keys("down");
+    assert!(footer(&stage).contains("enter open"), "until the first key");
+    stage.notice(Notice::Practice(Box::new(view([true, false, false]))));
+    assert!(footer(&stage).contains("enter open"), "and once");
 }
 
 #[test]
@@ -103,4 +129,31 @@ fn the_exercise_says_what_is_done_what_is_next_and_why() {
         assert!(matches!(&stage.asked[..], [Effect::Order(Order::ReadPractice)]));
         assert_page!(&format!("exercise_{name}"), stage);
     }
+}
+
+#[test]
+fn the_exercise_is_hidden_by_its_own_key_and_the_fleet_is_the_fleet() {
+    let mut stage = practising([false; 3]);
+    let shows = |stage: &Stage, text: &str| stage.grid((80, 24)).contains(text);
+    stage.keys("X");
+    assert!(shows(&stage, "┌ Exercise "));
+    stage.keys("X");
+    assert!(!shows(&stage, "┌ Exercise "), "it is not laid over itself");
+    stage.keys("V X F");
+    assert!(shows(&stage, "┌ Fleet "), "{}", stage.grid((80, 24)));
+    stage.keys("V V esc");
+    assert!(shows(&stage, "┌ Fleet "), "a page that is shown is not opened again");
+}
+
+#[test]
+fn the_exercise_names_the_keys_that_are_in_force() {
+    let mut stage = practising([false; 3]);
+    let (keymap, mistakes) =
+        Keymap::parse("keys = [{ on = \"ctrl-p\", action = \"practice\" }]", Path::new("keys.toml"));
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    stage.app.model.keymap = keymap;
+    stage.keys("X");
+    let page = stage.grid((80, 24));
+    assert!(page.contains("ctrl-p on val-1"), "{page}");
+    assert!(!page.contains("P on val-1") && !page.contains('{'), "{page}");
 }

@@ -9,6 +9,7 @@ use lifeboat::tui::action::ACTIONS;
 use lifeboat::tui::message::{Effect, Msg, Notice, Order, Tone, Wish};
 use lifeboat::tui::theme::{Depth, Shelf};
 use proptest::prelude::*;
+use ratatui::layout::{Position, Rect};
 
 use super::stage::{NOW, Stage};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -54,6 +55,7 @@ enum Happening {
     Action(usize),
     Paste(String),
     Wheel(bool),
+    Click(u16, u16),
     Time(i64),
     Note(String),
     Down(String),
@@ -85,6 +87,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (0..ACTIONS.len()).prop_map(Happening::Action),
         1 => hostile().prop_map(Happening::Paste),
         1 => any::<bool>().prop_map(Happening::Wheel),
+        3 => (0u16..130, 0u16..45).prop_map(|(x, y)| Happening::Click(x, y)),
         2 => prop_oneof![Just(0), Just(i64::from(i32::MAX)), Just(-i64::from(i32::MAX)), -1_000_000i64..1_000_000].prop_map(Happening::Time),
         2 => hostile().prop_map(Happening::Note),
         2 => hostile().prop_map(Happening::Down),
@@ -113,6 +116,7 @@ fn happen(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) {
         Happening::Action(at) => Msg::Asked(ACTIONS[at].action),
         Happening::Paste(text) => Msg::Paste(text),
         Happening::Wheel(up) => Msg::Wheel(up),
+        Happening::Click(x, y) => Msg::Click(Position::new(x, y), Rect::new(0, 0, size.0, size.1)),
         Happening::Time(seconds) => {
             let now: jiff::Timestamp = NOW.parse().unwrap();
             Msg::Tick(now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap())
@@ -152,13 +156,15 @@ fn happen(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) {
         for effect in orders {
             let notice = match effect {
                 Effect::Order(Order::Plan(job, _)) => Notice::Planned(job, Box::new(Err(failure("no plan")))),
-                Effect::Order(Order::Do(job, Wish::Verify(_)) | Order::Run(job, ..)) => {
+                Effect::Order(Order::Do(job, Wish::Verify(_), _) | Order::Run(job, ..)) => {
                     asked.extend(stage.app.update(Msg::Notice(Notice::Started(job))));
                     Notice::Ended(job, Err(failure("no luck")))
                 }
                 Effect::Order(Order::ReadRuns) => Notice::Runs(Err(failure("no runs"))),
                 Effect::Order(Order::ReadRunsOn(host)) => Notice::RunsOn(host, Err(failure("no runs"))),
-                Effect::Order(Order::Reload) => Notice::Reloaded(Err(failure("a mistake"))),
+                // What is read again may be anything: mistakes, as here at an odd size, or another fleet at another vault.
+                Effect::Order(Order::Reload) if size.0 % 2 == 1 => Notice::Reloaded(Err(failure("a mistake"))),
+                Effect::Order(Order::Reload) => super::reload::reread(super::cast::FLEET, "/other"),
                 _ => continue,
             };
             asked.extend(stage.app.update(Msg::Notice(notice)));

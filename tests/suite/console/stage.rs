@@ -94,7 +94,7 @@ impl Stage {
     fn check_keys(&self) {
         let offers = self.app.offers();
         let offered = |action| offers.iter().any(|offer| offer.action == action);
-        let here: Vec<_> = self.app.keymap.bindings().iter().filter(|binding| offered(binding.action)).collect();
+        let here: Vec<_> = self.app.model.keymap.bindings().iter().filter(|binding| offered(binding.action)).collect();
         for (at, one) in here.iter().enumerate() {
             assert!(!here[at + 1..].iter().any(|other| other.on == one.on), "two meanings: {one:?}");
         }

@@ -101,7 +101,7 @@ fn the_default_paints_no_ground() {
 fn what_is_wrong_in_a_theme_is_said_with_its_line_and_the_rest_holds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mine.toml");
-    let text = "inherits = \"darc\"\ngrund = \"dark\"\n[palette]\nsea = \"#12345\"\n[roles]\ntext = \"white\"\n\
+    let text = "inherits = \"darc\"\nabuot = \"dark\"\n[palette]\nsea = \"#12345\"\n[roles]\ntext = \"white\"\n\
                 \"status.okay\" = \"green\"\nmuted = { fg = \"sae\", bolt = true }\ntitle = 7\nstatus.bad = \"red\"\n";
     std::fs::write(&path, text).unwrap();
     let (shelf, mistakes) = Shelf::with_own(dir.path());
@@ -110,7 +110,7 @@ fn what_is_wrong_in_a_theme_is_said_with_its_line_and_the_rest_holds() {
         .map(|m| m.to_string().replace(dir.path().to_str().unwrap(), "").replace("\n    ", " "))
         .collect();
     insta::assert_snapshot!(said.join("\n"), @r##"
-    /mine.toml:2: There is no key 'grund' at the top. Did you mean 'ground'?
+    /mine.toml:2: There is no key 'abuot' at the top. Did you mean 'about'?
     /mine.toml:4: '#12345' is no colour. Write a name of the palette, a name such as "green", "#rrggbb", or a number to 255.
     /mine.toml:7: There is no role 'status.okay'. Did you mean 'status.ok'?
     /mine.toml:8: There is no key 'bolt' in [roles.muted]. Did you mean 'bold'?

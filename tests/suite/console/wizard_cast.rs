@@ -8,7 +8,7 @@ use lifeboat::engine::canonical::plan_hash;
 use lifeboat::engine::fleet::Fleet;
 use lifeboat::engine::holdings::{CopyView, Holdings, ProofView, Shelf};
 use lifeboat::engine::planner::Planned;
-use lifeboat::engine::runs::Report;
+use lifeboat::engine::runs::{Ahead, Report};
 use lifeboat::engine::scan::Found;
 use lifeboat::model::event::{Event, EventKind};
 use lifeboat::model::exit::{Exit, Failure};
@@ -100,6 +100,17 @@ pub fn holdings() -> Holdings {
     let shelf = |copies: &[CopyView]| Shelf { copies: copies.into(), identities: Arc::new([]) };
     let items = [(item(IDENTITY), shelf(&identity)), (item(CHAINS), shelf(&identity[1..]))];
     Holdings { items: items.into_iter().collect(), findings: Vec::new() }
+}
+
+/// The same, once nothing speaks against the newest copies any more.
+pub fn with_the_newest_sound() -> Holdings {
+    let mut found = holdings();
+    for shelf in found.items.values_mut() {
+        let mut copies = shelf.copies.to_vec();
+        copies[0].against.clear();
+        shelf.copies = copies.into();
+    }
+    found
 }
 
 fn facts() -> Facts {
@@ -267,6 +278,25 @@ pub fn runs(stage: &Stage) -> Vec<(JobId, &Planned, &BTreeMap<String, String>)> 
         .collect()
 }
 
+/// Goes from the preview of a restore through its two questions to its beginning.
+pub fn answer_both(stage: &mut Stage) {
+    stage.keys("enter");
+    wait(stage, 1);
+    stage.text("val-1").keys("enter");
+    wait(stage, 1);
+    stage.text("203.0.113.7").keys("enter");
+}
+
+/// Goes from the preview of several jobs through their gates to their beginning; the jobs that were ordered.
+pub fn begin_batch(stage: &mut Stage) -> Vec<JobId> {
+    stage.keys("enter enter");
+    wait(stage, 1);
+    stage.keys("enter");
+    wait(stage, 1);
+    stage.keys("tab enter");
+    runs(stage).iter().map(|(job, ..)| *job).collect()
+}
+
 /// Answers every plan that is ordered, also those the answers lead to; forgets what was asked.
 pub fn answer(stage: &mut Stage, plan: impl Fn(&Wish) -> Result<Planned, Failure>) {
     loop {
@@ -280,6 +310,18 @@ pub fn answer(stage: &mut Stage, plan: impl Fn(&Wish) -> Result<Planned, Failure
             stage.notice(Notice::Planned(job, Box::new(plan(&wish))));
         }
     }
+}
+
+/// Answers every look at the nodes that was ordered for a run that is taken up.
+pub fn look(stage: &mut Stage, ahead: &Ahead) {
+    let asked = orders(stage).into_iter().filter_map(|order| match order {
+        Order::LookAhead(job, ..) => Some(*job),
+        _ => None,
+    });
+    for job in asked.collect::<Vec<_>>() {
+        stage.notice(Notice::Ahead(job, Box::new(Ok(ahead.clone()))));
+    }
+    wait(stage, 1);
 }
 
 /// Puts an event of a job's run on its board, so many seconds after the picture's moment.
@@ -307,11 +349,16 @@ pub fn failed(step: &str, why: &str) -> EventKind {
 }
 
 pub fn run_started() -> EventKind {
-    EventKind::RunStarted { plan_hash: "9f2c".repeat(16), console: ConsoleId::new("console-00aa").unwrap(), epoch: 1 }
+    EventKind::RunStarted {
+        plan_hash: "9f2c".repeat(16),
+        console: ConsoleId::new("console-00aa").unwrap(),
+        epoch: 1,
+        confirmed: BTreeMap::new(),
+    }
 }
 
 /// A run that ended well, with what its capture learned.
 pub fn report(outs: Value) -> Report {
     let outs: BTreeMap<StepId, Value> = serde_json::from_value(outs).unwrap();
-    Report { run: RunId::new(RUN).unwrap(), outs, receipt: 12 }
+    Report { run: RunId::new(RUN).unwrap(), outs, receipt: 12, kept: BTreeMap::new() }
 }

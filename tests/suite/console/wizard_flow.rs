@@ -129,12 +129,13 @@ fn nothing_goes_past_an_identity_that_is_alive_elsewhere() {
     stage.keys("up enter").text("spare").keys("enter");
     answer(&mut stage, |_| Err(alive()));
     stage.keys("end enter");
-    assert_shows(&stage, "STOP: this identity runs elsewhere.");
+    assert_shows(&stage, "This identity runs elsewhere.");
+    assert_shows(&stage, "Here that is the choice 'fence'");
     for _ in 0..5 {
         wait(&mut stage, 1);
         stage.keys("enter tab enter space").text("val-1").keys("enter");
     }
-    assert_shows(&stage, "STOP: this identity runs elsewhere.");
+    assert_shows(&stage, "This identity runs elsewhere.");
     assert!(runs(&stage).is_empty());
     // Looking again is possible, and the engine's own choice stands on the first page.
     stage.asked.clear();
@@ -225,7 +226,14 @@ fn the_engine_s_new_hand_gets_the_plan_only_once() {
 /// The bell is for who looked away, and only after a long job.
 #[test]
 fn a_long_job_that_ends_unseen_rings() {
-    for (seconds, leaves, rings) in [(31, true, true), (31, false, false), (29, true, false)] {
+    // Away: on the job's own page, with another window in front of it.
+    for (seconds, leaves, away, rings) in [
+        (31, true, false, true),
+        (31, false, false, false),
+        (31, false, true, true),
+        (29, true, false, false),
+        (29, false, true, false),
+    ] {
         let mut stage = stage(wizard::back_up(vec![item(IDENTITY)]));
         answer(&mut stage, |_| Ok(backup(IDENTITY)));
         stage.keys("enter enter");
@@ -236,10 +244,15 @@ fn a_long_job_that_ends_unseen_rings() {
         if leaves {
             stage.keys("O");
         }
+        stage.app.update(Msg::Focus(false));
+        stage.app.update(Msg::Focus(!away));
         wait(&mut stage, seconds);
         stage.notice(Notice::Ended(job, Ok(Some(report(json!({}))))));
         let rang = stage.asked.iter().any(|effect| matches!(effect, Effect::Bell(_)));
-        assert_eq!(rang, rings, "{seconds} s, left: {leaves}");
+        assert_eq!(rang, rings, "{seconds} s, left: {leaves}, away: {away}");
+        // Whoever looked away is told in words too, however short it was.
+        let told = "Back up val-1/avalanchego/staking-identity: done. J shows it.";
+        assert_eq!(stage.grid((120, 40)).contains(told), leaves, "{seconds} s, left: {leaves}");
     }
 }
 
@@ -329,4 +342,131 @@ proptest! {
         }
         stage.draw((80, 24));
     }
+}
+
+/// The footer never offers a key that would become part of the word.
+#[test]
+fn while_a_word_is_typed_only_the_keys_that_work_are_offered() {
+    let footer = |stage: &Stage| stage.grid((120, 40)).lines().last().unwrap_or_default().to_owned();
+    let mut stage = asked();
+    assert_eq!(footer(&stage).trim(), "enter give the word   esc back to the preview");
+    stage.keys("esc");
+    assert!(footer(&stage).contains("V vault"), "{}", footer(&stage));
+    let mut stage = restoring(true);
+    stage.keys("up enter");
+    assert_eq!(footer(&stage).trim(), "enter take it   esc leave it as it was");
+    stage.keys("esc home enter");
+    assert_eq!(footer(&stage).trim(), "up, down choose   enter take it   esc leave it as it was");
+}
+
+#[test]
+fn cancel_means_the_job_in_sight_and_no_other() {
+    let mut stage = stage(wizard::back_up(vec![item(IDENTITY), item(CHAINS)]));
+    answer(&mut stage, |wish| match wish {
+        Wish::BackUp { item: place, .. } => Ok(backup(&place.to_string())),
+        _ => Err(alive()),
+    });
+    stage.keys("enter enter");
+    wait(&mut stage, 1);
+    stage.keys("enter");
+    let jobs: Vec<JobId> = runs(&stage).iter().map(|(job, ..)| *job).collect();
+    stage.notice(Notice::Started(jobs[0])).notice(Notice::Started(jobs[1]));
+    stage.notice(Notice::Ended(jobs[0], Ok(Some(report(json!({}))))));
+    let cancelled = |stage: &Stage| -> Vec<JobId> {
+        orders(stage).into_iter().filter_map(|o| if let Order::Cancel(job) = o { Some(*job) } else { None }).collect()
+    };
+    stage.keys("x");
+    assert_eq!(cancelled(&stage), [], "the one in sight has ended");
+    assert_shows(&stage, "cancel: not now, it has ended.");
+    stage.keys("down x");
+    assert_eq!(cancelled(&stage), [jobs[1]]);
+}
+
+/// The newest good copy is another one by now, so the plan that stands on the page is for the wrong one.
+#[test]
+fn a_plan_is_made_anew_when_the_vault_holds_another_copy() {
+    let mut stage = restoring(true);
+    stage.asked.clear();
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings()))));
+    assert!(!orders(&stage).iter().any(|order| matches!(order, Order::Plan(..))), "nothing else is wished for");
+    stage.notice(Notice::Vault(Ok(Arc::new(with_the_newest_sound()))));
+    let planned = orders(&stage).into_iter().find_map(|order| match order {
+        Order::Plan(_, Wish::Restore { snapshot, .. }) => Some(snapshot.to_string()),
+        _ => None,
+    });
+    assert_eq!(planned.as_deref(), Some("20261120T020000Z-11aa"));
+}
+
+/// Who reads a preview must not find another one under his finger.
+#[test]
+fn a_preview_whose_copy_is_no_longer_the_newest_goes_back_to_its_checks() {
+    let mut stage = previewing(false);
+    assert_shows(&stage, "◐ preview");
+    stage.notice(Notice::Vault(Ok(Arc::new(with_the_newest_sound()))));
+    answer(&mut stage, |_| Ok(restore("none", false)));
+    stage.keys("enter");
+    assert_shows(&stage, "◐ preview");
+    assert_shows(&stage, "The vault has changed: look at the new plan.");
+    stage.keys("enter");
+    assert!(runs(&stage).is_empty(), "the key that was meant for the page before starts nothing");
+}
+
+/// A batch is tried again as it was wished for.
+#[test]
+fn a_batch_is_retried_with_its_reason_and_choices() {
+    let mut stage = stage(wizard::back_up(vec![item(IDENTITY), item(CHAINS)]));
+    let plan = |wish: &Wish| match wish {
+        Wish::BackUp { item: place, .. } => Ok(stopping_backup(&place.to_string())),
+        _ => Err(alive()),
+    };
+    answer(&mut stage, plan);
+    stage.keys("g g down down down enter").text("before the move").keys("enter down enter").text("0").keys("enter end");
+    answer(&mut stage, plan);
+    let wished = |stage: &Stage| -> Vec<Wish> {
+        stage.app.model.jobs.iter().rev().take(2).map(|job| job.wish.clone()).collect()
+    };
+    let before = wished(&stage);
+    let is_as_chosen = |wish: &Wish| matches!(wish, Wish::BackUp { reason: Some(why), set, .. } if why == "before the move" && !set.is_empty());
+    assert!(before.iter().all(is_as_chosen), "{before:?}\n{}", stage.grid((80, 24)));
+    let jobs = begin_batch(&mut stage);
+    assert_eq!(jobs.len(), 2);
+    for job in jobs {
+        stage.notice(Notice::Started(job));
+        stage.notice(Notice::Ended(job, Err(Failure::new(Exit::Failed, "no luck"))));
+    }
+    stage.keys("t");
+    answer(&mut stage, plan);
+    assert_eq!(wished(&stage), before);
+}
+
+#[test]
+fn the_end_of_a_long_page_is_reached_by_one_key_and_left_by_another() {
+    let mut stage = previewing(true);
+    stage.grid((80, 24));
+    stage.keys("end");
+    assert_shows(&stage, "--plan-hash");
+    for _ in 0..30 {
+        stage.keys("down");
+        stage.grid((80, 24));
+    }
+    let end = stage.grid((80, 24));
+    stage.keys("up");
+    assert_ne!(stage.grid((80, 24)), end, "the way back begins at once");
+    stage.keys("g g");
+    assert_shows(&stage, "what ");
+}
+
+/// A key that would do nothing is not offered, or says why it does nothing here.
+#[test]
+fn marking_is_offered_where_rows_are_in_or_out() {
+    use lifeboat::tui::action::Action;
+    let mark = |stage: &Stage| stage.app.offers().into_iter().find(|offer| offer.action == Action::Mark);
+    let mut one = stage(wizard::back_up(vec![item(IDENTITY)]));
+    answer(&mut one, |_| Ok(backup(IDENTITY)));
+    assert_eq!(mark(&one), None);
+    let mut two = stage(wizard::back_up(vec![item(IDENTITY), item(CHAINS)]));
+    two.keys("home");
+    assert!(mark(&two).is_some_and(|offer| offer.off.is_none()));
+    two.keys("end space");
+    assert_shows(&two, "mark: not now, this row is not in or out.");
 }

@@ -53,11 +53,7 @@ pub fn previewing(gated: bool) -> Stage {
 /// The same, running.
 fn running() -> Stage {
     let mut stage = previewing(true);
-    stage.keys("enter");
-    wait(&mut stage, 1);
-    stage.text("val-1").keys("enter");
-    wait(&mut stage, 1);
-    stage.text("203.0.113.7").keys("enter");
+    answer_both(&mut stage);
     assert_eq!(runs(&stage).len(), 1);
     let job = runs(&stage)[0].0;
     stage.notice(Notice::Started(job));
@@ -196,11 +192,7 @@ fn confirm() {
 #[test]
 fn live() {
     let mut stage = previewing(true);
-    stage.keys("enter");
-    wait(&mut stage, 1);
-    stage.text("val-1").keys("enter");
-    wait(&mut stage, 1);
-    stage.text("203.0.113.7").keys("enter");
+    answer_both(&mut stage);
     assert_page!("wizard_live_waiting", stage);
     let mut stage = running();
     let job = job_of(&stage);
@@ -227,12 +219,7 @@ fn live() {
 fn live_several() {
     let mut stage = backing_up_three();
     plan_three(&mut stage);
-    stage.keys("enter enter");
-    wait(&mut stage, 1);
-    stage.keys("enter");
-    wait(&mut stage, 1);
-    stage.keys("tab enter");
-    let jobs: Vec<JobId> = runs(&stage).iter().map(|(job, ..)| *job).collect();
+    let jobs = begin_batch(&mut stage);
     assert_eq!(jobs.len(), 3);
     stage.notice(Notice::Started(jobs[0])).notice(Notice::Started(jobs[2]));
     let outs = json!({"capture": {"snapshot": "20261120T025000Z-5e11", "bytes": 5120, "marks": []}});
@@ -335,6 +322,8 @@ fn long_names_stay_inside() {
     );
     let mut stage = stage(wizard::back_up(vec![item(&long)]));
     answer(&mut stage, |_| Ok(backup(&long)));
+    // Both ends are told, in the title and in the row.
+    assert_eq!(stage.grid((80, 24)).matches("chain-configs-of-everything").count(), 2);
     assert_page!("wizard_choose_long_names", stage);
     stage.keys("enter enter");
     assert_page!("wizard_preview_long_names", stage);

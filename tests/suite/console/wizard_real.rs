@@ -13,7 +13,7 @@ use lifeboat::rehearsal::PracticeFleet;
 use lifeboat::transport::Cancel;
 use lifeboat::tui::app::App;
 use lifeboat::tui::crew::Crew;
-use lifeboat::tui::message::{Effect, Msg, Notice, Order};
+use lifeboat::tui::message::{Edition, Effect, Msg, Notice, Order};
 use lifeboat::tui::model::{Model, Place};
 use lifeboat::tui::screen::Screen;
 use lifeboat::tui::wizard;
@@ -54,12 +54,15 @@ impl Sitting {
             ascii: false,
         };
         let desk = Desk::open(&opening, None).unwrap();
-        let place =
-            Place { inventory: desk.named.path.clone(), vault: desk.inventory.vault.path.clone(), ..Place::default() };
+        let dir = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let environment =
+            vec![("LIFEBOAT_CONFIG_DIR", dir(&running.config_dir)), ("LIFEBOAT_DATA_DIR", dir(&running.data_dir))];
+        let (inventory, vault) = (desk.named.path.clone(), desk.inventory.vault.path.clone());
+        let place = Place { inventory, vault, environment, ..Place::default() };
         let model = Model::new(place, Fleet::of_inventory(&desk.inventory), jiff::Timestamp::now());
         let (send, notices) = channel(1024);
         let crew = Crew::new(desk, send, Box::new(move || Desk::open(&opening, None))).unwrap();
-        crew.take(Order::ReadVault, None);
+        crew.take(Order::ReadVault, None, Edition::default());
         let stage = Stage { app: App::new(model, page), asked: Vec::new() };
         let mut sitting = Self { stage, crew, notices, copied: Vec::new() };
         sitting.until_true("the vault was read", |stage| stage.app.model.holdings.is_some());
@@ -80,11 +83,11 @@ impl Sitting {
             match effect {
                 Effect::Order(order) => {
                     let job = match &order {
-                        Order::Run(job, ..) | Order::Do(job, _) => Some(*job),
+                        Order::Run(job, ..) | Order::Do(job, ..) => Some(*job),
                         _ => None,
                     };
                     let board = job.and_then(|job| self.stage.app.model.job(job)).map(|job| job.board.clone());
-                    self.crew.take(order, board);
+                    self.crew.take(order, board, self.stage.app.model.edition);
                 }
                 Effect::Copy(text) => self.copied.push(text),
                 _ => {}
@@ -123,7 +126,7 @@ impl Sitting {
     }
 }
 
-/// The hash of the plan a command line makes, read by a real shell and made by the real program.
+/// The hash of the plan a command line makes, pasted into a real shell that knows nothing of the practice fleet.
 fn hash_of(line: &str, running: &Running) -> String {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_lifeboat"));
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", program.parent().unwrap().display());
@@ -132,8 +135,6 @@ fn hash_of(line: &str, running: &Running) -> String {
         .env_clear()
         .env("PATH", path)
         .env("HOME", &running.config_dir)
-        .env("LIFEBOAT_CONFIG_DIR", &running.config_dir)
-        .env("LIFEBOAT_DATA_DIR", &running.data_dir)
         .output()
         .unwrap();
     let out = String::from_utf8(output.stdout).unwrap();

@@ -123,7 +123,8 @@ pub fn avalanche_node_id(machine: &Machine) -> Identity {
 /// The same while it may not answer yet.
 pub fn try_identity(machine: &Machine) -> Option<Identity> {
     let answer = machine.exec(
-        r#"curl -sf -m 5 -H 'Content-Type: application/json' http://127.0.0.1:9650/ext/info \
+        r#"s=http; if grep -q '"http-tls-enabled": true' /home/avax/.avalanchego/configs/node.json; then s=https; fi
+           curl -skf -m 5 -H 'Content-Type: application/json' $s://127.0.0.1:9650/ext/info \
            -d '{"jsonrpc":"2.0","id":1,"method":"info.getNodeID"}'"#,
     );
     let answer: Value = serde_json::from_str(&answer.stdout).ok()?;

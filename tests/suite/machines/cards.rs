@@ -10,6 +10,7 @@ use super::consul::{self, consul_all, consul_fill, consul_put, install_consul, s
 use super::fleet::Fleet;
 use super::host::wait_for;
 use super::machine::Machine;
+use super::netdata;
 use super::story::{Stage, write_secret};
 use super::tree::{install_tree, tree_listing};
 use crate::support::console::Console;
@@ -84,7 +85,7 @@ pub fn snapshot_dir(console: &Console, item: &str) -> PathBuf {
 }
 
 /// Types a whole card, block by block. Gives everything it printed.
-fn follow_card(console: &Console, item: &str, old: &Machine, node: &Machine) -> String {
+pub fn follow_card(console: &Console, item: &str, old: &Machine, node: &Machine) -> String {
     let dir = snapshot_dir(console, item);
     let card = std::fs::read_to_string(dir.join("RESTORE.md")).unwrap();
     let desk = tempfile::tempdir().unwrap();
@@ -172,6 +173,9 @@ fn cards_rebuild_a_lost_host_without_the_program() {
 
 /// A plugin's name must be the id of a virtual machine; what it is matters to nobody who only carries it.
 const PLUGIN: &str = "/home/avax/.avalanchego/plugins/srEXiWaHuhNyGwPUi444Tu47ZEDwxTWrbQiuD7FmgSAQ6X7Dy";
+/// Where settings of subnets lie, and a file of them: its name is the subnet's id.
+const SUBNETS: &str = "/home/avax/.avalanchego/configs/subnets";
+const SUBNET: &str = "2WDZfPqUpFXGdDkJcXqwy6GGmJWUNeHtJrpRBzEpPfZ2XJiRzr";
 /// A file in the database's directory that the node leaves alone: it tells a restored database from one made anew.
 const MARKER: &str = "/home/avax/.avalanchego/db/lifeboat-test";
 
@@ -188,9 +192,12 @@ fn cards_of_configuration_work_on_the_host_itself() {
     let identity = avalanche_node_id(&old);
     let gossip_key = Some(consul::gossip_key());
     install_consul(&old, &consul::Options { acls: false, gossip_key, ..consul::Options::default() });
+    old.exec(&format!("install -d -o avax -g avax {SUBNETS}")).ok();
+    old.write_as("avax", &format!("{SUBNETS}/{SUBNET}.json"), "{\n  \"validatorOnly\": true\n}\n", 0o644);
     let places = [
         ("avalanchego/node-config", "/home/avax/.avalanchego/configs/node.json"),
         ("avalanchego/chain-configs", "/home/avax/.avalanchego/configs/chains"),
+        ("avalanchego/subnet-configs", SUBNETS),
         ("avalanchego/unit", "/etc/systemd/system/avalanchego.service"),
         ("avalanchego/plugins", "/home/avax/.avalanchego/plugins"),
         ("consul/agent-config", "/etc/consul.d"),
@@ -225,4 +232,53 @@ fn cards_of_configuration_work_on_the_host_itself() {
         (old.exec("curl -sf http://127.0.0.1:8500/v1/status/leader").stdout.len() > 4).then_some(())
     });
     assert!(leads.is_some(), "consul leads again");
+}
+
+/// Puts an item's archive onto a node in clear and unpacks it as the card says one can: names relative to the root.
+fn unpack_by_hand(console: &Console, item: &str, node: &Machine) {
+    let archive = format!("{}.tar", item.rsplit('/').next().unwrap());
+    let clear = console.path("in-clear.tar");
+    let mut age = Command::new("age");
+    age.arg("-d").arg("-i").arg(console.path("key.txt")).arg("-o").arg(&clear);
+    assert!(age.arg(snapshot_dir(console, item).join(format!("{archive}.age"))).status().unwrap().success());
+    let card = std::fs::read_to_string(snapshot_dir(console, item).join("RESTORE.md")).unwrap();
+    let literal = format!("sudo tar -xvpf {archive} -C /");
+    assert!(card.contains(&literal), "{card}");
+    node.copy_in(&clear, &format!("/home/ops/{archive}"), 0o644);
+    node.ssh("ops", &literal).ok();
+}
+
+#[test]
+fn an_agent_s_cards_rebuild_it_without_the_program() {
+    let Stage { console, old, spare } = Stage::set(&|machine| netdata::table(machine));
+    netdata::configure(&old);
+    let agent = netdata::start(&old);
+    let items = ["val-1/netdata/identity", "val-1/netdata/config", netdata::METRICS];
+    console.run(&[&["backup"][..], &items[..2]].concat()).expect(0);
+    let (done, at, before) = netdata::backup_with_samples(&console, &old, &[]);
+    done.expect(0);
+    assert!(before.iter().all(|values| !values.is_empty()), "{before:?}");
+    let conf = "cat /etc/netdata/netdata.conf /etc/netdata/stream.conf";
+    let configured = old.exec(conf).ok();
+    old.exec("systemctl disable --now netdata").ok();
+
+    // Another agent of its own lives on the new machine; the cards make it the saved one, item by item.
+    let other = netdata::start(&spare);
+    assert_ne!(other, agent);
+    for item in items {
+        let said = follow_card(&console, item, &old, &spare);
+        assert!(item.ends_with("config") || said.contains(&agent), "{item}: {said}");
+    }
+    assert_eq!(netdata::guid(&spare), agent);
+    assert_eq!(spare.exec(conf).ok(), configured);
+    assert_eq!(netdata::samples(&spare, at), before);
+
+    // And with one command each, where nothing lies in the way.
+    spare.exec("systemctl stop netdata; rm -rf /etc/netdata /var/lib/netdata /var/cache/netdata").ok();
+    for item in items {
+        unpack_by_hand(&console, item, &spare);
+    }
+    assert_eq!(netdata::start(&spare), agent);
+    assert_eq!(spare.exec(conf).ok(), configured);
+    assert_eq!(netdata::samples(&spare, at), before);
 }

@@ -20,15 +20,75 @@ pub struct Options {
     pub start: bool,
     /// The datacenter's name.
     pub datacenter: String,
+    /// Only TLS, with these papers; `verify_incoming` when it asks clients for a certificate.
+    pub tls: Option<Tls>,
     /// The gossip key, as `consul keygen` prints one; without it gossip is not encrypted and there are no keyrings.
     pub gossip_key: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { acls: true, start: true, datacenter: "dc1".into(), gossip_key: None }
+        Self { acls: true, start: true, datacenter: "dc1".into(), tls: None, gossip_key: None }
     }
 }
+
+/// An API that speaks only TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// CA, certificate and key, each in PEM.
+    pub papers: [String; 3],
+    /// Whether it asks its clients for a certificate.
+    pub asks: bool,
+    /// Whether it is configured as before 1.12, with keys at the top.
+    pub old_style: bool,
+}
+
+/// Where an agent's papers lie.
+pub const PAPERS: &str = "/etc/consul.d/tls";
+
+/// Puts papers where the agent's configuration names them.
+pub fn put_papers(machine: &Machine, papers: &[String; 3]) {
+    machine.exec(&format!("install -d -m 0750 -o consul -g consul {PAPERS}")).ok();
+    for (name, pem) in ["ca.pem", "cert.pem", "key.pem"].iter().zip(papers) {
+        machine.write_as("consul", &format!("{PAPERS}/{name}"), pem, 0o640);
+    }
+}
+
+/// A CA made by Consul's own tool, with a server's certificate: CA, certificate, key, and the CA's key.
+pub fn make_papers(machine: &Machine) -> ([String; 3], String) {
+    if !machine.path("/usr/bin/consul").exists() {
+        machine.copy_in(&machine.built(&format!("consul-{VERSION}")), "/usr/bin/consul", 0o755);
+    }
+    let made = "umask 077; rm -rf /root/ca; mkdir /root/ca; cd /root/ca; consul tls ca create >/dev/null && consul tls cert create -server -dc dc1 >/dev/null";
+    machine.exec(made).ok();
+    let read = |name: &str| machine.exec(&format!("cat /root/ca/{name}")).ok();
+    let papers = ["consul-agent-ca.pem", "dc1-server-consul-0.pem", "dc1-server-consul-0-key.pem"].map(read);
+    (papers, read("consul-agent-ca-key.pem"))
+}
+
+impl Tls {
+    fn config(&self) -> String {
+        let (ca, cert, key) = (format!("{PAPERS}/ca.pem"), format!("{PAPERS}/cert.pem"), format!("{PAPERS}/key.pem"));
+        let ports = "\nports {\n  http = -1\n  https = 8501\n}\n";
+        let asks = self.asks;
+        if self.old_style {
+            return format!(
+                "{ports}ca_file = \"{ca}\"\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\nverify_incoming_https = {asks}\n"
+            );
+        }
+        format!(
+            "{ports}tls {{\n  defaults {{\n    ca_file = \"{ca}\"\n    cert_file = \"{cert}\"\n    key_file = \"{key}\"\n  }}\n  https {{\n    verify_incoming = {asks}\n  }}\n}}\n"
+        )
+    }
+}
+
+/// A leader is found as fast as on servers in production, and a server that joins need not be well for ten seconds first:
+/// most of what a test with Consul waited for.
+const QUICK: &str =
+    "performance {\n  raft_multiplier = 1\n}\nautopilot {\n  server_stabilization_time = \"500ms\"\n}\n";
+
+/// How the fixture's own commands reach the agent: in clear, or as `/root/consul-tls` says.
+const REACH: &str = "url=http://127.0.0.1:8500; opts=; if [ -e /root/consul-tls ]; then . /root/consul-tls; fi\n";
 
 const UNIT: &str = "[Unit]
 Description=\"HashiCorp Consul - A service mesh solution\"
@@ -65,10 +125,19 @@ pub fn install_consul(machine: &Machine, options: &Options) -> Option<String> {
     let (name, address, dc) = (machine.name(), machine.address(), &options.datacenter);
     let mut config = format!(
         "node_name = \"{name}\"\ndatacenter = \"{dc}\"\ndata_dir = \"{DATA}\"\nbind_addr = \"{address}\"\n\
-         client_addr = \"127.0.0.1\"\nserver = true\nbootstrap_expect = 1\n"
+         client_addr = \"127.0.0.1\"\nserver = true\nbootstrap_expect = 1\n{QUICK}"
     );
     if options.acls {
         config += "\nacl {\n  enabled = true\n  default_policy = \"deny\"\n  enable_token_persistence = true\n}\n";
+    }
+    if let Some(tls) = &options.tls {
+        put_papers(machine, &tls.papers);
+        config += &tls.config();
+        let reach = format!(
+            "url=https://localhost:8501; opts='--cacert {PAPERS}/ca.pem --cert {PAPERS}/cert.pem --key {PAPERS}/key.pem'\n\
+             export CONSUL_HTTP_ADDR=https://localhost:8501 CONSUL_CACERT={PAPERS}/ca.pem CONSUL_CLIENT_CERT={PAPERS}/cert.pem CONSUL_CLIENT_KEY={PAPERS}/key.pem\n"
+        );
+        machine.write_as("root", "/root/consul-tls", &reach, 0o600);
     }
     if let Some(key) = &options.gossip_key {
         config += &format!("\nencrypt = \"{key}\"\n");
@@ -87,7 +156,7 @@ pub fn install_consul(machine: &Machine, options: &Options) -> Option<String> {
 pub fn start_consul(machine: &Machine) {
     machine.exec("systemctl start consul").ok();
     let leader = wait_for(Duration::from_mins(1), || {
-        let leader = machine.exec("curl -sf -m 5 http://127.0.0.1:8500/v1/status/leader").stdout;
+        let leader = machine.exec(&format!("{REACH}curl -sf -m 5 $opts $url/v1/status/leader")).stdout;
         (leader.len() > 4).then_some(())
     });
     assert!(leader.is_some(), "consul has no leader\n{}", machine.exec("journalctl -u consul --no-pager | tail -n 40"));
@@ -96,7 +165,7 @@ pub fn start_consul(machine: &Machine) {
 /// Bootstraps the ACL system; the secret of the first management token.
 pub fn consul_bootstrap(machine: &Machine) -> String {
     let told = wait_for(Duration::from_secs(30), || {
-        let told = machine.exec("consul acl bootstrap -format=json");
+        let told = machine.exec(&format!("{REACH}consul acl bootstrap -format=json"));
         told.success().then_some(told.stdout)
     });
     let told: Value = serde_json::from_str(&told.expect("consul acl bootstrap")).expect("JSON");
@@ -105,12 +174,29 @@ pub fn consul_bootstrap(machine: &Machine) -> String {
 
 /// Makes a token that may do what a backup needs and no more (`acl = "write"`); its secret.
 pub fn consul_backup_token(machine: &Machine, management: &str) -> String {
-    let policy = json!({ "Name": "backup", "Rules": "acl = \"write\"" }).to_string();
+    consul_token(machine, management, "backup", "acl = \"write\"")
+}
+
+/// Makes a token with a policy of its own; its secret.
+pub fn consul_token(machine: &Machine, management: &str, name: &str, rules: &str) -> String {
+    let policy = json!({ "Name": name, "Rules": rules }).to_string();
     call(machine, "PUT", "/v1/acl/policy", Some(management), &policy);
-    let token = json!({ "Description": "backups", "Policies": [{ "Name": "backup" }] }).to_string();
+    let token = json!({ "Description": name, "Policies": [{ "Name": name }] }).to_string();
     let made = call(machine, "PUT", "/v1/acl/token", Some(management), &token);
     let made: Value = serde_json::from_str(&made).expect("JSON");
     made["SecretID"].as_str().expect("a secret").into()
+}
+
+/// Joins a second or third server to the datacenter of `first`, and waits until it may vote.
+pub fn join_consul(machine: &Machine, first: &Machine) {
+    install_consul(machine, &Options { acls: false, start: false, ..Options::default() });
+    let join =
+        format!("sed -i 's/^bootstrap_expect.*/retry_join = [\"{}\"]/' /etc/consul.d/consul.hcl", first.address());
+    machine.exec(&join).ok();
+    start_consul(machine);
+    let voter = format!("{REACH}consul operator raft list-peers | grep -q '^{} .* true '", machine.name());
+    let is_in = wait_for(Duration::from_mins(1), || machine.exec(&voter).success().then_some(()));
+    assert!(is_in.is_some(), "it may not vote\n{}", machine.exec("consul operator raft list-peers"));
 }
 
 /// A gossip key of this run's own.
@@ -123,7 +209,7 @@ pub fn gossip_key() -> String {
 /// One command of Consul's own line, with the token in its environment only.
 #[track_caller]
 pub fn consul_cli(machine: &Machine, token: &str, args: &str) -> super::host::Output {
-    let script = format!("read -r CONSUL_HTTP_TOKEN; export CONSUL_HTTP_TOKEN; exec consul {args}");
+    let script = format!("{REACH}read -r CONSUL_HTTP_TOKEN; export CONSUL_HTTP_TOKEN; exec consul {args}");
     machine.exec_with(&script, format!("{token}\n").as_bytes())
 }
 
@@ -170,14 +256,15 @@ pub fn consul_fill(machine: &Machine, token: Option<&str>, prefix: &str, count: 
     }
     machine
         .exec_with(
-            r#"set -e; read -r token; d=$(mktemp -d); cd "$d"; umask 077
+            &(REACH.to_owned()
+                + r#"set -e; read -r token; d=$(mktemp -d); cd "$d"; umask 077
                split -l 1 -a 5 - t.
                printf 'fail\nsilent\nshow-error\nheader = "X-Consul-Token: %s"\n' "$token" >conf
                for t in t.*; do
-                   printf 'url = "http://127.0.0.1:8500/v1/txn"\nupload-file = "%s"\noutput = "/dev/null"\n' "$t"
+                   printf 'url = "%s/v1/txn"\nupload-file = "%s"\noutput = "/dev/null"\n' "$url" "$t"
                done >>conf
-               curl -K conf
-               rm -r "$d""#,
+               curl $opts -K conf
+               rm -r "$d""#),
             lines.as_bytes(),
         )
         .ok();
@@ -196,9 +283,9 @@ fn request(machine: &Machine, method: &str, path: &str, token: Option<&str>, bod
     let data = if body.is_empty() { "" } else { "--data-binary @-" };
     machine.exec_with(
         &format!(
-            r#"read -r token
+            r#"{REACH}read -r token
                printf 'header = "X-Consul-Token: %s"\n' "$token" >/dev/shm/curl.$$
-               curl -sS --fail-with-body -m 60 -K /dev/shm/curl.$$ -X {method} {data} 'http://127.0.0.1:8500{path}'
+               curl -sS --fail-with-body -m 60 -K /dev/shm/curl.$$ $opts -X {method} {data} "$url"'{path}'
                rc=$?; rm -f /dev/shm/curl.$$; exit $rc"#
         ),
         input.as_bytes(),

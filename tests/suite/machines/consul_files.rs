@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::consul::{self, DATA, consul_bootstrap, consul_cli, gossip_key, install_consul, start_consul};
+use super::consul::{
+    self, DATA, consul_all, consul_bootstrap, consul_cli, consul_put, gossip_key, install_consul, start_consul,
+};
 use super::host::wait_for;
 use super::machine::Machine;
 use super::story::{Stage, write_secret};
-use crate::support::console::{Console, Ended};
+use crate::support::console::{Console, Ended, files_below};
 
 fn stage(token_file: &Path) -> Stage {
     Stage::set(&|machine| {
@@ -45,7 +47,7 @@ fn listing(machine: &Machine, dir: &str) -> String {
 }
 
 /// Nothing of a run but what it kept on purpose.
-fn left_by_lifeboat(machine: &Machine) -> String {
+pub(super) fn left_by_lifeboat(machine: &Machine) -> String {
     let places = format!("/etc {DATA} {DATA}/serf");
     let script = format!(
         "ls -A /var/lib/lifeboat/runs /var/lib/lifeboat/locks /var/lib/lifeboat/hold 2>/dev/null | grep -v -e '^/' -e '^$'
@@ -105,7 +107,8 @@ fn an_agent_s_configuration_and_gossip_keys_come_back() {
     old.exec("sed -i '$d' /etc/consul.d/consul.hcl && consul validate /etc/consul.d").ok();
     let before = listing(&old, "/etc/consul.d");
     let latest = "val-1/consul/agent-config@latest";
-    console.run(&["restore", latest, "--to", "val-1", "--confirm", "overwrite=val-1"]).expect(1);
+    let refused = console.run(&["restore", latest, "--to", "val-1", "--confirm", "overwrite=val-1"]).expect(1);
+    refused.says("The agent on val-1 was not accepted").says("Everything is as it was.");
     assert_eq!(listing(&old, "/etc/consul.d"), before);
     assert_eq!(in_use(&agent(&old, &management)), Some(321));
     assert_eq!(left_by_lifeboat(&old), "");
@@ -143,4 +146,43 @@ fn a_node_id_moves_to_a_new_machine_and_is_never_two() {
     assert_eq!(spare.exec(&format!("stat -c '%a %U' {DATA}/node-id")).ok(), "600 consul\n");
     assert_eq!(left_by_lifeboat(&spare), "");
     console.run(&["list"]).expect(0).says("proven");
+}
+
+#[test]
+fn a_datacenter_is_saved_once_and_from_whichever_member_can() {
+    let Stage { console, old, spare } = Stage::set(&|_| String::new());
+    let inventory = std::fs::read_to_string(console.path("config/inventory.toml")).unwrap();
+    let cluster = "[clusters.dc]\nmembers = [\"val-1\", \"spare-1\"]\n[clusters.dc.services.consul]\n";
+    console.write_inventory(&(inventory + cluster));
+    install_consul(&spare, &consul::Options { acls: false, ..consul::Options::default() });
+    consul_put(&spare, None, "app/config", "blue");
+    // The member that is asked first is no server: it hands the request on.
+    install_consul(&old, &consul::Options { acls: false, start: false, ..consul::Options::default() });
+    let client = format!(
+        "sed -i -e 's/^server = true/server = false/' -e 's/^bootstrap_expect.*/retry_join = [\"{}\"]/' -e '/^autopilot/,/^}}/d' /etc/consul.d/consul.hcl",
+        spare.address()
+    );
+    old.exec(&client).ok();
+    start_consul(&old);
+
+    let snapshot = "dc/consul/snapshot";
+    let from = |what: &str, member: &str| {
+        console.run(&["backup", "dc"]).expect(0).says(&format!("{snapshot}@"));
+        let copies: Vec<_> = files_below(&console.path("vault").join(snapshot));
+        let copies: Vec<_> = copies.into_iter().filter(|path| path.ends_with("manifest.json")).collect();
+        let manifest: Value = serde_json::from_slice(&std::fs::read(copies.last().unwrap()).unwrap()).unwrap();
+        assert_eq!(manifest["source"]["host"], member, "{what}");
+        copies.len()
+    };
+    assert_eq!(from("both are well", "val-1"), 1);
+    old.exec("systemctl stop consul").ok();
+    assert_eq!(from("the first is down", "spare-1"), 2);
+    old.destroy();
+    assert_eq!(from("the first is gone", "spare-1"), 3);
+    let now = consul_all(&spare, None);
+    consul_put(&spare, None, "app/config", "green");
+    console.run(&["restore", snapshot, "--to", "spare-1", "--confirm", "overwrite=dc1"]).expect(0);
+    assert_eq!(consul_all(&spare, None), now);
+    console.run(&["verify", "dc"]).expect(0);
+    assert_eq!(left_by_lifeboat(&spare), "");
 }

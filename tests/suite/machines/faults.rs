@@ -16,11 +16,13 @@ use super::tree::{install_tree, tree_listing};
 use crate::support::console::{Console, files_below};
 use crate::support::fault_proxy::{FaultProxy, Toward};
 
-const STAKING: &str = "val-1/avalanchego/staking-identity";
-const PUBLIC_IP: [&str; 2] = ["--confirm", "public-ip=127.0.0.1"];
-const DECLARED: [&str; 4] = ["--confirm", "fenced-val-1=val-1", "--confirm", "public-ip=127.0.0.1"];
+pub(super) const STAKING: &str = "val-1/avalanchego/staking-identity";
+/// The address stands in the configuration, and what is there is an identity of its own.
+const ONTO_SPARE: [&str; 4] = ["--confirm", "public-ip=127.0.0.1", "--confirm", "overwrite=spare-1"];
+pub(super) const DECLARED: [&str; 6] =
+    ["--confirm", "fenced-val-1=val-1", ONTO_SPARE[0], ONTO_SPARE[1], ONTO_SPARE[2], ONTO_SPARE[3]];
 
-fn avalanche(machine: &Machine) -> String {
+pub(super) fn avalanche(machine: &Machine) -> String {
     format!("[hosts.{}.services.avalanchego]\n", machine.name())
 }
 
@@ -28,21 +30,21 @@ fn files(machine: &Machine, path: &str) -> String {
     format!("[hosts.{}.services.files]\npaths = [\"{path}\"]\n", machine.name())
 }
 
-fn restore_to_spare<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn restore_to_spare<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["restore", STAKING, "--to", "spare-1"][..], more].concat()
 }
 
-fn fresh_validator(machine: &Machine) -> Identity {
+pub(super) fn fresh_validator(machine: &Machine) -> Identity {
     install_avalanchego(machine, &avalanchego::Options { start: false, ..avalanchego::Options::default() });
     start_avalanchego(machine)
 }
 
-fn enroll(console: &Console, machine: &Machine) {
+pub(super) fn enroll(console: &Console, machine: &Machine) {
     console.run(&["enroll", machine.name(), "--fingerprint", &machine.host_key_fingerprint()]).expect(0);
 }
 
 /// Everything of Lifeboat's that lies on a machine besides what was kept on purpose.
-fn left_by_lifeboat(machine: &Machine) -> String {
+pub(super) fn left_by_lifeboat(machine: &Machine) -> String {
     machine
         .exec(&format!(
             "ls -A /var/lib/lifeboat/runs /var/lib/lifeboat/locks /var/lib/lifeboat/hold 2>/dev/null | grep -v -e '^/' -e '^$'
@@ -59,10 +61,10 @@ fn kept_copies(machine: &Machine) -> String {
     machine.exec(&format!("find {DATA} -name '*.lifeboat-*.kept' -prune | sort; :")).ok()
 }
 
-fn staking_listing(machine: &Machine) -> String {
+pub(super) fn staking_listing(machine: &Machine) -> String {
     machine
         .exec(&format!(
-            "cd {DATA}/staking && find . -printf '%P %m %U:%G %s %T@\\n' | sort && sha256sum *; ls -A {DATA}"
+            "cd {DATA}/staking && find . -printf '%P %m %U:%G %s %T@\\n' | sort && sha256sum *; ls -A {DATA} | grep -v '[.]kept$'"
         ))
         .ok()
 }
@@ -75,7 +77,7 @@ enum Then {
 }
 
 /// Starts a restore and kills it right after it printed that `step` steps are done; gives the run's id.
-fn kill_after_step(console: &Console, args: &[&str], step: usize) -> String {
+pub(super) fn kill_after_step(console: &Console, args: &[&str], step: usize) -> String {
     kill_at(console, args, &if step == 0 { "run ".to_owned() } else { format!("  done    {step}/") })
 }
 
@@ -174,7 +176,14 @@ fn a_console_killed_at_each_step_is_adopted_by_another() {
         let now = wait_for(Duration::from_secs(40), || try_identity(&spare));
         assert_eq!(now.as_ref(), Some(wanted), "{told}");
         assert_eq!(left_by_lifeboat(&spare), "", "{told}");
-        assert_eq!(kept_copies(&spare).lines().count(), usize::from(then == Then::GoOn), "{told}");
+        let kept = kept_copies(&spare);
+        let (since, replaced): (Vec<&str>, Vec<&str>) = kept.lines().partition(|path| path.ends_with(".since.kept"));
+        assert_eq!(replaced.len(), usize::from(then == Then::GoOn), "{told}: {kept}");
+        // What had been started may have been used: it is not deleted by going back. After the swap nobody knows whether
+        // the start had begun.
+        let is_used = then == Then::RollBack && step >= 4;
+        assert!(since.len() <= usize::from(is_used) && (!is_used || step == 4 || since.len() == 1), "{told}: {kept}");
+        second.run(&["kept", "spare-1"]).expect(0).says(kept.trim());
         // Longer than the lapse: nothing that counts was left behind.
         assert!(spare.exec("systemctl is-enabled --quiet avalanchego").success(), "{told}");
         first.run(&["resume", &run, "--adopt"]).expect(2).says("has ended");
@@ -201,13 +210,14 @@ fn a_twin_alive_is_never_overridden() {
     assert_eq!(avalanche_node_id(&old), identity);
 
     // The choice alone is not the consent.
-    let unasked = [&["--set", "fence=stop", "--no-input"][..], &PUBLIC_IP].concat();
+    let unasked = [&["--set", "fence=stop", "--no-input"][..], &ONTO_SPARE].concat();
     console.run(&restore_to_spare(&unasked)).expect(15).says("stop-val-1=val-1");
     assert_eq!(avalanche_node_id(&old), identity);
     assert_eq!(staking_listing(&spare), before);
 
-    let fencing = [&["--set", "fence=stop", "--confirm", "stop-val-1=val-1"][..], &PUBLIC_IP].concat();
-    console.run(&restore_to_spare(&fencing)).expect(0);
+    let fencing = [&["--set", "fence=stop", "--confirm", "stop-val-1=val-1"][..], &ONTO_SPARE].concat();
+    let done = console.run(&restore_to_spare(&fencing)).expect(0);
+    let run = done.out.split("lifeboat rollback ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     assert_eq!(avalanche_node_id(&spare), identity);
     let state = "systemctl is-active avalanchego; systemctl is-enabled avalanchego; :";
     assert_eq!(old.exec(state).ok(), "inactive\ndisabled\n");
@@ -217,6 +227,12 @@ fn a_twin_alive_is_never_overridden() {
     assert_eq!(old.exec(state).ok(), "inactive\ndisabled\n");
     assert_eq!(try_identity(&old), None);
     assert_eq!(left_by_lifeboat(&spare), "");
+
+    // A rollback does not start the twin; it says that the fence stays, and how a person lifts it.
+    let back = console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
+    back.says("stays, so that one identity runs once").says("rm /var/lib/lifeboat/fence/avalanchego.service");
+    assert_eq!(avalanche_node_id(&spare), fresh);
+    assert_eq!(old.exec(state).ok(), "inactive\ndisabled\n");
 }
 
 #[test]
@@ -327,15 +343,19 @@ fn sudo_asks_for_a_password() {
 }
 
 /// A small file system of its own, gone with the test.
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: PathBuf, mebibytes: u32) -> Self {
+    pub(super) fn mount(at: PathBuf, mebibytes: u32) -> Self {
         std::fs::create_dir(&at).unwrap();
         let options = format!("size={mebibytes}m,mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "small"]).arg(&at).status().unwrap();
         assert!(mounted.success());
         Self(at)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -345,7 +365,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn nothing_staged(vault: &Path) {
+pub(super) fn nothing_staged(vault: &Path) {
     let left = files_below(&vault.join(".staging"));
     assert!(left.is_empty(), "{left:?}");
     let dirs = std::fs::read_dir(vault.join(".staging")).unwrap().count();
@@ -420,21 +440,35 @@ fn a_link_cut_in_the_middle_of_a_copy() {
 }
 
 /// The id of the one run a call started.
-fn run_of(ended: &crate::support::console::Ended) -> String {
+pub(super) fn run_of(ended: &crate::support::console::Ended) -> String {
     ended.err.lines().find_map(|line| line.strip_prefix("run ")).expect("the run is named").to_owned()
 }
 
 #[test]
 fn a_finished_restore_is_rolled_back_and_what_it_kept_is_purged() {
     let Stage { console, old, spare } = Stage::set(&avalanche);
-    let identity = fresh_validator(&old);
+    // A validator of the older kind: its keys are RSA, and they take the place of P-256 ones and give it back.
+    install_avalanchego(
+        &old,
+        &avalanchego::Options { start: false, rsa_keys: true, ..avalanchego::Options::default() },
+    );
+    let identity = start_avalanchego(&old);
     let fresh = fresh_validator(&spare);
+    let key_kind = |machine: &Machine| {
+        machine
+            .exec(&format!("openssl x509 -noout -text -in {DATA}/staking/staker.crt | grep 'Public Key Algorithm'"))
+            .ok()
+    };
+    assert!(key_kind(&old).contains("rsaEncryption") && key_kind(&spare).contains("id-ecPublicKey"));
+    console.run(&["scan", "val-1"]).expect(0).says(&identity.node_id);
     console.run(&["backup", STAKING]).expect(0);
     old.destroy();
+    console.run(&["verify", STAKING]).expect(0);
     let before = staking_listing(&spare);
 
     let run = run_of(&console.run(&restore_to_spare(&DECLARED)).expect(0));
     assert_eq!(avalanche_node_id(&spare), identity);
+    assert!(key_kind(&spare).contains("rsaEncryption"));
     console.run(&["kept", "spare-1"]).expect(0).says(&run).says(&format!("{DATA}/"));
     assert_eq!(kept_copies(&spare).lines().count(), 1);
 
@@ -445,18 +479,23 @@ fn a_finished_restore_is_rolled_back_and_what_it_kept_is_purged() {
     assert_eq!(back, Some(fresh.clone()));
     assert_eq!(staking_listing(&spare), before, "not a file is different");
     assert_eq!(left_by_lifeboat(&spare), "");
+    // What was put back is not kept any more; what ran until then is, and is removed like everything that is kept.
     let kept = console.run(&["kept", "spare-1"]).expect(0);
-    assert_eq!(kept.out, "", "what was put back is not kept any more");
+    assert!(!kept.out.contains(&run), "{}", kept.out);
+    assert_eq!(kept_copies(&spare).lines().count(), 1);
+    assert!(kept.out.contains(kept_copies(&spare).trim()), "{}", kept.out);
+    console.run(&["kept", "spare-1", "--purge", "--confirm", "purge-spare-1=spare-1"]).expect(0).says("removed");
+    assert_eq!(kept_copies(&spare), "");
     // Twice is refused, and touches nothing.
-    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1);
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1).says("did that already");
     assert_eq!(avalanche_node_id(&spare), fresh);
 
     let run = run_of(&console.run(&restore_to_spare(&DECLARED)).expect(0));
     assert_eq!(avalanche_node_id(&spare), identity);
-    console.run(&["kept", "spare-1", "--purge", "--no-input"]).expect(15).says("purge=spare-1");
-    console.run(&["kept", "spare-1", "--purge", "--confirm", "purge=val-1"]).expect(15);
+    console.run(&["kept", "spare-1", "--purge", "--no-input"]).expect(15).says("purge-spare-1=spare-1");
+    console.run(&["kept", "spare-1", "--purge", "--confirm", "purge-spare-1=val-1"]).expect(15);
     assert_eq!(kept_copies(&spare).lines().count(), 1);
-    console.run(&["kept", "spare-1", "--purge", "--confirm", "purge=spare-1"]).expect(0).says("removed");
+    console.run(&["kept", "spare-1", "--purge", "--confirm", "purge-spare-1=spare-1"]).expect(0).says("removed");
     assert_eq!(kept_copies(&spare), "");
     assert_eq!(console.run(&["kept", "spare-1"]).expect(0).out, "");
     console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1).says("lifeboat kept");
@@ -489,7 +528,10 @@ fn a_console_killed_while_it_rolls_back_leaves_a_node_that_helps_itself() {
         let back = wait_for(Duration::from_secs(40), || try_identity(&spare));
         assert_eq!(back.as_ref(), Some(&fresh), "{sign}");
         assert_eq!(left_by_lifeboat(&spare), "", "{sign}");
+        // What ran until then is kept aside, once, under the id of the run that undid it.
+        assert_eq!(kept_copies(&spare).lines().count(), 1, "{sign}");
+        console.run(&["kept", "spare-1"]).expect(0).says(&undoing).says(kept_copies(&spare).trim());
+        console.run(&["kept", "spare-1", "--purge", "--confirm", "purge-spare-1=spare-1"]).expect(0);
         assert_eq!(kept_copies(&spare), "", "{sign}");
-        assert_eq!(console.run(&["kept", "spare-1"]).expect(0).out, "", "{sign}");
     }
 }

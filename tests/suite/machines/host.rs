@@ -68,9 +68,9 @@ pub fn host(program: &str, args: &[&str]) -> String {
     run_with(Command::new(program).args(args), b"").ok()
 }
 
-/// Calls `probe` until it answers or `limit` has passed.
+/// Calls `probe` until it answers or `limit` has passed; less and less often, for a probe may cost more than what it waits for.
 pub fn wait_for<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
-    let start = Instant::now();
+    let (start, mut pause) = (Instant::now(), Duration::from_millis(20));
     loop {
         if let Some(found) = probe() {
             return Some(found);
@@ -78,7 +78,8 @@ pub fn wait_for<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Opt
         if start.elapsed() > limit {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(pause);
+        pause = (pause * 5 / 4).min(Duration::from_millis(100));
     }
 }
 

@@ -53,7 +53,7 @@ fn both_say_the_same(machine: &Machine, inside: &str) -> SnapSummary {
 }
 
 /// The file of a sealed snapshot, opened as its owner would without the program.
-fn opened(console: &Console, item: &str) -> PathBuf {
+pub(super) fn opened(console: &Console, item: &str) -> PathBuf {
     let sealed = snapshot_dir(console, item).join("state.snap.age");
     let clear = console.path("state.snap");
     let mut age = Command::new("age");

@@ -16,15 +16,25 @@ pub mod host;
 pub mod machine;
 pub mod tree;
 
+mod by_keys;
 mod cards;
+mod consul_faults;
 mod consul_files;
+mod consul_foreign;
+mod cut_off;
 mod faults;
 mod fixture_tests;
 mod judges;
+mod logins;
 mod netdata;
 mod netdata_faults;
+mod netdata_odd;
 mod netdata_unattended;
+mod on_the_node;
 #[cfg(feature = "rehearsal")]
 mod practice;
 mod service_tests;
 mod story;
+mod taken_over;
+mod tls;
+mod witnesses;

@@ -6,13 +6,14 @@ use super::fleet::Fleet;
 use super::host::{host, wait_for};
 use super::machine::Machine;
 use super::netdata::{
-    CACHE, LIB, METRICS, ask, configure, facts, find, gather, guid, is_running, left_by_lifeboat, run_of, start, table,
+    CACHE, LIB, METRICS, ask, backup, configure, facts, find, gather, guid, is_running, left_by_lifeboat, run_of,
+    start, table,
 };
 use super::story::{Stage, head, host_table};
 use crate::support::console::{Console, Ended};
 
 /// One machine with a running agent, and a console that knows it; `settings` stand in the service's table.
-fn one(settings: &str) -> (Console, Machine) {
+pub fn one(settings: &str) -> (Console, Machine) {
     let fleet = Fleet::shared();
     let machine = Machine::boot(fleet, "val-1");
     let console = Console::new();
@@ -27,7 +28,7 @@ fn one(settings: &str) -> (Console, Machine) {
 }
 
 /// Changes the agent's unit by a drop-in.
-fn drop_in(machine: &Machine, text: &str) {
+pub fn drop_in(machine: &Machine, text: &str) {
     machine
         .exec(&format!(
             "mkdir -p /etc/systemd/system/netdata.service.d
@@ -75,7 +76,7 @@ fn finish_and_try_again(console: &Console, machine: &Machine, run: &str) {
     console.run(&["resume", run, "--roll-back"]).expect(0);
     assert_eq!(left_by_lifeboat(machine), "");
     runs_again(machine, Duration::from_secs(5));
-    console.run(&["backup", METRICS]).expect(0);
+    backup(console, &[]).expect(0);
     assert_eq!(left_by_lifeboat(machine), "");
 }
 
@@ -94,6 +95,149 @@ fn a_console_killed_in_the_stop_window_leaves_a_running_agent() {
     assert!(is_running(&machine));
     assert_eq!(machine.exec("ls -A /var/cache | grep lifeboat; :").ok(), "", "the guard removes the copy beside");
     finish_and_try_again(&console, &machine, &run);
+}
+
+/// Ends the console, and on the node whatever works for it: from here on there is the guard alone.
+fn kill_all_but_the_guard(mut console: std::process::Child, machine: &Machine) {
+    console.kill().unwrap();
+    console.wait().unwrap();
+    machine
+        .exec("for h in /var/lib/lifeboat/runs/*/holder; do [ ! -s $h ] || kill -9 $(cat $h) 2>/dev/null; done; :")
+        .ok();
+}
+
+#[test]
+fn the_guard_alone_starts_the_agent_again() {
+    let (console, machine) = one("");
+    let fired = |run: &str| {
+        let done = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
+        assert!(wait_for(Duration::from_secs(30), || machine.exec(&done).success().then_some(())).is_some());
+    };
+    // All of it is sent while the agent is stopped, and the link is slow.
+    machine.limit_rate(Some(800));
+    let child = console.start(&["backup", METRICS, "--set", "guard=10", "--set", "copy=plain"]);
+    // The script that stopped it would start it itself if it were ended; it is over once everything is being sent.
+    let sends = "ls /var/lib/lifeboat/runs/*/still/noted && grep -qx tar /proc/[0-9]*/comm";
+    let down = wait_for(Duration::from_mins(2), || machine.exec(sends).success().then_some(()));
+    assert!(down.is_some() && !is_running(&machine), "the agent was never stopped");
+    kill_all_but_the_guard(child, &machine);
+    assert!(!is_running(&machine), "nobody but the guard starts it");
+    machine.limit_rate(None);
+    runs_again(&machine, Duration::from_secs(20));
+    let run = run_on(&machine);
+    fired(&run);
+    nothing_saved(&console);
+    finish_and_try_again(&console, &machine, &run);
+
+    // The short way's own script starts the agent by itself, unless it is killed, too.
+    drop_in(&machine, "ExecStop=/bin/sleep 4");
+    kill_all_but_the_guard(stopping(&console, &machine, "guard=10"), &machine);
+    runs_again(&machine, Duration::from_secs(25));
+    let run = run_on(&machine);
+    fired(&run);
+    console.run(&["resume", &run, "--roll-back"]).expect(0);
+    assert_eq!(left_by_lifeboat(&machine), "");
+    assert_eq!(machine.exec("ls -A /var/cache | grep lifeboat; :").ok(), "");
+}
+
+/// Where every region of an archive's members begins: its header, its first bytes, its middle and its end.
+fn places_in(archive: &[u8]) -> Vec<(String, usize)> {
+    let mut places = Vec::new();
+    let mut members = tar::Archive::new(archive);
+    for entry in members.entries().unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let wanted =
+            ["datafile-1-0000000001.ndf", "journalfile-1-0000000001.njf", "netdata-meta.db", "context-meta.db"];
+        let number = |at: u64| usize::try_from(at).unwrap();
+        let (from, size) = (number(entry.raw_file_position()), number(entry.size()));
+        if !wanted.iter().any(|end| name.ends_with(end)) || size < 100 || name.contains("tier") {
+            continue;
+        }
+        let header = number(entry.raw_header_position());
+        let spots = [
+            ("header", header + 20),
+            ("begin", from + 3),
+            ("second block", from + 4096 + 10),
+            ("middle", from + size / 2),
+            ("end", from + size - 1),
+        ];
+        places.extend(
+            spots.iter().filter(|(_, at)| *at < from + size).map(|(what, at)| (format!("{name}, {what}"), *at)),
+        );
+    }
+    places.push(("the end of the archive".to_owned(), archive.len() - 700));
+    places
+}
+
+#[test]
+fn an_agent_s_own_directories_are_saved_and_no_byte_of_them_changes_unseen() {
+    let fleet = Fleet::shared();
+    let machine = Machine::boot(fleet, "val-1");
+    let console = Console::new();
+    // In clear, so that what is flipped is the archive itself.
+    let head =
+        format!("version = 1\n[vault]\npath = \"{}\"\nallow_plaintext = true\n", console.path("vault").display());
+    console.write_inventory(&(head + &host_table(fleet, &machine, "ops", &table(&machine))));
+    console.run(&["init"]).expect(0);
+    console.run(&["enroll", "val-1", "--fingerprint", &machine.host_key_fingerprint()]).expect(0);
+    configure(&machine);
+    // Moved by its configuration; the file is edited while it runs, and the agent knows nothing of that yet.
+    machine.exec("install -d -o netdata -g netdata /srv/nd /srv/nd/cache /srv/nd/lib /srv/nd/other").ok();
+    drop_in(&machine, "ReadWritePaths=/srv/nd");
+    machine
+        .exec("printf '[directories]\\n\\tcache = /srv/nd/cache\\n\\tlib = /srv/nd/lib\\n' >>/etc/netdata/netdata.conf")
+        .ok();
+    let agent = start(&machine);
+    machine.exec("sed -i 's,/srv/nd/cache,/srv/nd/other,' /etc/netdata/netdata.conf; sleep 15").ok();
+    let scan = console.run(&["--json", "scan", "val-1"]).expect(0).documents();
+    let facts_of = &scan.iter().find(|one| one["service"] == "val-1/netdata").unwrap()["facts"];
+    for (name, path) in [("cache", "/srv/nd/cache"), ("lib", "/srv/nd/lib"), ("config", "/etc/netdata")] {
+        assert_eq!(facts_of["own"]["dirs"][name]["path"], path, "{facts_of:#}");
+    }
+    assert_eq!(facts_of["own"]["dirs"]["cache"]["from"], "running agent");
+    let own = &facts_of["own"];
+    for dir in ["config", "lib", "cache"] {
+        let seen = |what: &str| own["seen"][dir][what].as_u64().unwrap();
+        assert!(seen("size") > 0 && seen("free") > seen("size"), "{own:#}");
+    }
+    assert_eq!((&own["guid"], &own["db"]["mode"]), (&agent.as_str().into(), &"dbengine".into()));
+    assert_eq!(own["db"]["limits"].as_array().map(Vec::len), Some(3), "{own:#}");
+    assert!(own["claimed_id"].is_null() && own["streams_to"].is_null() && own["children"] == 0, "{own:#}");
+    assert_eq!((&facts_of["variant"], &facts_of["version"]), (&"Debian package".into(), &"v1.37.1".into()));
+    machine.exec("sed -i 's,/srv/nd/other,/srv/nd/cache,' /etc/netdata/netdata.conf").ok();
+    backup(&console, &[]).expect(0);
+    assert_eq!(find(&facts(&console, METRICS), "facts").unwrap()["path"], "/srv/nd/cache");
+    assert_eq!(guid(&machine), agent);
+
+    let snapshot = super::cards::snapshot_dir(&console, METRICS);
+    let file = snapshot.join("metrics.tar");
+    let sound = std::fs::read(&file).unwrap();
+    let places = places_in(&sound);
+    assert!(places.len() > 12, "{places:?}");
+    for (what, at) in places {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 0x20;
+        std::fs::write(&file, &flipped).unwrap();
+        let ended = console.run(&["--read-only", "verify", METRICS]);
+        assert_eq!(ended.code, Some(14), "{what} at {at}: {ended:?}");
+        assert!(ended.out.contains("metrics.tar"), "{what}: the file is not named: {}", ended.out);
+    }
+    std::fs::write(&file, &sound).unwrap();
+    console.run(&["verify", METRICS]).expect(0);
+
+    // An empty directory in the place of the cache is a finding, and never a backup; the agent is left alone.
+    let before = invocation(&machine);
+    machine.exec("mv /srv/nd/cache /srv/nd/aside && install -d -o netdata -g netdata /srv/nd/cache").ok();
+    console.run(&["backup", METRICS]).expect(7).says("no dbengine directory");
+    machine.exec("rmdir /srv/nd/cache && mv /srv/nd/aside /srv/nd/cache").ok();
+    // An agent whose unit nobody knows could not be started again.
+    let inventory = std::fs::read_to_string(console.path("config/inventory.toml")).unwrap();
+    console.write_inventory(&format!("{}unit = \"gone.service\"\n", inventory.trim_end().to_owned() + "\n"));
+    console.run(&["backup", METRICS]).expect(7).says("gone.service");
+    console.write_inventory(&inventory);
+    assert_eq!(invocation(&machine), before, "all of this stops nothing");
+    assert_eq!(left_by_lifeboat(&machine), "");
 }
 
 #[test]
@@ -175,7 +319,7 @@ fn what_cannot_be_saved_whole_is_said_before_or_undone_after() {
         )
         .ok();
     console.run(&["scan", "val-1"]).says("second Netdata");
-    console.run(&["backup", METRICS]).expect(1).says("uses /var/cache/netdata too");
+    backup(&console, &[]).expect(1).says("uses /var/cache/netdata too");
     // Two that wrote to one database have ruined it: a copy of that would not pass its check.
     machine.exec(&format!("systemctl stop second netdata; rm -rf {CACHE}/*; systemctl start netdata")).ok();
     runs_again(&machine, Duration::from_secs(5));
@@ -186,7 +330,7 @@ fn what_cannot_be_saved_whole_is_said_before_or_undone_after() {
     drop_in(&machine, "ExecStartPre=/usr/bin/test ! -e /run/broken");
     machine.exec("systemctl restart netdata; : >/run/broken").ok();
     guid(&machine);
-    let failed = console.run(&["backup", METRICS, "--set", "guard=10"]).expect(6).says("could not be started again");
+    let failed = backup(&console, &["--set", "guard=10"]).expect(6).says("could not be started again");
     assert!(!is_running(&machine));
     nothing_saved(&console);
     machine.exec("rm /run/broken").ok();
@@ -209,7 +353,8 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
     assert_eq!(invocation(&old), before);
     assert_eq!(left_by_lifeboat(&old), "");
     assert_eq!(old.exec("ls -A /mnt/small").ok(), "netdata\n");
-    console.run(&["backup", METRICS, "--set", "copy=plain"]).expect(0);
+    a_disk_that_fills_up_in_the_stop(&console, &old);
+    backup(&console, &["--set", "copy=plain"]).expect(0);
     runs_again(&old, Duration::from_secs(5));
     let manifest = facts(&console, METRICS);
     assert_eq!(find(&manifest, "facts").unwrap()["path"], "/mnt/small/netdata", "a link is resolved");
@@ -219,7 +364,16 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
         .ok();
     console.run(&["backup", "val-1/netdata/identity"]).expect(0);
     old.destroy();
-    let restore = ["restore", "val-1/netdata/identity", "--to", "spare-1", "--confirm", "fenced-val-1=val-1"];
+    let restore = [
+        "restore",
+        "val-1/netdata/identity",
+        "--to",
+        "spare-1",
+        "--confirm",
+        "fenced-val-1=val-1",
+        "--confirm",
+        "overwrite=spare-1",
+    ];
     console.run(&restore).expect(1).says("useradd --system --user-group other");
     assert_eq!(left_by_lifeboat(&spare), "");
     spare.exec("useradd --system other").ok();
@@ -232,9 +386,11 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
     configure(&spare);
     spare.exec(&format!("{conf}; systemctl restart netdata")).ok();
     guid(&spare);
-    let asked: Ended = console.run(&["restore", METRICS, "--to", "spare-1", "--no-input"]).expect(15);
-    let asked = asked.says("smaller-limits=spare-1").says("tier 2").says("overwrite=spare-1").says("unproved=spare-1");
-    drop(asked);
+    too_little_room(&console, &spare);
+    let discard = ["restore", METRICS, "--to", "spare-1", "--set", "old=discard", "--no-input"];
+    let asked: Ended = console.run(&discard).expect(15);
+    let asked = asked.says("smaller-limits=spare-1").says("tier 2").says("discard-old=spare-1");
+    assert!(!asked.err.contains("unproved"), "two tiers are kept whole, and prove it: {}", asked.err);
     let run = console.run(&[
         "restore",
         METRICS,
@@ -246,14 +402,56 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
         "--confirm",
         "smaller-limits=spare-1",
         "--confirm",
-        "unproved=spare-1",
-        "--confirm",
         "discard-old=spare-1",
     ]);
     let run = run_of(&run.expect(0));
     assert_eq!(guid(&spare), agent);
     console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1);
-    assert_eq!(spare.exec(&format!("stat -c %U {CACHE}")).ok(), "netdata\n");
+    assert_eq!(spare.exec(&format!("stat -L -c %U {CACHE}")).ok(), "netdata\n");
+}
+
+/// There is room when it is looked for, and none any more when the agent is down: it runs again, and nothing is half there.
+fn a_disk_that_fills_up_in_the_stop(console: &Console, old: &Machine) {
+    old.exec("mount -o remount,size=400m /mnt/small").ok();
+    let fill = "ReadWritePaths=/mnt/small\\nExecStartPre=-+/bin/rm -f /mnt/small/ballast\\n\
+                ExecStopPost=-+/bin/sh -c \"cat /dev/zero >/mnt/small/ballast\"";
+    drop_in(old, fill);
+    let before = invocation(old);
+    backup(console, &[]).expect(18).says("No space left on device");
+    assert_ne!(invocation(old), before, "it had been stopped");
+    runs_again(old, Duration::from_secs(5));
+    nothing_saved(console);
+    assert_eq!(left_by_lifeboat(old), "");
+    assert_eq!(old.exec("ls -A /mnt/small").ok(), "netdata\n", "the copy that was begun is gone");
+    drop_in(old, "ReadWritePaths=/mnt/small");
+    old.exec("mount -o remount,size=100m /mnt/small").ok();
+}
+
+/// Puts the cache onto a disk that has no room for a copy beside it, and has it when the old one is gone.
+fn too_little_room(console: &Console, spare: &Machine) {
+    let needed = find(&facts(console, METRICS), "files").unwrap()[0]["plain_size"].as_u64().unwrap();
+    let text = "systemctl stop netdata
+        mkdir /mnt/small && mount -t tmpfs -o size=1g small /mnt/small && mv /var/cache/netdata /mnt/small/ && ln -s /mnt/small/netdata /var/cache/netdata
+        du -sb /mnt/small/netdata | cut -f1";
+    let stands: u64 = spare.exec(text).ok().trim().parse().unwrap();
+    // What is already there grows with the agent, so it is made large enough to matter.
+    spare
+        .exec(&format!(
+            "head -c {needed} /dev/zero >/mnt/small/netdata/ballast; chown netdata: /mnt/small/netdata/ballast"
+        ))
+        .ok();
+    spare.exec(&format!("mount -o remount,size={} /mnt/small", stands + needed + needed / 2)).ok();
+    drop_in(spare, "ReadWritePaths=/mnt/small");
+    spare.exec("systemctl start netdata").ok();
+    guid(spare);
+    let before = invocation(spare);
+    console
+        .run(&["restore", METRICS, "--to", "spare-1"])
+        .expect(18)
+        .says("to keep what is there aside")
+        .says("old=discard");
+    assert_eq!(invocation(spare), before, "nothing was stopped");
+    assert_eq!(left_by_lifeboat(spare), "");
 }
 
 #[test]
@@ -295,7 +493,16 @@ fn an_identity_that_a_parent_hears_is_alive_whatever_is_declared() {
 
     // Out of reach for us is not gone: its parent still hears it, and no declaration overrides that.
     old.exec("systemctl stop ssh").ok();
-    let restore = ["restore", "val-1/netdata/identity", "--to", "spare-1", "--confirm", "fenced-val-1=val-1"];
+    let restore = [
+        "restore",
+        "val-1/netdata/identity",
+        "--to",
+        "spare-1",
+        "--confirm",
+        "fenced-val-1=val-1",
+        "--confirm",
+        "overwrite=spare-1",
+    ];
     console.run(&restore).expect(17).says("mon-1 hears").says(&agent);
     assert!(!is_running(&spare));
     assert_eq!(left_by_lifeboat(&spare), "");
@@ -317,7 +524,6 @@ impl Drop for Mounted {
 #[test]
 fn with_reflinks_the_whole_cache_is_copied_in_the_stop_and_nothing_before() {
     let (console, machine) = one("");
-    gather(&machine);
     machine.exec("systemctl stop netdata").ok();
     machine.poweroff();
     let disk = tempfile::NamedTempFile::new().unwrap();
@@ -333,7 +539,7 @@ fn with_reflinks_the_whole_cache_is_copied_in_the_stop_and_nothing_before() {
     machine.start();
     assert_eq!(machine.exec("stat -f -c %T /var/cache").ok(), "xfs\n");
     start(&machine);
-    let done = console.run(&["backup", METRICS]).expect(0).says("was down for");
+    let done = backup(&console, &[]).expect(0).says("was down for");
     let manifest = facts(&console, METRICS);
     let copied = find(&manifest, "copied").unwrap();
     println!("{}{copied}", done.out);

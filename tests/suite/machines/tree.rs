@@ -36,7 +36,7 @@ printf 'latin\n' >"$(printf 'not-utf8-\377\376')"
 printf 'unicode\n' >'Ünïcödé-日本語-🛟'
 printf 'bidi\n' >"$(printf 'bidi-\342\200\256txt.exe')"
 printf 'quotes\n' >"quote'\"\$(id)\`id\`"
-printf 'long\n' >"$(printf 'n%.0s' $(seq 230))"
+printf 'long\n' >"$(printf 'n%.0s' $(seq 255))"
 mkdir -p empty/dir/inside deep/1/2/3/4/5/6/7/8/9
 printf 'deep\n' >deep/1/2/3/4/5/6/7/8/9/leaf
 : >zero

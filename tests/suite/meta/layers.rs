@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Crates that only these layers may name.
 const FENCED: &[(&str, &[&str])] = &[
     ("ssh2::", &["transport"]),
+    ("openssl::ssl", &["transport"]),
     ("clap::", &["cli"]),
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),

@@ -10,6 +10,7 @@ use lifeboat::engine::links::Dialer;
 use lifeboat::engine::scan::check_service;
 use lifeboat::formats::consul_snap::{SnapOptions, read_consul_snap};
 use lifeboat::formats::staking::{StakingIdentity, parse_staking_identity};
+use lifeboat::formats::{Verdict, verifier};
 use lifeboat::model::ids::HostId;
 use lifeboat::transport::{Cancel, Dial, Script, Transport};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ impl PracticeSubject {
 
 impl Subject for PracticeSubject {
     fn sh(&self, text: &str) -> String {
-        let output = self.0.run(&Script::new(text).as_root(), b"", 1 << 20, &Cancel::new()).unwrap();
+        let output = self.0.run(&Script::new(text).as_root(), b"", 32 << 20, &Cancel::new()).unwrap();
         assert!(output.success(), "{text}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -160,6 +161,154 @@ pub fn consul(subject: &dyn Subject, data: &str) {
     subject.sh("systemctl stop consul.service");
     assert!(subject.ask(8500, "GET", "/v1/status/leader", b"").is_none(), "a stopped one does not answer");
     subject.sh("systemctl start consul.service");
+}
+
+/// What a Netdata agent's configuration must say besides: a sample a second, tiers whose points are 1, 2 and 4 seconds.
+const QUICK: &str = "[db]\n\tupdate every = 1\n\tstorage tiers = 3\n\tdbengine tier 1 update every iterations = 2\n\
+    \tdbengine tier 2 update every iterations = 2\n[web]\n\tbind to = 127.0.0.1\n";
+
+/// An agent below `home`, asked over its API.
+pub struct Agent<'a> {
+    pub subject: &'a dyn Subject,
+    pub home: &'a str,
+}
+
+impl Agent<'_> {
+    fn sh(&self, text: &str) -> String {
+        self.subject.sh(&format!("lib={0}/var/lib/netdata cache={0}/var/cache/netdata\n{text}", self.home))
+    }
+    pub fn get(&self, target: &str) -> Option<(u16, Vec<u8>)> {
+        self.subject.ask(19_999, "GET", target, b"")
+    }
+    fn json(&self, question: &str) -> Option<Value> {
+        let (status, body) = self.get(&format!("/api/v1/{question}"))?;
+        (status == 200).then(|| serde_json::from_slice(&body).unwrap())
+    }
+    pub fn guid(&self) -> String {
+        let info = eventually("it tells who it is", || self.json("info"));
+        info["uid"].as_str().unwrap().to_owned()
+    }
+    /// The first and the last second it tells of, once these are so far apart.
+    pub fn gathers(&self, seconds: u64) -> (u64, u64) {
+        eventually("it collects", || {
+            let chart = self.json("chart?chart=system.uptime")?;
+            let (first, last) = (chart["first_entry"].as_u64()?, chart["last_entry"].as_u64()?);
+            (first > 0 && last >= first + seconds).then_some((first, last))
+        })
+    }
+    /// The value of a tier's point, as the driver asks for it.
+    fn point(&self, tier: u64, before: u64) -> Option<Value> {
+        let every = 1 << tier;
+        let before = before / every * every;
+        let target = format!(
+            "/api/v1/data?chart=system.uptime&after={}&before={before}&points=1&group=average&tier={tier}&format=json\
+             &options=jsonwrap%2Cselected-tier",
+            before - every
+        );
+        let (status, body) = self.get(&target).unwrap();
+        // Of a time it knows nothing of it says so, or tells of nothing.
+        if status == 404 {
+            return None;
+        }
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, &told["result"]["labels"]), (200, &json!(["time", "uptime"])), "{told}");
+        Some(told["result"]["data"][0][1].clone()).filter(|value| !value.is_null())
+    }
+    fn points(&self, before: u64) -> [Option<Value>; 3] {
+        [0, 1, 2].map(|tier| self.point(tier, before))
+    }
+    /// The cache as the verifier of its format judges it.
+    fn cache(&self) -> Verdict {
+        let text = self.sh("tar -C / --exclude='*-shm' -cf - \"${cache#/}\" | base64 -w 0");
+        let archive = openssl::base64::decode_block(&text).unwrap();
+        let mut verifier = verifier("netdata-metrics/1").unwrap();
+        verifier.file("metrics.tar", &mut archive.as_slice()).unwrap();
+        verifier.finish().unwrap()
+    }
+}
+
+/// What the driver asks is answered in the same shapes.
+fn answers_in_shape(agent: &Agent, guid: &str) {
+    let info = agent.json("info").unwrap();
+    assert!(info["version"].as_str().unwrap().starts_with("v1.37."), "{info}");
+    let own = info["mirrored_hosts_status"].as_array().unwrap().iter().find(|host| host["guid"] == guid).unwrap();
+    assert_eq!((&own["reachable"], &own["hops"]), (&json!(true), &json!(0)));
+    let (code, printed) = agent.get("/netdata.conf").unwrap();
+    let printed = String::from_utf8(printed).unwrap();
+    assert_eq!(code, 200);
+    for line in ["[db]", "\tstorage tiers = 3", "[directories]", "\t# dbengine multihost disk space MB = 256"] {
+        assert!(printed.lines().any(|found| found == line), "{line:?} is not in {printed}");
+    }
+    assert!(printed.contains(&format!("# cache = {}/var/cache/netdata\n", agent.home)), "{printed}");
+    let charts = agent.json("charts").unwrap();
+    for chart in ["system.cpu", "system.load", "system.ram", "system.uptime"] {
+        let told = &charts["charts"][chart];
+        assert!(told["dimensions"].as_object().is_some_and(|all| !all.is_empty()), "{chart}: {told}");
+        assert_eq!(told["id"], chart);
+    }
+    let stats = agent.json("dbengine_stats").unwrap();
+    let every = ["tier0", "tier1", "tier2"].map(|tier| stats[tier]["default_granularity_secs"].clone());
+    assert_eq!(every, [1, 2, 4].map(Value::from), "{stats}");
+    assert_eq!(agent.get("/api/v1/chart?chart=no.such").unwrap().0, 404);
+    assert_eq!(agent.point(0, agent.gathers(1).0 - 1000), None);
+}
+
+/// An agent keeps what it collects in memory: a clean stop writes it, a kill loses it, and what it cannot read it deletes.
+pub fn netdata(subject: &dyn Subject, home: &str, conf: &str) {
+    let agent = Agent { subject, home };
+    let set = format!("printf '%s' '{conf}{QUICK}' >{home}/etc/netdata/netdata.conf");
+    agent.sh(&format!("systemctl stop netdata.service; rm -rf \"$cache\"/*; {set}; systemctl start netdata.service"));
+    let guid = agent.guid();
+    assert_eq!(agent.sh("cat \"$lib/registry/netdata.public.unique.id\""), guid, "36 characters and no line's end");
+
+    let (_, last) = agent.gathers(20);
+    answers_in_shape(&agent, &guid);
+
+    // What it collected is in memory, and lost with it.
+    let at = last - 8;
+    let held = agent.points(at);
+    assert!(held.iter().all(Option::is_some), "{held:?}");
+    assert_eq!(agent.cache().facts["points"], 0, "nothing is on disk yet");
+    agent.sh("kill -s KILL \"$(systemctl show --property=MainPID --value netdata.service)\"; sleep 1; systemctl start netdata.service");
+    assert_eq!(agent.guid(), guid);
+    let (_, last) = agent.gathers(20);
+    assert_eq!(agent.points(at), [const { None }; 3]);
+
+    // A clean stop writes it, as the verifier reads it and the agent itself.
+    let at = last - 8;
+    let kept = agent.points(at);
+    assert!(kept.iter().all(Option::is_some), "{kept:?}");
+    agent.sh("systemctl stop netdata.service");
+    assert!(agent.get("/api/v1/info").is_none(), "a stopped one does not answer");
+    let found = agent.cache();
+    assert_eq!((&found.facts["host_guid"], &found.facts["nameless_metrics"]), (&json!(guid), &json!(0)), "{found:?}");
+    assert!(found.facts["points"].as_u64().unwrap() > 100, "{found:?}");
+    assert_eq!(found.facts["databases"]["netdata-meta.db"]["layout"], 7);
+    assert_eq!(found.facts["tiers"].as_array().unwrap().len(), 3);
+    agent.sh("systemctl start netdata.service");
+    agent.guid();
+    eventually("its samples are those of before", || (agent.points(at) == kept).then_some(()));
+
+    // Half a pair is deleted without a word, and what was in it is gone.
+    agent.sh("systemctl stop netdata.service; rm \"$cache\"/dbengine*/journalfile-*; systemctl start netdata.service");
+    agent.guid();
+    eventually("it collects again", || agent.point(0, agent.gathers(1).1));
+    assert_eq!(agent.points(at), [const { None }; 3]);
+    agent.sh("systemctl stop netdata.service");
+
+    // Without its GUID it is another; with it, it is the one it was.
+    agent.sh("mv \"$lib/registry/netdata.public.unique.id\" \"$lib/guid\"; systemctl start netdata.service");
+    let other = agent.guid();
+    assert_ne!(other, guid);
+    assert_eq!(agent.sh("cat \"$lib/registry/netdata.public.unique.id\""), other);
+    agent.sh("systemctl stop netdata.service; mv \"$lib/guid\" \"$lib/registry/netdata.public.unique.id\"; systemctl start netdata.service");
+    assert_eq!(agent.guid(), guid);
+}
+
+#[test]
+fn the_stand_in_of_netdata_keeps_its_contract() {
+    let demo = Demo::start();
+    netdata(&PracticeSubject::of(&demo, "mon-1"), "/opt/netdata", "[global]\n\trun as user = root\n");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What an operator does every day, and the exercise, on the practice fleet.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
+
+use lifeboat::engine::fleet::origin::origin_of;
 
 use super::demo::{Demo, lifeboat};
 
@@ -33,13 +36,17 @@ fn doctor_scan_backup_verify_and_restore_work_on_it() {
     demo.call(&["restore", "val-3/avalanchego/staking-identity", "--to", "spare-1"]).expect(17);
 
     demo.call(&["backup", "val-2", "web-3"]).expect(7);
+    demo.call(&["backup", "web-1/files/tree", "--plan-hash", "0"]).expect(16).says("The plan is now");
     let backed_up = demo.call(&["backup", "val-2", "web-1", "dc1"]).expect(0);
     for item in
         ["val-2/avalanchego/staking-identity@", "web-1/files/tree@", "dc1/consul/snapshot@", "dc1/consul/agent-config@"]
     {
         assert!(backed_up.out.contains(item), "{item}\n{}", backed_up.out);
     }
+    let shown = |demo: &Demo| demo.call(&["list", "mon-1/netdata/config"]).expect(0).out;
+    assert!(!shown(&demo).contains(" verified "), "{}", shown(&demo));
     demo.call(&["verify"]).expect(0).says("val-2/avalanchego/staking-identity");
+    assert!(shown(&demo).contains(" verified "), "a check brings it back: {}", shown(&demo));
 
     // What the last copy holds is brought back, and the site serves it: the newest copy of web-2 is suspect.
     let restored = demo.call(&["restore", "web-2/files/tree", "--to", "web-2", "--confirm", "overwrite=web-2"]);
@@ -72,4 +79,22 @@ fn the_exercise_ends_with_a_receipt_on_eighty_columns() {
     let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
     assert!(wide.is_empty(), "{wide:#?}");
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "something is left");
+}
+
+/// A new driver tells where its facts come from by its table of origins, or by a `from` beside a value.
+#[test]
+fn every_driver_tells_where_each_of_its_facts_comes_from() {
+    let demo = Demo::start();
+    let mut kinds = BTreeSet::new();
+    for document in demo.call(&["--json", "scan"]).documents() {
+        let (Some(kind), Some(own)) = (document["driver"].as_str(), document["facts"]["own"].as_object()) else {
+            continue;
+        };
+        kinds.insert(kind.to_owned());
+        for fact in own.keys() {
+            assert_ne!(origin_of(kind, fact), "its probe", "{kind}: {fact}");
+        }
+    }
+    let known: BTreeSet<_> = lifeboat::services::REGISTRY.iter().map(|driver| driver.kind().to_owned()).collect();
+    assert_eq!(kinds, known);
 }

@@ -1,7 +1,9 @@
 //! The practice fleet, through the built program as an operator has it.
 
+mod by_keys;
 mod clean_up;
 pub mod contracts;
 pub mod demo;
 mod everyday;
 mod faults;
+mod samples;

@@ -3,7 +3,7 @@
 use std::io::{self, Cursor, Read, Write};
 use std::time::Duration;
 
-use lifeboat::transport::Duplex;
+use lifeboat::transport::{Duplex, TransportError};
 
 /// A request as the service sees it.
 #[derive(Debug, Clone, Default)]
@@ -14,19 +14,27 @@ pub struct Asked {
 }
 
 /// What the service answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Reply {
     pub status: u16,
     pub body: Vec<u8>,
+    /// Whether nothing more comes before its last byte.
+    pub stalls: bool,
 }
 
 impl Reply {
     pub fn json(value: &serde_json::Value) -> Self {
-        Self { status: 200, body: value.to_string().into_bytes() }
+        Self { status: 200, body: value.to_string().into_bytes(), stalls: false }
     }
     pub fn status(status: u16) -> Self {
-        Self { status, body: b"refused by the stand-in".to_vec() }
+        Self { status, body: b"refused by the stand-in".to_vec(), stalls: false }
     }
+}
+
+/// What a login says of a connection that stood still for longer than it may.
+fn stalled() -> TransportError {
+    let what = "waiting for a reply".to_owned();
+    TransportError::TimedOut { host: "node".to_owned(), what, limit: Duration::from_mins(10) }
 }
 
 /// One connection to a service whose answers come from `answer`.
@@ -35,11 +43,12 @@ pub struct Talk<F> {
     said: Vec<u8>,
     promised: bool,
     reply: Option<Cursor<Vec<u8>>>,
+    stalls: bool,
 }
 
 impl<F: FnMut(&Asked) -> Reply + Send> Talk<F> {
     pub fn with(answer: F) -> Self {
-        Self { answer, said: Vec::new(), promised: false, reply: None }
+        Self { answer, said: Vec::new(), promised: false, reply: None, stalls: false }
     }
 
     /// The request, once it is whole; before that, whether its sender waits for a word to go on.
@@ -64,14 +73,17 @@ impl<F: FnMut(&Asked) -> Reply + Send> Talk<F> {
 impl<F: FnMut(&Asked) -> Reply + Send> Read for Talk<F> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if let Some(reply) = &mut self.reply {
-            return reply.read(out);
+            let count = reply.read(out)?;
+            let stands_still = count == 0 && self.stalls && !out.is_empty();
+            return if stands_still { Err(io::Error::other(stalled())) } else { Ok(count) };
         }
         match self.request() {
             Ok(asked) => {
-                let Reply { status, body } = (self.answer)(&asked);
+                let Reply { status, body, stalls } = (self.answer)(&asked);
+                self.stalls = stalls;
                 let head = format!(
                     "HTTP/1.1 {status} Said\r\nX-Consul-Index: 9\r\nX-Consul-KnownLeader: true\r\nContent-Length: {}\r\n\r\n",
-                    body.len()
+                    body.len() + usize::from(stalls)
                 );
                 self.reply = Some(Cursor::new([head.as_bytes(), &body].concat()));
                 self.read(out)

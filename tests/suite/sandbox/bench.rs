@@ -109,6 +109,7 @@ impl World {
             cancel: cancel.clone(),
         };
         let runs = Runs {
+            inventory: &inventory,
             vault: &self.vault,
             sealing: &self.sealing,
             keys: &keys,
@@ -128,6 +129,8 @@ impl World {
 pub struct Fleet<'n> {
     pub fixture: &'static dyn Fixture,
     pub nodes: Vec<(&'static str, &'n Node)>,
+    /// Those of them that nobody reaches.
+    pub silent: Vec<&'static str>,
     pub wire: Arc<Wire>,
 }
 
@@ -135,7 +138,7 @@ impl<'n> Fleet<'n> {
     /// Nothing trips.
     pub fn sound(fixture: &'static dyn Fixture, nodes: &[(&'static str, &'n Node)]) -> Self {
         let wire = Wire { board: Some(Arc::<Board>::default()), ..Wire::default() };
-        Self { fixture, nodes: nodes.to_vec(), wire: Arc::new(wire) }
+        Self { fixture, nodes: nodes.to_vec(), silent: Vec::new(), wire: Arc::new(wire) }
     }
 
     fn inventory(&self) -> Inventory {
@@ -166,6 +169,9 @@ impl<'n> Fleet<'n> {
 impl Dialer for Fleet<'_> {
     fn connect(&self, host: &Host, _: &Inventory, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         let (_, node) = self.nodes.iter().find(|(name, _)| *name == host.id.as_str()).unwrap();
+        if self.silent.contains(&host.id.as_str()) {
+            return Err(TransportError::Unreachable { host: host.id.to_string(), why: "the test took it away".into() });
+        }
         let endpoint = Endpoint { name: host.id.to_string(), ..Endpoint::default() };
         let shell = Shell { endpoint, prefix: node.prefix(), service: Some((self.fixture, node.path("/"))) };
         if self.wire.dead.load(Ordering::SeqCst) {

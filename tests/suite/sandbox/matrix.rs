@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lifeboat::engine::board::Board;
-use lifeboat::engine::executor::states_of;
+use lifeboat::engine::executor::{StepState, states_of};
 use lifeboat::engine::planner::Planned;
-use lifeboat::engine::runs::{Report, Resume, Runs};
+use lifeboat::engine::runs::{Report, Resume, Runs, Told};
 use lifeboat::engine::scan::{in_parallel, wanted_of};
 use lifeboat::model::event::{Event, EventKind};
-use lifeboat::model::exit::{Exit, Failure};
+use lifeboat::model::exit::{Exit, Failure, Result};
 use lifeboat::model::ids::{HostId, ItemId, ItemRef, RunId};
 use lifeboat::model::item::{Item, Standing};
 use lifeboat::model::plan::{Effect, Plan, Step};
@@ -25,6 +25,11 @@ use super::Node;
 use super::bench::{Fleet, World, digest};
 use super::fixtures::{FIXTURES, Fixture};
 use super::tripwire::{Call, Trip, Wire};
+
+/// Every gate of a plan, answered.
+pub fn answers(plan: &Plan) -> BTreeMap<String, String> {
+    plan.gates.iter().map(|gate| (gate.id.to_string(), gate.word.clone())).collect()
+}
 
 /// Where the service was saved, and where it is restored onto.
 const OLD: &str = "old";
@@ -45,6 +50,8 @@ enum Kind {
     Restore,
     /// Its identity runs on the host it came from, and is stopped there for good.
     RestoreFencing,
+    /// A finished restore is rolled back.
+    Rollback,
 }
 
 /// One snapshot of every item of a fixture, taken by clean runs.
@@ -57,6 +64,8 @@ fn saved(fixture: &'static dyn Fixture) -> Base {
     let (world, node) = (World::new(), laid(fixture, true));
     let fleet = Fleet::sound(fixture, &[(OLD, &node)]);
     let before = digest(fixture, &node);
+    crate::vault::leave_dead_staging(world.vault.root());
+    assert_eq!(world.vault.leftovers().unwrap().len(), 1);
     let items = world.with(0, &fleet, |runs, prober| {
         let found = prober.probe(&wanted_of(prober.inventory)[0]).unwrap();
         let swept = |item: &&Item| item.standing == Standing::Ready && fixture.sweeps(&item.id);
@@ -64,17 +73,18 @@ fn saved(fixture: &'static dyn Fixture) -> Base {
         let items: Vec<_> = ready.map(|item| item.id.clone()).collect();
         for item in &items {
             let planned = prober.plan_backup(&found.place(item), None, &fixture.set(item, false)).unwrap();
-            let done = runs.run(&planned, None, &BTreeMap::new());
+            let done = runs.run(&planned, None, &answers(&planned.plan));
             assert!(done.is_ok(), "{}: {item}: {done:?}", fixture.name());
         }
         items
     });
     assert_eq!(digest(fixture, &node), before, "{}: a backup changed the node", fixture.name());
     assert_eq!(node.leftovers(), "", "{}: a backup left something", fixture.name());
+    assert!(world.vault.leftovers().unwrap().is_empty(), "a backup clears away what a dead one left");
     Base { world, items }
 }
 
-fn laid(fixture: &dyn Fixture, as_saved: bool) -> Node {
+pub fn laid(fixture: &dyn Fixture, as_saved: bool) -> Node {
     let node = Node::blank();
     fixture.lay(&node, as_saved);
     node
@@ -110,7 +120,7 @@ impl Case {
     fn fleet<'n>(&self, scene: &'n Scene, wire: Arc<Wire>) -> Fleet<'n> {
         let mut nodes = vec![(NEW, &scene.target)];
         nodes.extend(scene.twin.as_ref().map(|twin| (OLD, twin)));
-        Fleet { fixture: self.fixture, nodes, wire }
+        Fleet { fixture: self.fixture, nodes, silent: Vec::new(), wire }
     }
 
     fn place(&self, host: &str) -> ItemRef {
@@ -136,11 +146,14 @@ impl Case {
             }
             let planned = match &snapshot {
                 None => prober.plan_backup(&self.place(NEW), None, &set).unwrap(),
-                Some(from) => prober.plan_restore(from.manifest(), &HostId::new(NEW).unwrap(), &set).unwrap(),
+                Some(from) => {
+                    let to = HostId::new(NEW).unwrap();
+                    prober.plan_restore(&world.vault, from.manifest(), &to, &set).unwrap()
+                }
             };
             wire.calls.store(0, Ordering::SeqCst);
             wire.seen.lock().unwrap().clear();
-            (planned.clone(), runs.run(&planned, snapshot.clone(), &BTreeMap::new()))
+            (planned.clone(), runs.run(&planned, snapshot.clone(), &answers(&planned.plan)))
         });
         assert!(done.is_ok(), "{}: a clean run ended with {done:?}", self.name());
         let after = digest(self.fixture, &scene.target);
@@ -198,8 +211,45 @@ impl Case {
         trips
     }
 
+    /// A finished restore on a node of its own, and the node's states before it and after it.
+    fn restored(&self, ready: &Ready, scene: &Scene) -> Told {
+        let fleet = self.fleet(scene, Arc::new(Wire { board: Some(Arc::default()), ..Wire::default() }));
+        ready.world.with(0, &fleet, |runs, _| {
+            let done = runs.run(&ready.planned, ready.snapshot.clone(), &answers(&ready.planned.plan));
+            runs.read(&done.unwrap_or_else(|failure| panic!("{}: {failure:?}", self.name())).run).unwrap()
+        })
+    }
+
+    /// Every call of a rollback by which it changes its node, tripped: the service runs, on the one data or on the other,
+    /// and another console undoes the rest.
+    fn sweep_rollback(&self, base: &Base) -> (usize, Vec<String>) {
+        let ready =
+            Case { kind: Kind::Restore, fixture: self.fixture, item: self.item.clone(), thorough: false }.prepare(base);
+        let scene = self.scene();
+        let told = self.restored(&ready, &scene);
+        let wire = Arc::new(Wire { board: Some(Arc::default()), ..Wire::default() });
+        let undone =
+            ready.world.with(0, &self.fleet(&scene, wire.clone()), |runs, _| runs.rollback(&told, &BTreeMap::new()));
+        assert!(undone.is_ok(), "{}: a clean rollback ended with {undone:?}", self.name());
+        assert_eq!(digest(self.fixture, &scene.target), ready.before, "{}: it is not as it was", self.name());
+        let calls: Vec<_> =
+            wire.seen.lock().unwrap().iter().enumerate().filter(|(_, call)| call.tidies).map(|(at, _)| at).collect();
+        assert!(calls.len() > 2, "{}: only {} calls undo anything", self.name(), calls.len());
+        let mut wrong = Vec::new();
+        let trips = [Trip::Fail, Trip::CutAfter, Trip::CrashBefore, Trip::CrashAfter];
+        for (at, trip) in calls.iter().flat_map(|at| trips.map(|trip| (*at, trip))) {
+            let mut tried = Try::of(self, &ready, at, trip);
+            tried.roll_back();
+            wrong.extend(tried.wrong);
+        }
+        (calls.len() * trips.len(), wrong)
+    }
+
     /// Every trip of the plan: how many there were, and what was wrong.
     fn sweep(&self, base: &Base) -> (usize, Vec<String>) {
+        if self.kind == Kind::Rollback {
+            return self.sweep_rollback(base);
+        }
         let ready = self.prepare(base);
         let mut wrong = Vec::new();
         for (at, trip, then) in &ready.trips {
@@ -260,7 +310,7 @@ impl<'c> Try<'c> {
 
     fn run(&mut self) -> Result<Report, Failure> {
         let fleet = self.case.fleet(&self.scene, self.wire.clone());
-        let (ready, answered) = (self.ready, BTreeMap::new());
+        let (ready, answered) = (self.ready, answers(&self.ready.planned.plan));
         let ended = ready.world.with(0, &fleet, |runs, _| runs.run(&ready.planned, ready.snapshot.clone(), &answered));
         let (calls, at) = (self.wire.calls.load(Ordering::SeqCst), self.wire.at.map_or(0, |(at, _)| at));
         self.must(calls > at, || format!("it came to its end after {calls} calls, before the one that trips"));
@@ -322,6 +372,62 @@ impl<'c> Try<'c> {
         self.second_console(&run, how);
     }
 
+    /// A finished restore is rolled back, and the rollback trips.
+    fn roll_back(&mut self) {
+        let (case, ready) = (self.case, self.ready);
+        let told = case.restored(ready, &self.scene);
+        let runs_before: BTreeSet<_> = ready.world.runs().into_iter().collect();
+        let vault = ready.world.vault.root().to_owned();
+        let sizes: Arc<std::sync::Mutex<BTreeMap<std::path::PathBuf, u64>>> = Arc::default();
+        let noted = sizes.clone();
+        *self.wire.on_death.lock().unwrap() = Some(Box::new(move || {
+            for run in Vault::open(&vault, None).unwrap().runs().unwrap() {
+                let journal = run.join("journal.jsonl");
+                let size = std::fs::metadata(&journal).map_or(0, |meta| meta.len());
+                noted.lock().unwrap().insert(journal, size);
+            }
+        }));
+        let ended = ready
+            .world
+            .with(0, &case.fleet(&self.scene, self.wire.clone()), |runs, _| runs.rollback(&told, &BTreeMap::new()));
+        let states = [ready.before.clone(), ready.after.clone()];
+        let Err(failure) = ended else {
+            self.service_is_sound();
+            self.state_is(&[&states[0]]);
+            return self.nothing_is_left();
+        };
+        self.context = format!("{}, ended {:?} ({failure})", self.context, failure.exit);
+        let Some(dir) = ready.world.runs().into_iter().find(|dir| !runs_before.contains(dir)) else {
+            self.service_is_sound();
+            self.state_is(&[&states[1]]);
+            return self.nothing_is_left();
+        };
+        let journal = dir.join("journal.jsonl");
+        let written = sizes.lock().unwrap().get(&journal).copied();
+        if let Some(size) = written {
+            std::fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(size).unwrap();
+            let _ = std::fs::remove_file(dir.join("receipt.json"));
+        }
+        self.lapse();
+        let run = RunId::new(dir.file_name().unwrap().to_str().unwrap()).unwrap();
+        let fleet = case.fleet(&self.scene, Arc::new(Wire { board: Some(Arc::default()), ..Wire::default() }));
+        let finished = ready.world.with(1, &fleet, |runs, _| {
+            let told = runs.read(&run).unwrap();
+            match told.ended {
+                // It gave everything back, and there is nothing to take up.
+                Some((exit, _)) if exit != Exit::Changed => None,
+                _ => Some(take_up(runs, &told, Resume::GoOn, None)),
+            }
+        });
+        self.service_is_sound();
+        match finished {
+            None => self.state_is(&[&states[0], &states[1]]),
+            Some(Ok(_)) => self.state_is(&[&states[0]]),
+            Some(Err(failure)) => self.must(false, || format!("another console could not finish it: {failure:?}")),
+        }
+        self.nothing_is_left();
+    }
+
     fn lapse(&mut self) {
         let nodes: Vec<_> = std::iter::once(&self.scene.target).chain(&self.scene.twin).collect();
         let fired: usize = nodes.iter().map(|node| node.lapse()).sum();
@@ -337,7 +443,7 @@ impl<'c> Try<'c> {
         let snapshot = self.ready.snapshot.clone();
         let (events, ended) = self.ready.world.with(1, &fleet, |runs, _| {
             let told = runs.read(run).unwrap();
-            let ended = runs.resume(&told, how, snapshot);
+            let ended = take_up(runs, &told, how, snapshot);
             (all_events(runs, run), ended)
         });
         if let Err(failure) = &ended {
@@ -362,18 +468,22 @@ impl<'c> Try<'c> {
         }
     }
 
-    /// Titles of steps that began and that nothing undoes.
+    /// Titles of steps that took place and that nothing undoes. One that began and is known to have come to nothing, a
+    /// refused request or a fence of which no part stands, is not among them.
     fn lasting(&self, events: &[Event]) -> Vec<String> {
-        let begun: BTreeSet<_> = events
-            .iter()
-            .filter_map(|event| match &event.kind {
-                EventKind::StepStarted { step, .. } => Some(step.clone()),
-                _ => None,
-            })
-            .collect();
+        let states = states_of(events);
+        let unit = self.case.fixture.unit().unwrap_or_default();
+        let is_fenced = self.scene.twin.as_ref().is_some_and(|twin| {
+            let paths = [
+                format!("var/lib/lifeboat/fence/{unit}"),
+                format!("etc/systemd/system/{unit}.d/90-lifeboat-fence.conf"),
+            ];
+            !twin.is_running(unit) || paths.iter().any(|path| twin.path(path).exists())
+        });
         let is_lasting = |step: &&Step| {
             let never_undone = step.op == common::DELIVER && step.args["undo"].is_null();
-            begun.contains(&step.id) && (step.effect == Effect::Fence || never_undone)
+            let began = matches!(states.get(&step.id), Some(StepState::Started(_) | StepState::Finished(..)));
+            (never_undone && began) || (step.effect == Effect::Fence && is_fenced)
         };
         self.ready.planned.plan.steps.iter().filter(is_lasting).map(|step| step.title.to_string()).collect()
     }
@@ -392,7 +502,7 @@ impl<'c> Try<'c> {
         let run = RunId::new(dir.file_name().unwrap().to_str().unwrap()).unwrap();
         let left = self.ready.world.with(1, &fleet, |runs, _| {
             let told = runs.read(&run).unwrap();
-            runs.resume(&told, Resume::Leave, None)
+            take_up(runs, &told, Resume::Leave, None)
         });
         self.must(left.is_ok(), || format!("it could not be left: {left:?}"));
         self.nothing_is_left();
@@ -461,6 +571,13 @@ fn snapshots(vault: &Vault) -> usize {
     vault.catalogue().unwrap().snapshots.len()
 }
 
+/// Takes a run up, with every gate of that answered.
+pub fn take_up(runs: &Runs, told: &Told, how: Resume, snapshot: Option<Snapshot>) -> Result<Report> {
+    let gates = runs.gates_of_resume(told, how)?;
+    let said = gates.iter().map(|gate| (gate.id.to_string(), gate.word.clone())).collect();
+    runs.resume(told, how, snapshot, &said)
+}
+
 fn all_events(runs: &Runs, run: &RunId) -> Vec<Event> {
     let told = runs.read(run).unwrap();
     // Reading it back is what a third console would do.
@@ -474,8 +591,13 @@ fn cases(fixture: &'static dyn Fixture, base: &Base, first: bool) -> Vec<Case> {
         let case = |kind, thorough| Case { fixture, item: item.clone(), kind, thorough };
         cases.push(case(Kind::Backup, at == 0));
         cases.push(case(Kind::Restore, first && at == 0));
+        // What is replaced in one request is not rolled back; of the others, one shows it for all.
+        if first && base.items.iter().position(|item| item.as_str() != "snapshot") == Some(at) {
+            cases.push(case(Kind::Rollback, false));
+        }
         let all = base.world.vault.catalogue().unwrap().snapshots;
-        if all.iter().any(|one| one.item().item == *item && !one.manifest().identities.is_empty()) {
+        let is_data = fixture.set(item, true).get("as").is_some_and(|how| how == "data");
+        if !is_data && all.iter().any(|one| one.item().item == *item && !one.manifest().identities.is_empty()) {
             cases.push(case(Kind::RestoreFencing, false));
         }
     }

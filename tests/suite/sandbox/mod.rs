@@ -4,23 +4,33 @@
 //! timer lapses when the test says so. So failing, cutting and crashing at every single call costs milliseconds.
 
 mod agents;
-mod bench;
-mod fixtures;
-mod matrix;
+pub mod bench;
+pub mod fixtures;
+pub mod matrix;
 mod plans;
+mod processes;
+mod rollback;
+pub mod rules;
 mod shell;
+mod silence;
+mod still;
+mod taken_up;
 mod tripwire;
+mod units;
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Holds the node's mounts and processes, which go with it; it goes with the thread that made the node. The root is a
 /// mount point of its own, so that `df` and `stat` tell of it as they do on a machine. It tells its pid as this process
 /// knows it, which only the `/proc` of before does. Inside it is 1 and a shell that waits, so that nobody whose parent is
 /// gone stays a zombie; its child is the process of every unit, whose pid is told next.
 const HOLD: &str = "read -r pid _ </proc/self/stat && echo \"$pid\" && mount --bind \"$1\" \"$1\" && mount --rbind /usr \"$1/usr\" && mount -t proc proc \"$1/proc\" && mount --rbind /dev \"$1/dev\" && exec chroot \"$1\" /usr/bin/sh -c 'sleep infinity & echo $!; wait'";
+
+/// Waiting a second costs nothing: what a test lets happen meanwhile is done instead. Longer and shorter waits are real.
+const SLEEP: &str = "#!/bin/sh\nif [ \"$*\" = 1 ]; then [ ! -e /stub/while-waiting ] || . /stub/while-waiting; exit 0; fi\nexec /usr/bin/sleep \"$@\"\n";
 
 /// Where programs are found inside.
 pub const PATH: &str = "/stub/bin:/usr/bin:/usr/sbin";
@@ -41,9 +51,14 @@ pub fn in_memory() -> tempfile::TempDir {
     if shm.is_dir() { tempfile::tempdir_in(shm).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
+/// A program, written by a process of its own: a file that this process has open for writing cannot be run (`ETXTBSY`),
+/// and whatever another test starts at that moment holds it open a little longer.
 fn write_program(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut install = Command::new("install");
+    install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+    let mut install = install.spawn().unwrap();
+    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success(), "{}", path.display());
 }
 
 impl Node {
@@ -80,6 +95,7 @@ impl Node {
             std::os::unix::fs::symlink(awk, node.path("etc/alternatives/awk")).unwrap();
         }
         write_program(&node.path("stub/bin/systemctl"), include_str!("systemctl"));
+        write_program(&node.path("stub/bin/sleep"), SLEEP);
         node
     }
 
@@ -111,6 +127,16 @@ impl Node {
         write_program(&self.path("stub/units").join(unit).join("on-start"), script);
     }
 
+    /// `sh` text the unit runs when it is stopped.
+    pub fn on_stop(&self, unit: &str, script: &str) {
+        write_program(&self.path("stub/units").join(unit).join("on-stop"), script);
+    }
+
+    /// `sh` text that runs in place of a program, which it may call by its path.
+    pub fn instead_of(&self, program: &str, script: &str) {
+        write_program(&self.path("stub/bin").join(program), &format!("#!/bin/sh\n{script}\n"));
+    }
+
     /// A path of the node as this process sees it.
     pub fn path(&self, inside: &str) -> PathBuf {
         self.root.path().join(inside.trim_start_matches('/'))
@@ -125,9 +151,7 @@ impl Node {
 
     /// Runs a script inside, as the node itself would.
     pub fn run(&self, script: &str) -> String {
-        let prefix = self.prefix();
-        let mut command = Command::new(&prefix[0]);
-        let output = command.env("PATH", PATH).args(&prefix[1..]).args(["/bin/sh", "-c", script]).output().unwrap();
+        let output = self.try_run(script);
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -140,6 +164,13 @@ impl Node {
         let mut bind = Command::new("nsenter");
         bind.args(["--target", &init, "--mount", "mount", "--bind"]).arg(program).arg(&target);
         assert!(bind.status().unwrap().success());
+    }
+
+    /// Runs a script inside, however it ends.
+    pub fn try_run(&self, script: &str) -> Output {
+        let prefix = self.prefix();
+        let mut command = Command::new(&prefix[0]);
+        command.env("PATH", PATH).args(&prefix[1..]).args(["/bin/sh", "-c", script]).output().unwrap()
     }
 
     /// Whether a unit runs.

@@ -61,7 +61,7 @@ impl Transport for Shell {
             why: "nobody listens".into(),
         })
     }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         Ok(Arc::new(self.clone()))
     }
     fn hang_up(&self) {}

@@ -19,6 +19,10 @@ pub enum Trip {
     Fail,
     /// The link is cut before the call reaches the node; a new login works again.
     CutBefore,
+    /// The link is cut when the script has begun and none of its input has arrived: it reads an end, and goes on.
+    CutInput,
+    /// The same, and the console is gone with the link.
+    CrashInput,
     /// The call acts, but its end is never heard; a new login works again.
     CutAfter,
     /// The console dies before the call: every later one fails.
@@ -36,6 +40,8 @@ pub struct Call {
     pub step: Option<String>,
     pub is_act: bool,
     pub changes: bool,
+    /// Whether it shows the run's mark outside any step: what undoes one, and what closes the run.
+    pub tidies: bool,
 }
 
 /// Counts calls over all logins of a test and trips at one of them.
@@ -84,7 +90,12 @@ impl Wire {
         }
         let is_engine_s = text.contains("guard.new") || text.contains(">>\"$d/journal.jsonl\"");
         let is_act = step.is_some() && !is_engine_s;
-        self.seen.lock().unwrap().push(Call { is_act, changes: is_act && text.contains("|| exit 96"), step });
+        self.seen.lock().unwrap().push(Call {
+            is_act,
+            changes: is_act && text.contains("|| exit 96"),
+            tidies: step.is_none() && !is_engine_s && text.contains("|| exit 96"),
+            step,
+        });
     }
 }
 
@@ -105,6 +116,8 @@ enum Pass {
     Refused,
     /// It acts, and then the login or the console is gone.
     ThenGone(Gone),
+    /// It acts on no input at all, and the login or the console is gone.
+    Starved(Gone),
 }
 
 /// How a call ends that is never heard of again.
@@ -150,6 +163,8 @@ impl Tripwire {
                 gone(true).happen();
                 Err(self.lost())
             }
+            Trip::CutInput => Ok(Pass::Starved(gone(false))),
+            Trip::CrashInput => Ok(Pass::Starved(gone(true))),
             Trip::CutAfter => Ok(Pass::ThenGone(gone(false))),
             Trip::CrashAfter => Ok(Pass::ThenGone(gone(true))),
             Trip::Cancel => {
@@ -170,7 +185,13 @@ impl Transport for Tripwire {
             Pass::Refused => Ok(Box::new(Refused)),
             Pass::ThenGone(gone) => {
                 let host = self.inner.endpoint().name.clone();
-                Ok(Box::new(Torn { inner: self.inner.start(script, cancel)?, gone, host }))
+                Ok(Box::new(Torn { inner: self.inner.start(script, cancel)?, gone, host, is_starved: false }))
+            }
+            Pass::Starved(gone) => {
+                let host = self.inner.endpoint().name.clone();
+                let mut inner = self.inner.start(script, cancel)?;
+                let _ = inner.close_input();
+                Ok(Box::new(Torn { inner, gone, host, is_starved: true }))
             }
         }
     }
@@ -185,6 +206,11 @@ impl Transport for Tripwire {
                 gone.happen();
                 Err(self.lost())
             }
+            Pass::Starved(gone) => {
+                let _ = self.inner.run(script, &[], limit, cancel);
+                gone.happen();
+                Err(self.lost())
+            }
         }
     }
     fn dial(&self, target: &Dial, cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
@@ -194,10 +220,12 @@ impl Transport for Tripwire {
             Pass::Refused => {
                 Err(TransportError::Refused { host, what: format!("{target:?}"), why: "the test closed it".into() })
             }
-            Pass::ThenGone(gone) => Ok(Box::new(Unheard { inner: self.inner.dial(target, cancel)?, gone, host })),
+            Pass::ThenGone(gone) | Pass::Starved(gone) => {
+                Ok(Box::new(Unheard { inner: self.inner.dial(target, cancel)?, gone, host }))
+            }
         }
     }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         Ok(Arc::new(Self { inner: self.inner.clone(), wire: self.wire.clone(), cut: Arc::default(), counts: false }))
     }
     fn hang_up(&self) {}
@@ -232,6 +260,7 @@ struct Torn {
     inner: Box<dyn Running>,
     gone: Gone,
     host: String,
+    is_starved: bool,
 }
 impl Read for Torn {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
@@ -240,7 +269,7 @@ impl Read for Torn {
 }
 impl Write for Torn {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
+        if self.is_starved { Ok(bytes.len()) } else { self.inner.write(bytes) }
     }
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()

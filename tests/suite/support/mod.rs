@@ -12,5 +12,6 @@
 pub mod console;
 pub mod fault_proxy;
 mod fault_proxy_tests;
+pub mod operator;
 pub mod pty;
 pub mod terminal;

@@ -10,8 +10,11 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 use super::console::Console;
 
-/// How long a test waits for something to appear.
+/// How long a test waits for something to appear, unless it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As long as an operator looks at a page before the next key: keys that come at once with a page do not count.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A program in a pseudo-terminal.
 pub struct Pty {
@@ -19,12 +22,15 @@ pub struct Pty {
     writer: Option<Box<dyn Write + Send>>,
     child: Box<dyn Child + Send + Sync>,
     shown: Arc<Mutex<Shown>>,
+    patience: Duration,
 }
 
 struct Shown {
     parser: vt100::Parser,
     raw: Vec<u8>,
     ended: bool,
+    /// Whether what is written is left where it is.
+    is_deaf: bool,
 }
 
 /// How a program is started.
@@ -33,6 +39,7 @@ pub struct Start {
     args: Vec<String>,
     env: Vec<(String, String)>,
     size: (u16, u16),
+    patience: Duration,
 }
 
 impl Start {
@@ -59,6 +66,7 @@ impl Start {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: env.map(|(name, value)| (name.to_owned(), value)).into(),
             size: (100, 30),
+            patience: PATIENCE,
         }
     }
 
@@ -77,6 +85,12 @@ impl Start {
         self
     }
 
+    /// How long it is waited for, where nodes have work to do.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Starts it.
     pub fn go(self) -> Pty {
         let pair = native_pty_system().openpty(size_of(self.size)).unwrap();
@@ -90,12 +104,15 @@ impl Start {
         drop(pair.slave);
         let (height, width) = cells(self.size);
         let parser = vt100::Parser::new(height, width, 0);
-        let shown = Arc::new(Mutex::new(Shown { parser, raw: Vec::new(), ended: false }));
+        let shown = Arc::new(Mutex::new(Shown { parser, raw: Vec::new(), ended: false, is_deaf: false }));
         let mut reader = pair.master.try_clone_reader().unwrap();
         let seen = shown.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 8192];
             loop {
+                while seen.lock().unwrap().is_deaf {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
                 let count = reader.read(&mut bytes).unwrap_or(0);
                 let mut seen = seen.lock().unwrap();
                 if count == 0 {
@@ -107,7 +124,7 @@ impl Start {
             }
         });
         let writer = pair.master.take_writer().unwrap();
-        Pty { master: Some(pair.master), writer: Some(writer), child, shown }
+        Pty { master: Some(pair.master), writer: Some(writer), child, shown, patience: self.patience }
     }
 }
 
@@ -160,7 +177,7 @@ impl Pty {
             if holds(&screen) {
                 return screen;
             }
-            assert!(begun.elapsed() < PATIENCE, "{what} never came; the screen is\n{screen}");
+            assert!(begun.elapsed() < self.patience, "{what} never came; the screen is\n{screen}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -171,22 +188,47 @@ impl Pty {
         self.wait(&format!("'{text}'"), |screen| screen.contains(text))
     }
 
+    /// Waits until the page shows a text, and looks at it as long as an operator would.
+    #[track_caller]
+    pub fn read(&self, text: &str) -> String {
+        self.wait_for(text);
+        std::thread::sleep(LOOK);
+        self.screen()
+    }
+
+    /// Presses keys one after the other, again and again, until the screen is as wished, as one goes down a list.
+    #[track_caller]
+    pub fn press_until(&mut self, keys: &[&str], what: &str, holds: impl Fn(&str) -> bool) {
+        for key in keys.iter().cycle().take(120) {
+            std::thread::sleep(Duration::from_millis(150));
+            if holds(&self.screen()) {
+                return;
+            }
+            self.send(key);
+        }
+        panic!("{what} was never reached; the screen is\n{}", self.screen());
+    }
+
     /// Waits until a text stands in what was written, for programs without a screen.
     #[track_caller]
     pub fn wait_for_raw(&self, text: &str) {
         let begun = Instant::now();
         while self.count(text) == 0 {
             let raw = String::from_utf8_lossy(&self.raw()).into_owned();
-            assert!(begun.elapsed() < PATIENCE, "'{text}' never came; what came is\n{raw}");
+            assert!(begun.elapsed() < self.patience, "'{text}' never came; what came is\n{raw}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// Gives the terminal another size.
+    ///
+    /// Both sides change under one lock: a frame for the new size must not be read by a screen of the old one, since
+    /// the program draws it once.
     pub fn resize(&self, width: u16, height: u16) {
+        let mut shown = self.shown.lock().unwrap();
         self.master.as_ref().unwrap().resize(size_of((width, height))).unwrap();
         let (height, width) = cells((width, height));
-        self.shown.lock().unwrap().parser.screen_mut().set_size(height, width);
+        shown.parser.screen_mut().set_size(height, width);
     }
 
     /// Sends a signal to the program by its number.
@@ -209,6 +251,24 @@ impl Pty {
         self.child.wait().unwrap();
     }
 
+    /// Reads nothing more of what the program writes, like a terminal behind a link that hangs.
+    pub fn stop_reading(&self) {
+        self.shown.lock().unwrap().is_deaf = true;
+    }
+
+    /// Waits for the end of a program whose terminal reads nothing, and gives the exit code.
+    #[track_caller]
+    pub fn wait_end(&mut self) -> u32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits for the end and gives the exit code; what is still on its way is taken in.
     #[track_caller]
     pub fn wait_exit(&mut self) -> u32 {
@@ -217,7 +277,7 @@ impl Pty {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status.exit_code();
             }
-            assert!(begun.elapsed() < PATIENCE, "it does not end; the screen is\n{}", self.screen());
+            assert!(begun.elapsed() < self.patience, "it does not end; the screen is\n{}", self.screen());
             std::thread::sleep(Duration::from_millis(10));
         };
         let begun = Instant::now();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lifeboat::model::ids::HostId;
 use lifeboat::model::inventory::{Access, Host, Inventory, Policy, VaultSettings};
+use lifeboat::model::secret::SecretRef;
 use lifeboat::transport::TransportError;
 use lifeboat::transport::ssh_config::Resolver;
 
@@ -126,4 +127,42 @@ fn what_could_be_an_option_or_a_circle_is_refused() {
     refused(Access { user: Some("-l".into()), ..Access::default() });
     refused(jump("-x"));
     assert!(refused(jump("a")).contains("circle"));
+}
+
+#[test]
+fn a_mistake_in_the_ssh_configuration_is_a_note_with_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let resolver = resolver(folder.path(), "Host val-1\n ProxyJunp gate\n");
+    let spec = resolver.resolve(&host("val-1", Access::default()), &inventory(vec![])).unwrap();
+    assert!(spec.jump.is_empty());
+    let note = &spec.notes[0];
+    assert!(note.starts_with("ssh -G failed (") && note.contains("line 2") && note.contains("jump hosts"), "{note}");
+    assert!(note.to_lowercase().contains("proxyjunp") && !note.ends_with('.'), "{note}");
+}
+
+#[test]
+fn revoked_keys_are_taken_from_the_ssh_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = inventory(vec![]);
+    let of = |config: &str| {
+        resolver(folder.path(), config).resolve(&host("h", Access::default()), &all).unwrap().revoked_keys
+    };
+    assert_eq!(of("Host *\n RevokedHostKeys ~/.ssh/revoked\n"), [Path::new("/home/op/.ssh/revoked")]);
+    assert!(of("Host *\n RevokedHostKeys none\n").is_empty() && of("").is_empty());
+}
+
+#[test]
+fn variables_that_hold_secrets_reach_no_command_of_the_ssh_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let variable = "CARGO_MANIFEST_DIR";
+    assert!(std::env::var_os(variable).is_some(), "cargo sets it for every test");
+    let resolver = resolver(folder.path(), &format!("Match exec \"printenv {variable}\"\n User seen\n"));
+    let asked = |all: &Inventory| {
+        let spec = resolver.resolve(&host("h", Access::default()), all).unwrap();
+        (spec.user.value, spec.hidden, spec.notes)
+    };
+    assert_eq!(asked(&inventory(vec![])), ("seen".to_owned(), Vec::new(), Vec::new()));
+    let access = Access { become_password: Some(SecretRef::Env(variable.into())), ..Access::default() };
+    let told = asked(&inventory(vec![host("other", access)]));
+    assert_eq!(told, (user(), vec![variable.to_owned()], Vec::new()));
 }

@@ -182,7 +182,7 @@ fn hanging_up_ends_a_blocked_read_within_a_second() {
         let again = node.run(&script("true"), b"", 10, &Cancel::new());
         assert!(matches!(again, Err(TransportError::Lost { .. })), "{again:?}");
         // Another login of the same node is not touched.
-        let other = node.again().unwrap();
+        let other = node.again(&Cancel::new()).unwrap();
         assert!(other.run(&script("true"), b"", 10, &Cancel::new()).unwrap().success());
     });
 }

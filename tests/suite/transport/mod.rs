@@ -7,4 +7,4 @@ pub mod conform;
 #[cfg(feature = "rehearsal")]
 mod embedded;
 mod ssh;
-mod sshd;
+pub mod sshd;

@@ -191,7 +191,7 @@ fn a_node_behind_jump_hosts_is_reached_and_every_key_is_verified() {
     assert_eq!(out.text().as_str(), data.len().to_string());
     let out = node.run(&Script::new("head -c 9000000 /dev/zero"), b"", 9 << 20, &Cancel::new()).unwrap();
     assert_eq!((out.stdout.len(), out.end), (9_000_000, End::Exited(0)));
-    let second = node.again().unwrap();
+    let second = node.again(&Cancel::new()).unwrap();
     drop(node);
     assert!(works(&second));
     // Three in a row.
@@ -206,6 +206,15 @@ fn a_node_behind_jump_hosts_is_reached_and_every_key_is_verified() {
     gate.cut();
     let lost = second.run(&Script::new("sleep 5"), b"", 10, &Cancel::new());
     assert!(matches!(lost, Err(TransportError::Lost { .. })), "{lost:?}");
+    // Another login goes through the gate anew.
+    let third = second.again(&Cancel::new()).unwrap();
+    assert!(works(&third));
+    // And as long as the gate does not answer, for no longer than it is waited for.
+    gate.hold();
+    let began = Instant::now();
+    let late = third.again(&Cancel::new().within(Duration::from_secs(1)));
+    assert!(matches!(late, Err(TransportError::Cancelled)), "{late:?}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -221,11 +230,134 @@ fn a_proxy_command_carries_a_session() {
 }
 
 #[test]
+fn a_proxy_command_hears_no_interrupt_of_ours_and_gets_no_secret() {
+    let sshd = Sshd::start();
+    let (mut spec, told, port) = (sshd.spec("n"), sshd.path("told"), sshd.port);
+    spec.proxy_command = Some(format!(
+        "bash -c 'echo $(ps -o pgid= $$) ${{CARGO_MANIFEST_DIR-none}} >{}; exec 5<>/dev/tcp/127.0.0.1/{port}; \
+         cat <&5 & exec cat >&5'",
+        told.display()
+    ));
+    let ours = rustix::process::getpgid(None).unwrap().as_raw_nonzero().get().to_string();
+    for hidden in [true, false] {
+        spec.hidden = if hidden { vec!["CARGO_MANIFEST_DIR".into()] } else { Vec::new() };
+        let node = connect(&spec).unwrap();
+        assert!(works(&node));
+        let text = std::fs::read_to_string(&told).unwrap();
+        let (group, variable) = text.trim().split_once(' ').unwrap();
+        assert_ne!(group, ours, "it is in the group the terminal signals");
+        assert_eq!(variable == "none", hidden, "{text}");
+        node.hang_up();
+        // Nothing of it stays behind.
+        let began = Instant::now();
+        while Command::new("pgrep").args(["-g", group]).stdout(Stdio::null()).status().unwrap().success() {
+            assert!(began.elapsed() < Duration::from_secs(5), "something of the proxy command's group still runs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_never_answers_is_given_up() {
+    let sshd = Sshd::start();
+    let socket = sshd.path("agent");
+    let _mute = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut spec = sshd.spec("n");
+    spec.agent.value = Some(socket);
+    spec.identity_files.value.clear();
+    spec.connect_timeout = Duration::from_millis(500);
+    let began = Instant::now();
+    let error = connect(&spec).unwrap_err();
+    assert!(matches!(&error, TransportError::TimedOut { what, .. } if what.contains("agent")), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_could_not_be_read_is_told_with_the_login_and_with_its_failure() {
+    let sshd = Sshd::start();
+    let mut spec = sshd.spec("n");
+    let bad = sshd.path("bad_known");
+    std::fs::write(&bad, "@revoked * ssh-ed25519 nonsense!\n").unwrap();
+    spec.known_hosts.push(bad.clone());
+    spec.notes = vec!["the ssh configuration is not read".into()];
+    let note = format!("{}:1: the key is not base64", bad.display());
+    assert_eq!(
+        connect(&spec).unwrap().endpoint().notes,
+        ["the ssh configuration is not read".to_owned(), note.clone()]
+    );
+    let mut stranger = spec.clone();
+    stranger.known_hosts = vec![bad.clone()];
+    let refused = refusal(&stranger);
+    assert!(refused.contains(&note) && refused.contains("the ssh configuration is not read"), "{refused}");
+    let mut away = spec.clone();
+    away.port.value = super::sshd::free_port();
+    let error = connect(&away).unwrap_err();
+    assert!(matches!(error, TransportError::Unreachable { .. }) && error.to_string().contains(&note), "{error}");
+    // What is known of a jump host's way is told of the whole way.
+    let mut inner = sshd.spec("inner");
+    inner.jump = vec![spec];
+    assert!(connect(&inner).unwrap().endpoint().notes.contains(&note));
+}
+
+#[test]
+fn a_key_in_the_list_of_revoked_keys_is_refused_and_so_is_every_one_without_the_list() {
+    let sshd = Sshd::start();
+    let mut spec = sshd.spec("n");
+    let list = sshd.path("revoked");
+    let key = sshd.host_key();
+    spec.revoked_keys = vec![list.clone()];
+    make_key(&sshd.path("stranger"), "ed25519", "");
+    let line = |key: &lifeboat::transport::known_hosts::HostKey| {
+        key.line("x", 22).strip_prefix("x ").unwrap().to_owned() + " a comment\n"
+    };
+    std::fs::write(&list, format!("# keys\n\n{}", line(&read_public(&sshd.path("stranger"))))).unwrap();
+    assert!(works(&connect(&spec).unwrap()));
+    std::fs::write(&list, line(&key)).unwrap();
+    assert!(refusal(&spec).contains("marked as revoked"));
+    let mut pinned = spec.clone();
+    pinned.host_keys = vec![key.fingerprint()];
+    assert!(refusal(&pinned).contains("marked as revoked"));
+    run("ssh-keygen", &["-q", "-k", "-f", list.to_str().unwrap(), sshd.path("stranger.pub").to_str().unwrap()]);
+    assert!(refusal(&spec).contains("binary form"), "{}", refusal(&spec));
+    std::fs::remove_file(&list).unwrap();
+    assert!(refusal(&spec).contains("cannot be told which ones are revoked"), "{}", refusal(&spec));
+}
+
+#[test]
 fn forwarding_switched_off_is_told_from_a_closed_port() {
     let sshd = Sshd::with("AllowTcpForwarding no");
     let node = connect(&sshd.spec("n")).unwrap();
     let Err(error) = node.dial(&Dial::Tcp("127.0.0.1".into(), sshd.port), &Cancel::new()) else { panic!("it is off") };
     assert!(error.to_string().contains("forwarding is switched off"), "{error}");
+    assert!(works(&node));
+}
+
+#[test]
+fn an_upload_to_a_listener_that_dies_is_broken_and_not_waited_for() {
+    let sshd = Sshd::with("AllowTcpForwarding yes");
+    let node = connect(&sshd.spec("n")).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let dies = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        std::io::Read::read_exact(&mut peer, &mut [0; 4096]).unwrap();
+        // What it never takes fills every buffer on the way before it goes.
+        std::thread::sleep(Duration::from_secs(2));
+    });
+    let mut stream = node.dial(&Dial::Tcp("127.0.0.1".into(), port), &Cancel::new()).unwrap();
+    stream.set_timeout(Duration::from_mins(10)).unwrap();
+    let (piece, mut sent) = (vec![7; 1 << 20], 0_u64);
+    let began = Instant::now();
+    let error = loop {
+        match std::io::Write::write(&mut stream, &piece) {
+            Ok(count) => sent += count as u64,
+            Err(error) => break error,
+        }
+    };
+    println!("{sent} bytes were taken until it was told, after {:.1?}", began.elapsed());
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    dies.join().unwrap();
     assert!(works(&node));
 }
 
@@ -319,4 +451,77 @@ fn faults_come_where_they_were_ordered() {
 fn the_linked_library_is_the_fixed_one() {
     assert!(linked_libssh2_version().starts_with("1.11.2"));
     run("true", &[]);
+}
+
+/// A way to a server that stops taking bytes when told to, and goes on when told so.
+struct Valve {
+    folder: tempfile::TempDir,
+}
+
+impl Valve {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+    /// A proxy command whose upward half is one process that can be held.
+    fn command(&self, port: u16) -> String {
+        let pid = self.folder.path().join("pid");
+        format!("bash -c 'exec 5<>/dev/tcp/127.0.0.1/{port}; cat <&5 & echo $$ >{}; exec cat >&5'", pid.display())
+    }
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        run("kill", &[signal, pid.trim()]);
+    }
+}
+
+/// Starts an upload and waits until nothing of it goes any more, in the middle of a packet.
+fn jammed(node: &Arc<dyn Transport>, valve: &Valve, cancel: &Cancel) -> std::thread::JoinHandle<TransportError> {
+    let mut upload = node.start(&Script::new("cat >/dev/null").with_input(), cancel).unwrap();
+    valve.signal("-STOP");
+    let thread = std::thread::spawn(move || {
+        let data = vec![7; 64 << 10];
+        loop {
+            if let Err(error) = upload.write_all(&data) {
+                return TransportError::from_io("n", &error);
+            }
+        }
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    thread
+}
+
+#[test]
+fn an_upload_cancelled_in_the_middle_of_a_packet_leaves_the_session_at_work() {
+    let (sshd, valve) = (Sshd::start(), Valve::new());
+    let mut spec = sshd.spec("n");
+    spec.proxy_command = Some(valve.command(sshd.port));
+    let node = connect(&spec).unwrap();
+    let cancel = Cancel::new();
+    let upload = jammed(&node, &valve, &cancel);
+    cancel.cancel();
+    assert!(matches!(upload.join().unwrap(), TransportError::Cancelled));
+    valve.signal("-CONT");
+    let limit = Duration::from_secs(20);
+    for _ in 0..3 {
+        let out = node.run(&Script::new("echo hi").within(limit, limit), b"", 10, &Cancel::new());
+        assert_eq!(out.unwrap().text().as_str(), "hi");
+    }
+}
+
+#[test]
+fn a_session_that_takes_nothing_more_ends_when_its_upload_is_cancelled() {
+    let (sshd, valve) = (Sshd::start(), Valve::new());
+    let mut spec = sshd.spec("n");
+    spec.proxy_command = Some(valve.command(sshd.port));
+    let node = connect(&spec).unwrap();
+    let cancel = Cancel::new();
+    let upload = jammed(&node, &valve, &cancel);
+    cancel.cancel();
+    assert!(matches!(upload.join().unwrap(), TransportError::Cancelled));
+    let limit = Duration::from_secs(30);
+    let began = Instant::now();
+    let late = node.run(&Script::new("echo hi").within(limit, limit), b"", 10, &Cancel::new());
+    assert!(matches!(&late, Err(TransportError::Lost { why, .. }) if why.contains("took nothing more")), "{late:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    // Another login is not touched by it.
+    assert!(works(&node.again(&Cancel::new()).unwrap()));
 }

@@ -110,6 +110,16 @@ impl Sshd {
         spec
     }
 
+    /// Stops it and everything it started, so that nothing is answered and nothing closed.
+    pub fn hold(&self) {
+        let mut pids = vec![self.child.id().to_string()];
+        while let Some(pid) = pids.pop() {
+            run("kill", &["-STOP", &pid]);
+            let out = Command::new("pgrep").args(["-P", &pid]).output().unwrap();
+            pids.extend(String::from_utf8(out.stdout).unwrap().split_whitespace().map(str::to_owned));
+        }
+    }
+
     /// Ends one kind of child: the server's process that serves the newest connection.
     pub fn cut(&self) {
         let out = Command::new("pgrep").args(["-P", &self.child.id().to_string()]).output().unwrap();

@@ -91,3 +91,28 @@ fn the_specification_s_own_one_liners_hold() {
         &published.path,
     );
 }
+
+#[test]
+fn the_card_says_how_the_node_was_reached() {
+    let bench = Bench::new();
+    let card = |address: &str, port: Option<u16>, via: &[&str]| {
+        let mut manifest = manifest(&Copy::clear(), &bench.clock);
+        manifest.source.address = address.into();
+        manifest.source.port = port;
+        manifest.source.via = via.iter().map(|hop| (*hop).to_owned()).collect();
+        render_card(&manifest, &recipe())
+    };
+    for (address, port, login) in [
+        ("10.0.0.11", None, "root@10.0.0.11"),
+        ("fe80::1", None, "root@fe80::1"),
+        ("10.0.0.11", Some(2222), "ssh://root@10.0.0.11:2222"),
+        ("fe80::1", Some(2222), "ssh://root@[fe80::1]:2222"),
+        ("this machine", None, "root@localhost"),
+    ] {
+        let text = card(address, port, &[]);
+        assert!(text.contains(&format!(": \"${{NODE:={login}}}\"\n")), "{login} is not in\n{text}");
+        assert!(!text.contains("-J ADDRESS"));
+    }
+    let text = card("10.0.0.11", None, &["gate", "inner`x"]);
+    assert!(text.contains("reached through `gate`, then `inner'x`."), "{text}");
+}

@@ -52,7 +52,7 @@ fn a_vault_of_format_1_opens_in_full() {
     let snapshot = vault.select(&wanted, &Policy::default()).unwrap().snapshot;
     assert_eq!(read_back(&vault, &snapshot, "staker.crt", &keys).unwrap(), b"a certificate\n");
     assert_eq!(read_back(&vault, &snapshot, "C/Staker.key", &keys).unwrap(), vec![7; 70_000]);
-    assert_eq!(vault.companion("inventory.toml").unwrap(), b"version = 1\n");
+    assert_eq!(fs::read(vault.root().join("about/inventory.toml")).unwrap(), b"version = 1\n");
     let chain = vault.verify_receipts().unwrap();
     assert!(chain.findings.is_empty(), "{:?}", chain.findings);
     assert_eq!(chain.receipts.len(), 1);

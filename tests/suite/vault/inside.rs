@@ -5,6 +5,7 @@ use std::time::Duration;
 use lifeboat::engine::compare::{Change, compare};
 use lifeboat::engine::holdings::Holdings;
 use lifeboat::engine::inside::look_inside;
+use lifeboat::model::clock::Clock;
 use lifeboat::model::exit::Exit;
 use lifeboat::model::manifest::Rung;
 use lifeboat::transport::Cancel;
@@ -103,7 +104,8 @@ fn holdings_say_of_each_copy_what_its_catalogue_says() {
     copy.verified = false;
     bench.put(&copy).unwrap();
     bench.put(&Copy { item: item("spare-1/files/tree"), ..Copy::secret(&bench) }).unwrap();
-    let (holdings, catalogue) = (Holdings::read(&bench.vault).unwrap(), bench.vault.catalogue().unwrap());
+    let (holdings, catalogue) =
+        (Holdings::read(&bench.vault, bench.clock.now()).unwrap(), bench.vault.catalogue().unwrap());
     assert_eq!(holdings.items.len(), 2);
     let place = item("val-1/avalanchego/staking-identity");
     let judged = catalogue.judged(&place, &lifeboat::vault::Policy::default());

@@ -8,6 +8,7 @@ mod golden;
 mod inside;
 mod keys;
 mod life;
+mod remade;
 mod runs;
 mod selection;
 
@@ -183,6 +184,8 @@ pub fn manifest(copy: &Copy, clock: &dyn Clock) -> Manifest {
         source: Source {
             host: HostId::new("val-1").unwrap(),
             address: "10.0.0.11".into(),
+            port: None,
+            via: vec![],
             host_key: None,
             clock_skew: 0,
             version: Some("1.13.5".into()),
@@ -269,6 +272,17 @@ pub fn read_back(vault: &Vault, snapshot: &Snapshot, name: &str, keys: &Keys) ->
 
 pub fn intact(vault: &Vault, snapshot: &Snapshot) -> Vec<lifeboat::vault::Finding> {
     vault.check_intact(snapshot, &mut |_| std::ops::ControlFlow::Continue(())).unwrap()
+}
+
+/// What a console that was killed while it copied leaves in the staging area.
+pub fn leave_dead_staging(vault: &Path) {
+    let run = vault.join(".staging/20261120T184400Z-abcdef");
+    fs::create_dir_all(run.join("20261120T184500Z-7f3a9c")).unwrap();
+    fs::write(run.join("20261120T184500Z-7f3a9c/tree.tar"), "half").unwrap();
+    let sign = json!({
+        "version": 1, "item": item("val-1/files/tree"), "holder": Holder::this(console()), "started": "2026-11-20T18:45:00Z",
+    });
+    fs::write(run.join("20261120T184500Z-7f3a9c.json"), sign.to_string()).unwrap();
 }
 
 /// Every path below a directory, relative, with the bytes of files.

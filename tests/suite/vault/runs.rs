@@ -185,3 +185,65 @@ fn a_console_key_others_can_read_is_refused() {
     fs::set_permissions(dir.join("console.key"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
     assert!(matches!(ConsoleKey::load_or_create(&dir, &bench.entropy), Err(VaultError::Key { .. })));
 }
+
+/// Puts the lease on a console's receipts into somebody's hands who never gives it back.
+fn hold_receipts(bench: &Bench, key: &ConsoleKey) {
+    let subject = format!("receipts of {}", key.id());
+    let other = Holder { host: "laptop".into(), ..Holder::this(console()) };
+    let lease = bench.vault.lease(&item("a/b/c"), &other, &bench.clock, &bench.entropy).unwrap();
+    std::mem::forget(lease);
+    let leases = bench.vault.root().join(".leases");
+    let file = fs::read_dir(&leases).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&file).unwrap().replace("a/b/c", &subject);
+    let hash = Command::new("sh").args(["-c", "printf %s \"$1\" | sha256sum", "sh", &subject]).output().unwrap();
+    let hash = String::from_utf8(hash.stdout).unwrap();
+    fs::write(leases.join(format!("{}.json", &hash[..32])), text.replace("\"process\"", "\"other\"")).unwrap();
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_run_that_is_done_waits_for_its_receipt_until_a_dead_console_s_lease_has_ended() {
+    let bench = Bench::new();
+    let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    hold_receipts(&bench, &key);
+    let began = bench.clock.now();
+    finished(&bench, &key, 1);
+    let waited = bench.clock.now().duration_since(began);
+    let life = SignedDuration::try_from(lifeboat::vault::LEASE_LIFE).unwrap();
+    assert!(waited >= life && waited < life + SignedDuration::from_secs(5), "{waited:?}");
+    assert_eq!(bench.vault.verify_receipts().unwrap().receipts.len(), 1);
+}
+
+#[test]
+fn what_does_not_belong_to_a_run_is_a_finding() {
+    let bench = Bench::new();
+    let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    let dir = finished(&bench, &key, 1);
+    let (mut journal, _) = dir.journal().unwrap();
+    journal.append(&bench.clock, &json!("again")).unwrap();
+    drop(journal);
+    dir.write_receipt(&json!({}), &key, &bench.clock, &bench.entropy).unwrap();
+    fs::write(dir.path().join(".new-x"), "x").unwrap();
+    assert!(bench.vault.verify_receipts().unwrap().findings.is_empty());
+    for name in ["notes", "plan-2.json", "journal-1.jsonl", "receipt.jsonl", "signer-x.pem"] {
+        fs::write(dir.path().join(name), "x").unwrap();
+        let findings = bench.vault.verify_receipts().unwrap().findings;
+        assert_eq!(findings.len(), 1, "{name}: {findings:?}");
+        assert!(findings[0].path.ends_with(name) && findings[0].trouble == lifeboat::vault::Trouble::Unexpected);
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("journal-3.jsonl")).unwrap();
+    let findings = bench.vault.verify_receipts().unwrap().findings;
+    assert!(findings.iter().any(|f| f.path.ends_with("journal-3.jsonl")), "{findings:?}");
+}
+
+#[test]
+fn a_receipt_with_the_last_number_there_is_does_not_end_the_program() {
+    let bench = Bench::new();
+    let key = ConsoleKey::load_or_create(&bench.dir.path().join("state"), &bench.entropy).unwrap();
+    let dir = finished(&bench, &key, 1);
+    let path = dir.path().join("receipt.json");
+    let text = fs::read_to_string(&path).unwrap().replace("\"number\": 1", &format!("\"number\": {}", u64::MAX));
+    fs::write(&path, text).unwrap();
+    assert_eq!(finished(&bench, &key, 2).read_receipt().unwrap().unwrap().number, u64::MAX);
+}

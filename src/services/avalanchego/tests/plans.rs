@@ -121,6 +121,81 @@ fn a_set_without_signer_is_incomplete_for_every_node_that_would_have_one() {
 }
 
 #[test]
+fn a_copy_that_is_not_the_identity_that_runs_is_refused() {
+    let verified =
+        |node: &str, bls: &str| [("node_id".to_owned(), json!(node)), ("bls_public_key".to_owned(), json!(bls))].into();
+    let concluded = |edit: fn(&mut Value), node: &str, bls: &str| {
+        let item = items(&facts(edit)).remove(0);
+        AvalancheGo.conclude(&item, &verified(node, bls))
+    };
+    let told = |own: &mut Value| {
+        own["api"]["silent"] = json!("");
+        own["api"]["node_id"] = json!(OLD);
+        own["api"]["bls_public_key"] = json!("0xAB");
+    };
+    let good = concluded(told, OLD, "0xab");
+    assert_eq!((good.refused, good.marks.len(), good.identities.len()), (None, 0, 2));
+    for (node, bls, runs) in [(NEW, "0xab", OLD), (OLD, "0xcd", "0xAB")] {
+        let refused = concluded(told, node, bls).refused.expect("another identity was kept");
+        assert!(refused.contains(&format!("the node runs as {runs}")), "{refused}");
+    }
+    // A node of before BLS keys tells its NodeID alone.
+    let old = |own: &mut Value| {
+        own["api"]["silent"] = json!("");
+        own["api"]["node_id"] = json!(OLD);
+        own["api"]["bls_public_key"] = Value::Null;
+    };
+    assert!(concluded(old, NEW, "0xab").refused.is_some(), "the NodeID was not compared");
+    let alone = concluded(old, OLD, "0xab");
+    assert_eq!(alone.refused, None);
+    assert!(alone.marks[0].as_str().contains("only its NodeID was compared"), "{:?}", alone.marks);
+    let silent = |own: &mut Value| {
+        own["api"] = json!({"host": "127.0.0.1", "port": 9650, "tls": false, "silent": "not answering"});
+    };
+    let unasked = concluded(silent, NEW, "0xab");
+    assert_eq!(unasked.refused, None);
+    assert!(unasked.marks[0].as_str().contains("its API did not answer"), "{:?}", unasked.marks);
+}
+
+#[test]
+fn only_an_identity_is_proven_by_who_answers() {
+    let proves = |item: &str, saved: &Manifest| {
+        let facts = facts(|own| own["wants_db"] = json!(true));
+        plan(item, &facts, Some(saved), &[], "refuse").unwrap().proves
+    };
+    assert!(proves("staking-identity", &whole()));
+    let network = facts(|_| ()).own["network"].clone();
+    for item in ["node-config", "chain-configs", "db"] {
+        let told = json!({"path": "/etc/old/node.json", "network": network, "db_type": "leveldb"});
+        assert!(!proves(item, &manifest(item, &["tree.tar"], told)), "{item}");
+    }
+}
+
+#[test]
+fn a_name_beside_which_nothing_fits_is_refused_beforehand() {
+    for (length, fits) in [(200, true), (201, false), (255, false)] {
+        let dir = format!("/srv/{}", "k".repeat(length));
+        let facts = facts(|own| own["paths"]["chain_configs"]["path"] = json!(dir));
+        let saved = manifest("chain-configs", &["tree.tar"], json!({}));
+        match plan("chain-configs", &facts, Some(&saved), &[], "") {
+            Ok(draft) => {
+                assert!(fits, "{length} bytes were taken");
+                let args = draft.steps.iter().map(|step| step.args.to_string()).collect::<String>();
+                let run = "20261120T184500Z-7f3a9c";
+                let longest = args.split(['"', ' ', '\'']).map(|word| word.replace("{run}", run));
+                let longest = longest.filter_map(|path| path.rsplit('/').next().map(str::len)).max();
+                assert!(longest.unwrap() <= 255, "{longest:?}");
+            }
+            Err(failure) => {
+                assert!(!fits, "{failure:?}");
+                assert!(failure.message.contains(&format!("has {length} bytes")), "{failure:?}");
+                assert!(!failure.hints.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_unit_is_plain_unless_a_key_stands_in_it() {
     let of = |facts: &Facts| items(facts).into_iter().find(|item| item.id.as_str() == "unit").unwrap().sensitivity;
     assert_eq!(of(&facts(|_| ())), Sensitivity::Plain);
@@ -193,6 +268,16 @@ fn a_host_nobody_reached_needs_a_declaration() {
     let lost = [seen(Whereabouts::Unreachable("no route to host".into()))];
     let draft = plan("staking-identity", &facts(|_| ()), Some(&whole()), &lost, "refuse").unwrap();
     assert_eq!(gates(&draft), [("fenced-val-1", "val-1")]);
+    // How it was not reached may differ when the plan is made again; the plan must not.
+    let question = |why: &str| {
+        let lost = [seen(Whereabouts::Unreachable(why.into()))];
+        let draft = plan("staking-identity", &facts(|_| ()), Some(&whole()), &lost, "refuse").unwrap();
+        draft.gates[0].question.to_string()
+    };
+    let first = question("val-1 could not be reached: 10.0.0.1:22: No route to host (os error 113).");
+    assert_eq!(first, question("val-1 could not be reached: 10.0.0.1:22: it did not answer in 10 s."));
+    let gone = question("val-1 is not in the inventory any more");
+    assert!(gone.starts_with("val-1 is not in the inventory any more, so nothing proves"), "{gone}");
 }
 
 #[test]
@@ -246,4 +331,78 @@ fn a_database_of_another_network_is_refused() {
 #[test]
 fn the_card_has_every_command() {
     insta::assert_json_snapshot!(format!("{:#?}", AvalancheGo.recipe(&whole())).lines().collect::<Vec<_>>());
+}
+
+/// A node whose API is behind TLS, with what `edit` makes of it.
+fn behind_tls(cert: &str, edit: impl FnOnce(&mut Value)) -> Facts {
+    facts(|own| {
+        own["api"]["tls"] = json!(true);
+        own["api"]["trust"] = json!({"expects": {"exactly": cert}});
+        edit(own);
+    })
+}
+
+#[test]
+fn a_node_behind_tls_is_asked_by_its_own_certificate() {
+    let restored = |facts: &Facts| plan("staking-identity", facts, Some(&whole()), &[], "").unwrap();
+    let trust = json!({"expects": {"exactly": "/home/avax/http.pem"}});
+    let draft = restored(&behind_tls("/home/avax/http.pem", |_| ()));
+    let args = |draft: &Draft, id: &str| draft.steps.iter().find(|step| step.id.as_str() == id).unwrap().args.clone();
+    assert_eq!(args(&draft, "accept")["trust"], trust);
+    assert_eq!(args(&draft, "ready")["trust"], trust, "found unusable before anything is stopped");
+    assert!(draft.proves);
+    let told = crate::services::op("avalanchego.accept/1").unwrap().tell(&args(&draft, "accept")).unwrap();
+    assert!(told.by_hand[0].contains("--pinnedpubkey") && told.by_hand[0].contains(" https://127.0.0.1:"), "{told:?}");
+
+    // One that is part of what is replaced is not there yet.
+    let replaced = args(&draft, "swap")["entries"][0]["target"].as_str().unwrap().to_owned();
+    let draft = restored(&behind_tls(&format!("{replaced}/staker.crt"), |_| ()));
+    assert!(args(&draft, "ready")["trust"].is_null() && args(&draft, "accept")["trust"].is_object());
+}
+
+#[test]
+fn a_node_that_shows_another_certificate_is_left_alone() {
+    let refused = json!({"exit": "host_key", "message": "It shows another one.", "hints": ["Renew it."]});
+    let stranger = behind_tls("/home/avax/http.pem", |own| own["api"]["refused"] = refused);
+    let failure = plan("staking-identity", &stranger, Some(&whole()), &[], "").unwrap_err();
+    assert_eq!((failure.exit, failure.message.as_str()), (Exit::HostKey, "It shows another one."));
+    assert!(failure.state.unwrap().contains("Nothing was changed"));
+    assert!(plan("staking-identity", &stranger, None, &[], "").is_ok(), "its files can still be saved");
+    // Where no file says which one it shows, the operator does.
+    let unknown = facts(|own| own["api"]["tls"] = json!(true));
+    let draft = plan("staking-identity", &unknown, Some(&whole()), &[], "").unwrap();
+    assert!(gates(&draft).contains(&("unproved", "val-2")) && !ids(&draft).contains(&"accept"), "{draft:?}");
+    assert!(!draft.proves && !draft.guards.is_empty());
+}
+
+#[test]
+fn the_card_of_a_node_behind_tls_takes_one_key_only() {
+    let item = items(&behind_tls("/home/avax/h p.pem", |own| own["api"]["port"] = json!(9750))).remove(0);
+    let card = format!("{:?}", AvalancheGo.recipe(&manifest("staking-identity", &["staker.crt"], item.facts)));
+    assert!(card.contains("openssl x509 -in '/home/avax/h p.pem' -noout -pubkey"), "{card}");
+    assert!(card.contains("https://127.0.0.1:9750/ext/info") && !card.contains("http://"), "{card}");
+}
+
+#[test]
+fn peers_that_hear_an_identity_stop_its_restore_and_silent_ones_prove_nothing() {
+    let id = || vec![Identity { kind: "avalanche-node-id".into(), value: NEW.to_owned() }];
+    let at = |host: &str, state| Sighting { host: HostId::new(host).unwrap(), ..seen(state) };
+    let lost = || at("val-1", Whereabouts::Unreachable("val-1 could not be reached.".into()));
+    let plan_with =
+        |sightings: &[Sighting]| plan("staking-identity", &facts(|_| ()), Some(&whole()), sightings, "stop");
+    let refused = plan_with(&[lost(), at("val-3", Whereabouts::Heard(id()))]).unwrap_err();
+    assert_eq!(refused.exit, Exit::AliveElsewhere, "{refused:?}");
+    assert!(refused.message.contains("val-3 hears the identity"), "{refused:?}");
+    // The twin that is stopped on purpose is the one they hear.
+    let twin = at("val-1", Whereabouts::Alive(id()));
+    assert!(plan_with(&[twin, at("val-3", Whereabouts::Heard(id()))]).is_ok());
+
+    let draft = plan_with(&[lost(), at("val-3", Whereabouts::Unheard), at("val-4", Whereabouts::Unheard)]).unwrap();
+    assert!(gates(&draft).contains(&("fenced-val-1", "val-1")), "what they do not hear is still to be declared gone");
+    let told: Vec<_> = draft.expects.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["Asked as peers: val-3, val-4; none of them hears this identity now. That does not prove it gone."]
+    );
+    assert!(plan_with(&[lost()]).unwrap().expects.is_empty());
 }

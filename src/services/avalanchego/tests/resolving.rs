@@ -140,3 +140,25 @@ fn a_process_under_another_unit_is_told_with_its_name() {
     assert_eq!(own.stray, Some(9));
     assert!(notes[0].contains("unit = \"node.service\""), "{notes:?}");
 }
+
+#[test]
+fn the_certificate_of_the_api_is_one_in_a_file() {
+    let certificate = |args: &str, config: &str, table: &str| {
+        let own = own_of(args, "HOME=/h", config, table);
+        assert!(own.api.tls, "{args} {config}");
+        own.api.place().and_then(|place| place.certificate().map(str::to_owned))
+    };
+    let on = "--http-tls-enabled";
+    let config = r#"{"http-tls-enabled": true, "http-tls-cert-file": "$AVALANCHEGO_DATA_DIR/http.pem"}"#;
+    assert_eq!(certificate("", config, "").as_deref(), Some("/h/.avalanchego/http.pem"));
+    assert_eq!(certificate(&format!("{on}\n--http-tls-cert-file=/f.pem"), config, "").as_deref(), Some("/f.pem"));
+    assert_eq!(certificate("", config, "http_cert = '/i.pem'").as_deref(), Some("/i.pem"));
+    assert_eq!(certificate(on, "", ""), None);
+    assert_eq!(certificate(&format!("{on}\n--http-tls-cert-file=$NOBODY/f.pem"), "", ""), None);
+    let inline =
+        r#"{"http-tls-enabled": true, "http-tls-cert-file": "/f.pem", "http-tls-cert-file-content": "MASKED"}"#;
+    assert_eq!(certificate("", inline, ""), None, "what stands inline goes before the file");
+    assert_eq!(certificate("", inline, "http_cert = '/i.pem'").as_deref(), Some("/i.pem"));
+    let plain = own_of("--http-tls-cert-file=/f.pem", "HOME=/h", "", "");
+    assert!(!plain.api.tls && plain.api.place().is_some_and(|place| place.trust.is_none()), "a file alone is no TLS");
+}

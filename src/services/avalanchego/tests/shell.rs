@@ -20,6 +20,7 @@ use crate::model::item::Standing;
 use crate::model::manifest::StoredFile;
 use crate::model::secret::{SecretRef, SecretString, Secrets};
 use crate::model::text::CleanText;
+use crate::services::common::own_facts;
 use crate::services::{Cx, Driver, Mark};
 use crate::transport::{Cancel, Dial, Duplex, End, Endpoint, Finished, Running, Script, Transport, TransportError};
 
@@ -52,7 +53,7 @@ impl Transport for Shell {
     fn dial(&self, _: &Dial, _: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
         Err(TransportError::Refused { host: "val-1".into(), what: "a port".into(), why: "nobody listens".into() })
     }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         Err(TransportError::Cancelled)
     }
     fn hang_up(&self) {}
@@ -185,7 +186,7 @@ fn a_running_node_is_read_from_its_process_and_its_files() {
         format!("{{\n \"data-dir\": \"{0}/data\",\n \"public-ip\": \"203.0.113.9\" }}", node.root.path().display());
     std::fs::write(node.path("node.json"), config).unwrap();
     let facts = node.probe();
-    let own = Own::of(&facts).unwrap();
+    let own: Own = own_facts(&facts).unwrap();
     assert_eq!(own.disk_node_id.as_deref(), Some(NODE_ID));
     assert_eq!(facts.identities[0].value, NODE_ID);
     assert_eq!(own.public_ip.as_deref(), Some("203.0.113.9"));
@@ -204,7 +205,7 @@ fn what_is_read_off_a_node_can_be_put_back_on_one() {
     let facts = node.probe();
     let items = AvalancheGo.items(&facts);
     assert_eq!(items[0].standing, Standing::Ready);
-    let own = Own::of(&facts).unwrap();
+    let own: Own = own_facts(&facts).unwrap();
     let files = json!({"read": "files", "files": [["staker.crt", own.path("staking_cert")], ["signer.key", own.path("signer_key")]]});
     let new = node.path("data/.staking.new");
     let to = json!({"staker.crt": new.join("staker.crt"), "signer.key": new.join("signer.key")});

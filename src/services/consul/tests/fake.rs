@@ -12,6 +12,7 @@ use crate::model::ids::HostId;
 use crate::model::secret::{SecretRef, SecretString, Secrets};
 use crate::model::text::CleanText;
 use crate::services::{Cx, Mark};
+use crate::transport::tls::papers;
 use crate::transport::{Cancel, Dial, Duplex, End, Endpoint, Finished, Running, Script, Transport, TransportError};
 
 /// What a script prints, by words its text holds; with none it runs here.
@@ -48,7 +49,7 @@ impl Transport for Node {
         };
         Ok(Box::new(Tcp(TcpStream::connect((host.as_str(), *port)).map_err(refused)?)))
     }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         Err(TransportError::Cancelled)
     }
     fn hang_up(&self) {}
@@ -109,7 +110,15 @@ impl Running for Local {
 struct Tcp(TcpStream);
 impl Read for Tcp {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.0.read(out)
+        // As a login's own tunnel says it.
+        self.0.read(out).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::other(TransportError::TimedOut {
+                host: "n1".into(),
+                what: "waiting for the reply".into(),
+                limit: Duration::from_secs(1),
+            }),
+            _ => error,
+        })
     }
 }
 impl Write for Tcp {
@@ -144,6 +153,8 @@ pub enum Reply {
     /// The body in chunks, cut before the end when `false`.
     Chunks(&'static str, Vec<u8>, bool),
     HangUp,
+    /// The body's first part, and then nothing for a while.
+    Stall(Vec<u8>),
 }
 
 pub fn say(status: u16, body: &str) -> Reply {
@@ -169,14 +180,27 @@ impl Agent {
         });
         Self { address, asked }
     }
+    /// The same, which speaks only TLS.
+    pub fn start_tls(context: papers::SslContext, mut answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let seen = Arc::clone(&asked);
+        let port = papers::listen(context, move |mut stream| {
+            serve(&mut stream, &mut answer, &seen)?;
+            stream.shutdown().map(drop).map_err(io::Error::other)
+        });
+        Self { address: format!("https://127.0.0.1:{port}"), asked }
+    }
     pub fn lines(&self) -> Vec<String> {
         self.asked.lock().unwrap().iter().map(|asked| asked.line.clone()).collect()
     }
 }
 
-fn serve(stream: TcpStream, answer: &mut impl FnMut(&Asked) -> Reply, seen: &Mutex<Vec<Asked>>) -> io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut out = stream;
+fn serve(
+    stream: impl Read + Write,
+    answer: &mut impl FnMut(&Asked) -> Reply,
+    seen: &Mutex<Vec<Asked>>,
+) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut asked =
@@ -194,12 +218,19 @@ fn serve(stream: TcpStream, answer: &mut impl FnMut(&Asked) -> Reply, seen: &Mut
         }
     }
     if expects {
-        out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    reader.take(length).read_to_end(&mut asked.body)?;
+    reader.by_ref().take(length).read_to_end(&mut asked.body)?;
+    let mut out = reader.into_inner();
     seen.lock().unwrap().push(asked.clone());
     match answer(&asked) {
         Reply::HangUp => Ok(()),
+        Reply::Stall(part) => {
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", part.len() + 1)?;
+            out.write_all(&part)?;
+            std::thread::sleep(Duration::from_secs(4));
+            Ok(())
+        }
         Reply::Say(status, headers, body) => {
             write!(out, "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
             out.write_all(&body)
@@ -221,7 +252,7 @@ fn serve(stream: TcpStream, answer: &mut impl FnMut(&Asked) -> Reply, seen: &Mut
 pub struct Now(Mutex<Duration>);
 impl Clock for Now {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH
+        jiff::Timestamp::from_second(papers::NOW).unwrap()
     }
     fn elapsed(&self) -> Duration {
         *self.0.lock().unwrap()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Cursor, Read};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -165,6 +166,32 @@ fn refusals_become_sentences() {
 }
 
 #[test]
+fn a_datacenter_whose_servers_changed_is_asked_again_for_a_minute() {
+    const SETTLING: &str = "Raft error when taking snapshot: cannot take snapshot now, wait until the configuration entry at 82 has been applied (have applied 81)";
+    let mut refusals = 3;
+    let agent = Agent::start(move |asked| match asked.line.as_str() {
+        "GET /v1/snapshot" if refusals > 0 => {
+            refusals -= 1;
+            say(500, SETTLING)
+        }
+        _ => healthy(asked),
+    });
+    let calm = world();
+    assert_eq!(copy(&calm, &snapshot(&agent, false)).unwrap().0, vec![7; 1000]);
+    assert_eq!((agent.lines().len(), calm.cx().clock.elapsed()), (6, Duration::from_secs(3)));
+
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/snapshot" => say(500, SETTLING),
+        _ => healthy(asked),
+    });
+    let never = world();
+    let failure = copy(&never, &snapshot(&agent, false)).unwrap_err();
+    assert!(failure.message.contains("servers changed just now (Raft error"), "{}", failure.message);
+    assert!(failure.hints.iter().any(|hint| hint.contains("list-peers")), "{failure:?}");
+    assert_eq!(never.cx().clock.elapsed(), Duration::from_mins(1));
+}
+
+#[test]
 fn a_leader_that_moves_or_is_missing_stops_a_consistent_copy() {
     // Before the copy, and while it was made.
     for (leaders, asked) in [(vec!["\"\""], 1), (vec![LEADER, "\"10.0.0.2:8300\""], 3), (vec![LEADER, "\"\""], 3)] {
@@ -177,6 +204,53 @@ fn a_leader_that_moves_or_is_missing_stops_a_consistent_copy() {
         assert!(failure.message.contains("leader"), "{}", failure.message);
         assert_eq!(agent.lines().len(), asked);
     }
+}
+
+#[test]
+fn a_server_that_stands_still_is_given_up_after_the_silence_of_the_plan() {
+    let agent = Agent::start(|asked| match asked.line.as_str() {
+        "GET /v1/snapshot" => Reply::Stall(vec![7; 1000]),
+        _ => healthy(asked),
+    });
+    let mut args = snapshot(&agent, false);
+    args["silence"] = json!(1);
+    let world = world();
+    let cx = world.cx();
+    let mut source = Consul.source(&cx, &args).unwrap();
+    let began = std::time::Instant::now();
+    let mut bytes = Vec::new();
+    let error = source.next().unwrap().unwrap().body.read_to_end(&mut bytes).unwrap_err();
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "it waited for more than it was told to");
+    let failure = crate::services::common::as_failure(&crate::transport::TransportError::from_io("n1", &error));
+    assert_eq!((failure.exit, bytes.len()), (Exit::Unreachable, 1000), "{failure:?}");
+}
+
+#[test]
+fn a_started_agent_is_accepted_with_the_leader_it_knew() {
+    let accept = crate::services::op("consul.agent/1").unwrap();
+    let run_as = |state: &str, leader: &'static str, led: bool| {
+        let shown = format!(
+            "LoadState=loaded\nActiveState={state}\nUnitFileState=enabled\nInvocationID=2\nMainPID=7\nFence=none\n"
+        );
+        let world = World::new(vec![("show_fence", shown)]);
+        let agent = Agent::start(move |_| say(200, leader));
+        let args = json!({"unit": "consul.service", "http": agent.address, "node_id": null, "led": led});
+        let ended = accept.run(&world.cx(), &args, &Value::Null);
+        (ended, world.cx().clock.elapsed().as_secs())
+    };
+    let run = |leader, led| run_as("active", leader, led);
+    assert_eq!(run(LEADER, true).0.unwrap()["leader"], "10.0.0.1:8300");
+    // One that systemd has given up is not waited for, and one that it starts once more is.
+    let (ended, waited) = run_as("failed", LEADER, true);
+    assert!(ended.unwrap_err().message.contains("was not accepted: consul.service is failed"));
+    assert!(waited < 5, "{waited}");
+    assert!(run_as("activating", LEADER, true).1 >= 180);
+    let (ended, waited) = run("\"\"", true);
+    let failure = ended.unwrap_err();
+    assert!(failure.message.contains("knew a leader before and knows none now"), "{failure:?}");
+    assert!(waited >= 180, "{waited}");
+    let out = run("\"\"", false).0.unwrap();
+    assert!(out["unproved"].as_str().unwrap().contains("no leader"), "{out}");
 }
 
 fn stored(size: u64) -> StoredFile {
@@ -275,7 +349,7 @@ fn the_look_at_the_configuration_leaves_its_secrets_on_the_node() {
     )
     .unwrap();
     let world = World::new(Vec::new());
-    let text = [crate::services::common::SHOW_FENCE, super::super::probe::LOOK].concat();
+    let text = [crate::services::common::SHOW_FENCE, super::super::probe::SETTINGS, super::super::probe::LOOK].concat();
     let script = crate::transport::Script::new(text).arg("none.service").arg(folder.path().to_str().unwrap());
     let printed = crate::services::common::read_node(&world.cx(), script, "Looking").unwrap().text();
     for secret in ["c2Vj", "1111", "a:b@c"] {

@@ -76,7 +76,7 @@ impl Transport for Here {
     fn dial(&self, _target: &Dial, _cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
         Err(TransportError::Cancelled)
     }
-    fn again(&self) -> Result<Arc<dyn Transport>, TransportError> {
+    fn again(&self, _: &Cancel) -> Result<Arc<dyn Transport>, TransportError> {
         Err(TransportError::Cancelled)
     }
     fn hang_up(&self) {}

@@ -1,13 +1,13 @@
 //! The detail of what is selected, and the line below the panes that says how fresh all of it is.
 
 use super::FleetPage;
-use super::items::count;
 use super::rows::{Row, look_of_owner};
 use crate::engine::doctor::Level;
 use crate::engine::fleet::{ItemView, OwnerView, Reach};
 use crate::engine::holdings::CopyView;
-use crate::engine::phrases::{copying_word, rung_word};
+use crate::engine::phrases::{copying_word, count, rung_word};
 use crate::model::item::{Sensitivity, Standing};
+use crate::tui::action::Action;
 use crate::tui::frame::look_of;
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
@@ -18,11 +18,6 @@ use crate::tui::widgets::panel::render_panel;
 
 impl FleetPage {
     /// What the detail says: of the host while the fleet has the focus, else of the item.
-    pub(super) fn detail_lines(&self, model: &Model) -> Vec<Line> {
-        let glyphs = Glyphs::UNICODE;
-        self.detail_of(model, &glyphs).1
-    }
-
     fn detail_of(&self, model: &Model, glyphs: &Glyphs) -> (String, Vec<Line>) {
         match self.tree.selected(model) {
             Some(Row::Group { name, owners, .. }) => (name, group_lines(&owners, glyphs)),
@@ -37,7 +32,7 @@ impl FleetPage {
     pub(super) fn render_detail(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
         let (title, lines) = self.detail_of(model, &canvas.theme.glyphs);
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
-        render_lines(&lines, self.detail, &mut inner);
+        render_lines(&lines, &self.detail, &mut inner);
     }
 }
 
@@ -66,7 +61,7 @@ pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> 
         Some(at) => lines.push(Line::field("last good", utc_and_ago(at, now))),
         None => lines.push(Line::field("last good", "never")),
     }
-    if let Some((rung, at)) = item.last_proof() {
+    if let Some((rung, at)) = item.last_proof(now) {
         lines.push(Line::field("proven", format!("{} {}", rung_word(Some(rung)), utc_and_ago(at, now))));
     }
     if let Some(newest) = item.copies().first() {
@@ -101,9 +96,9 @@ pub fn identity_line(identity: &crate::model::facts::Identity) -> Line {
 pub fn openable_line(copy: &CopyView, model: &Model) -> Line {
     match (copy.sealed, copy.openable_at()) {
         (false, _) => Line::field("openable", "it lies in clear"),
-        (true, Some(at)) => Line::field("openable", format!("a key was shown to open it {}", ago(at, model.now))),
+        (true, Some(at)) => Line::field("openable", format!("a key opened it {}", ago(at, model.now))),
         (true, None) => {
-            let told = "no key was shown to open it; check it where one is at hand";
+            let told = "no key was shown to open it yet; verify it where one is at hand";
             Line::Field("openable".to_owned(), told.to_owned(), Role::StatusWarn)
         }
     }
@@ -123,7 +118,7 @@ fn owner_lines(owner: &OwnerView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
         "{} of {}, {} kept.",
         count(owner.items().count(), "item"),
         count(owner.services.len(), "service"),
-        if kept == 1 { "1 copy".to_owned() } else { format!("{kept} copies") }
+        count(kept, "copy")
     );
     match &owner.reach {
         Reach::Failed(at, failure) => {
@@ -145,7 +140,12 @@ fn owner_lines(owner: &OwnerView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
             lines.push(Line::Status(sign, word, "The inventory names no service of it.".to_owned(), role));
         }
         Reach::Unknown if owner.items().next().is_none() => {
-            lines.push(Line::Status(sign, word, "Nobody has looked at it yet; f5 does.".to_owned(), role));
+            lines.push(Line::Status(
+                sign,
+                word,
+                format!("Nobody has looked at it yet; {} does.", model.key(Action::Refresh)),
+                role,
+            ));
         }
         Reach::Unknown => lines.push(Line::Status(sign, word, sum, role)),
     }

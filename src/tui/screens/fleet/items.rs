@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::FleetPage;
 use super::rows::Row;
 use crate::engine::fleet::{ItemState, ItemView, OwnerView, Reach, ServiceView};
-use crate::engine::phrases::rung_word;
+use crate::engine::phrases::{count, rung_word};
+use crate::tui::action::Action;
 use crate::tui::frame::look_of;
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
@@ -26,7 +27,11 @@ enum ItemRow<'m> {
 const STATE: u16 = 13;
 const PROVEN: u16 = 12;
 const GOOD: u16 = 9;
-const COPIES: u16 = 18;
+const GOOD_SHORT: u16 = 5;
+const COPIES: u16 = 15;
+
+/// The least room for the reason why; less would break off every one.
+const WHY: u16 = 24;
 
 /// From this width on the number and size of copies are shown too, and why things stand as they do.
 const ROOMY: u16 = 76;
@@ -37,9 +42,9 @@ const NAME: u16 = 34;
 impl FleetPage {
     /// ```text
     /// ┌ val-1 ─────────────────────────────────────────────┐
-    /// │ ITEM             LAST GOOD PROVEN       STATE      │
+    /// │ ITEM                  GOOD  PROVEN       STATE     │
     /// │ avalanchego                                        │
-    /// │ staking identity 2h ago    drilled 3d   ● ok       │
+    /// │  staking identity     2h    drilled 3d   ● ok      │
     /// └────────────────────────────────────────────────────┘
     /// ```
     pub(super) fn render_items(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
@@ -53,7 +58,7 @@ impl FleetPage {
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         match row {
             Some(Row::Owner(owner)) => self.render_owner_items(owner, model, has_focus, &mut inner),
-            Some(Row::Group { owners, .. }) => render_sum(&owners, &mut inner),
+            Some(Row::Group { owners, .. }) => render_sum(&owners, model, &mut inner),
             None => render_sentences(&[("Nothing is selected.", Role::Muted)], &mut inner),
         }
     }
@@ -78,6 +83,7 @@ impl FleetPage {
                     canvas.text(2, y, text, *role);
                 }
                 ItemRow::Item(item) => {
+                    canvas.mark_row(y, number);
                     render_item(item, self.marks.contains(&item.place), model, y, canvas);
                     if Some(number) == at {
                         canvas.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
@@ -107,6 +113,14 @@ fn rows_of(owner: &OwnerView) -> Vec<ItemRow<'_>> {
     rows
 }
 
+/// The item in a row of the pane.
+pub(super) fn item_at(owner: &OwnerView, row: usize) -> Option<&ItemView> {
+    match rows_of(owner).get(row) {
+        Some(ItemRow::Item(item)) => Some(*item),
+        _ => None,
+    }
+}
+
 /// Where copies, age, proof, state and reason begin; a column that is not shown begins where the next one does.
 fn columns(width: u16) -> [u16; 5] {
     if width >= ROOMY {
@@ -114,11 +128,12 @@ fn columns(width: u16) -> [u16; 5] {
         let good = copies + COPIES;
         let proven = good + GOOD + 2;
         let state = proven + PROVEN + 2;
-        return [copies, good, proven, state, state + STATE + 2];
+        let why = state + STATE + 2;
+        return [copies, good, proven, state, if width >= why + WHY { why } else { width }];
     }
     let state = width.saturating_sub(STATE);
     let proven = state.saturating_sub(PROVEN + 1);
-    let good = proven.saturating_sub(GOOD + 1);
+    let good = proven.saturating_sub(GOOD_SHORT + 1);
     [good, good, proven, state, width]
 }
 
@@ -129,7 +144,8 @@ fn render_heading(canvas: &mut Canvas) {
     if copies < good {
         canvas.text(copies, 0, "COPIES", Role::Heading);
     }
-    canvas.text(good, 0, "LAST GOOD", Role::Heading);
+    // In a narrow list names need the room more than a second word here.
+    canvas.text(good, 0, if proven - good > GOOD { "LAST GOOD" } else { "GOOD" }, Role::Heading);
     canvas.text(proven, 0, "PROVEN", Role::Heading);
     canvas.text(state, 0, "STATE", Role::Heading);
 }
@@ -139,7 +155,12 @@ fn render_heading(canvas: &mut Canvas) {
 /// ```
 fn render_service(service: &ServiceView, y: u16, canvas: &mut Canvas) {
     let found = service.found.as_ref();
-    let version = found.and_then(|found| found.version.as_ref()).map(|version| format!(" {}", version.one_line()));
+    let version = found.and_then(|found| found.version.as_ref()).map(|version| {
+        let version = version.one_line();
+        // Some servers say their own name with it.
+        let bare = version.as_str().strip_prefix(service.kind.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        format!(" {}", bare.unwrap_or(version.as_str()))
+    });
     let (word, role) = match (&service.failure, found) {
         (Some(_), _) => ("no answer", Role::StatusBad),
         (None, Some(found)) if found.units.is_empty() => ("", Role::Muted),
@@ -169,11 +190,13 @@ fn render_item(item: &ItemView, is_marked: bool, model: &Model, y: u16, canvas: 
         };
         canvas.text_within(copies, y, COPIES - 1, &told, Role::Muted);
     }
+    let wide = proven - good;
     match item.last_good() {
-        Some(at) => canvas.text_within(good, y, GOOD, &ago(at, model.now), Role::Text),
+        Some(at) if wide > GOOD => canvas.text_within(good, y, GOOD, &ago(at, model.now), Role::Text),
+        Some(at) => canvas.text_within(good, y, GOOD_SHORT, &age(at, model.now), Role::Text),
         None => canvas.text_within(good, y, GOOD, "never", Role::Muted),
     };
-    match item.last_proof() {
+    match item.last_proof(model.now) {
         Some((rung, at)) => {
             let told = format!("{} {}", short_rung(rung), age(at, model.now));
             canvas.text_within(proven, y, PROVEN, &told, Role::Text)
@@ -208,34 +231,38 @@ fn render_nothing(owner: &OwnerView, model: &Model, canvas: &mut Canvas) {
             let then = format!("Name what is worth saving: [{table}.{}.services.…] in the inventory.", owner.id);
             (text("The inventory names no service of it."), then, Role::Text)
         }
-        Reach::Failed(_, failure) => (failure.message.clone(), next_step(failure), Role::StatusBad),
+        Reach::Failed(_, failure) => (failure.message.clone(), next_step(failure, model), Role::StatusBad),
         _ if failed.is_some() => {
-            let failure = failed.map_or((String::new(), String::new()), |f| (f.message.clone(), next_step(f)));
+            let failure = failed.map_or((String::new(), String::new()), |f| (f.message.clone(), next_step(f, model)));
             (failure.0, failure.1, Role::StatusBad)
         }
-        Reach::Answered(_) if absent => {
-            (text("None of its services is there."), text("Enter shows what was found."), Role::Text)
-        }
-        _ => (text("Nobody has looked at it yet."), text("f5 looks at it now."), Role::Text),
+        Reach::Answered(_) if absent => (
+            text("None of its services is there."),
+            format!("{} shows what was found.", model.key(Action::Open)),
+            Role::Text,
+        ),
+        _ => (
+            text("Nobody has looked at it yet."),
+            format!("{} looks at it now.", model.key(Action::Refresh)),
+            Role::Text,
+        ),
     };
     render_sentences(&[(&first, role), ("", Role::Text), (&then, Role::Muted)], canvas);
 }
 
-fn next_step(failure: &crate::model::exit::Failure) -> String {
-    failure.hints.first().cloned().unwrap_or_else(|| "f5 looks again.".to_owned())
+fn next_step(failure: &crate::model::exit::Failure, model: &Model) -> String {
+    failure.hints.first().cloned().unwrap_or_else(|| format!("{} looks again.", model.key(Action::Refresh)))
 }
 
 /// How many items of a group stand in each state, the worst first.
-fn render_sum(owners: &[&OwnerView], canvas: &mut Canvas) {
+fn render_sum(owners: &[&OwnerView], model: &Model, canvas: &mut Canvas) {
     let mut counts: BTreeMap<ItemState, (usize, &ItemView)> = BTreeMap::new();
     for item in owners.iter().flat_map(|owner| owner.items()) {
         counts.entry(item.state).or_insert((0, item)).0 += 1;
     }
     if counts.is_empty() {
-        render_sentences(
-            &[("Nothing is known of its items yet.", Role::Text), ("f5 looks at all of them.", Role::Muted)],
-            canvas,
-        );
+        let then = format!("{} looks at all of them.", model.key(Action::Refresh));
+        render_sentences(&[("Nothing is known of its items yet.", Role::Text), (&then, Role::Muted)], canvas);
         return;
     }
     let glyphs = canvas.theme.glyphs;
@@ -253,9 +280,4 @@ fn render_sum(owners: &[&OwnerView], canvas: &mut Canvas) {
             canvas.text(21, y, &more, Role::Muted);
         }
     }
-}
-
-/// "1 host", "12 hosts".
-pub(super) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

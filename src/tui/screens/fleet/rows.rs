@@ -1,8 +1,9 @@
 //! The tree of groups and hosts: what stands in it, in which order, and what is selected.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::{SignedDuration, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::fleet::{ItemState, ItemView, OwnerView, Reach};
@@ -41,15 +42,24 @@ enum Cursor {
     Owner(OwnerId),
 }
 
+/// A group by its kind and name, with what stands in it.
+type Group<'m> = ((u8, &'m str), Vec<&'m OwnerView>);
+
 /// The tree's own state.
 #[derive(Default)]
 pub struct Tree {
     cursor: Option<Cursor>,
     folded: BTreeSet<String>,
-    /// The order of hosts while nodes are being looked at: the worst stand first, but nothing jumps under the cursor.
-    held: Option<BTreeMap<OwnerId, usize>>,
+    /// The order of hosts while nodes are being looked at, and while somebody goes through them: the worst stand first,
+    /// but nothing jumps under the cursor.
+    held: Option<HashMap<OwnerId, usize>>,
+    /// When somebody last did something here.
+    touched: Option<Timestamp>,
     filter: Option<Filter>,
 }
+
+/// How long after the last move the order may change by itself.
+const AT_REST: SignedDuration = SignedDuration::from_secs(20);
 
 /// How a host stands as a whole: role, sign and word.
 pub fn look_of_owner(owner: &OwnerView, glyphs: &Glyphs) -> (Role, &'static str, String) {
@@ -92,36 +102,55 @@ fn rank(owner: &OwnerView) -> (ItemState, bool) {
 }
 
 /// The group a host is shown under: its first one; those without stand last, under what they are.
-fn group_of(owner: &OwnerView) -> (u8, String) {
+fn group_of(owner: &OwnerView) -> (u8, &str) {
     match owner.groups.first() {
-        Some(group) => (0, group.clone()),
-        None if owner.is_cluster() => (1, "clusters".to_owned()),
-        None => (2, "other hosts".to_owned()),
+        Some(group) => (0, group),
+        None if owner.is_cluster() => (1, "clusters"),
+        None => (2, "other hosts"),
     }
 }
 
+/// Whether a host that stands worse stands below one that stands better.
+fn is_unsorted(groups: &[Group]) -> bool {
+    let ranks: Vec<Vec<_>> =
+        groups.iter().map(|(_, owners)| owners.iter().map(|owner| rank(owner)).collect()).collect();
+    !ranks.is_sorted_by_key(|ranks| Reverse(ranks.iter().max()))
+        || !ranks.iter().all(|ranks| ranks.is_sorted_by_key(Reverse))
+}
+
 impl Tree {
-    /// The owners the filter shows, by group, the worst first in each.
-    fn groups<'m>(&self, model: &'m Model) -> BTreeMap<(u8, String), Vec<&'m OwnerView>> {
-        let mut groups: BTreeMap<(u8, String), Vec<&'m OwnerView>> = BTreeMap::new();
+    /// The owners the filter shows, by group: the worst group first, and the worst first in each.
+    fn groups<'m>(&self, model: &'m Model) -> Vec<Group<'m>> {
+        let mut groups: BTreeMap<(u8, &'m str), Vec<&'m OwnerView>> = BTreeMap::new();
         let is_shown = |owner: &&OwnerView| self.filter.as_ref().is_none_or(|filter| filter.shows(&text_of(owner)));
         for owner in model.fleet.owners.iter().filter(is_shown) {
             groups.entry(group_of(owner)).or_default().push(owner);
         }
         for owners in groups.values_mut() {
             match &self.held {
-                Some(held) => owners.sort_by_key(|owner| held.get(&owner.id)),
-                None => owners.sort_by_cached_key(|owner| (Reverse(rank(owner)), owner.id.clone())),
+                Some(held) => owners.sort_by_cached_key(|owner| held.get(&owner.id)),
+                None => owners.sort_by_cached_key(|&owner| (Reverse(rank(owner)), &owner.id)),
             }
+        }
+        // Names in their order among groups that stand alike.
+        let mut groups: Vec<Group<'m>> = groups.into_iter().collect();
+        match &self.held {
+            Some(held) => {
+                groups.sort_by_cached_key(|(_, owners)| owners.iter().find_map(|owner| held.get(&owner.id)));
+            }
+            None => groups.sort_by_cached_key(|(_, owners)| Reverse(owners.iter().map(|owner| rank(owner)).max())),
         }
         groups
     }
 
     /// Every row, top to bottom.
     pub fn rows<'m>(&self, model: &'m Model) -> Vec<Row<'m>> {
-        let groups = self.groups(model);
+        self.rows_of(self.groups(model))
+    }
+
+    fn rows_of<'m>(&self, groups: Vec<Group<'m>>) -> Vec<Row<'m>> {
         // One group of hosts without a name is no group worth a row.
-        let is_flat = groups.len() == 1 && groups.keys().all(|(rank, _)| *rank > 0);
+        let is_flat = groups.len() == 1 && groups.iter().all(|((kind, _), _)| *kind > 0);
         let mut rows = Vec::new();
         for ((_, name), owners) in groups {
             if is_flat {
@@ -129,8 +158,8 @@ impl Tree {
                 continue;
             }
             // What a filter finds is not hidden again by a fold.
-            let is_folded = self.folded.contains(&name) && self.filter.is_none();
-            rows.push(Row::Group { name, is_folded, owners: owners.clone() });
+            let is_folded = self.folded.contains(name) && self.filter.is_none();
+            rows.push(Row::Group { name: name.to_owned(), is_folded, owners: owners.clone() });
             if !is_folded {
                 rows.extend(owners.into_iter().map(Row::Owner));
             }
@@ -140,7 +169,7 @@ impl Tree {
 
     /// The hosts and clusters that are shown.
     pub fn shown_owners<'m>(&self, model: &'m Model) -> Vec<&'m OwnerView> {
-        self.groups(model).into_values().flatten().collect()
+        self.groups(model).into_iter().flat_map(|(_, owners)| owners).collect()
     }
 
     fn place(&self, rows: &[Row]) -> Option<usize> {
@@ -163,13 +192,12 @@ impl Tree {
 
     /// The selected row.
     pub fn selected<'m>(&self, model: &'m Model) -> Option<Row<'m>> {
-        // Asked several times a frame: a host that is in sight is found without drawing up the whole tree.
         if let Some(Cursor::Owner(id)) = &self.cursor
             && let Some(owner) = model.fleet.owner(id)
         {
             let is_open = match &self.filter {
                 Some(filter) => filter.shows(&text_of(owner)),
-                None => self.folded.is_empty() || !self.folded.contains(&group_of(owner).1),
+                None => self.folded.is_empty() || !self.folded.contains(group_of(owner).1),
             };
             if is_open {
                 return Some(Row::Owner(owner));
@@ -204,6 +232,7 @@ impl Tree {
         selection.select(at.unwrap_or(0));
         if selection.move_by(action, rows.len(), page) {
             self.select(selection.row(rows.len()).and_then(|row| rows.get(row)));
+            self.hold(model);
             return true;
         }
         let row = at.and_then(|at| rows.get(at));
@@ -213,7 +242,7 @@ impl Tree {
             (Action::Right, Some(Row::Group { name, is_folded: true, .. })) => self.fold(name.clone(), false),
             // From a host to its group, and from there it folds.
             (Action::Left | Action::Fold, Some(Row::Owner(owner))) => {
-                let (_, name) = group_of(owner);
+                let name = group_of(owner).1.to_owned();
                 if !rows.iter().any(|row| matches!(row, Row::Group { .. })) {
                     return false;
                 }
@@ -227,6 +256,15 @@ impl Tree {
         true
     }
 
+    /// Selects the row in a place.
+    pub fn go(&mut self, row: usize, model: &Model) {
+        let rows = self.rows(model);
+        if let Some(row) = rows.get(row) {
+            self.select(Some(row));
+            self.hold(model);
+        }
+    }
+
     fn fold(&mut self, name: String, folded: bool) {
         if folded {
             self.folded.insert(name.clone());
@@ -236,25 +274,62 @@ impl Tree {
         self.cursor = Some(Cursor::Group(name));
     }
 
+    /// Selects what stands for a choice until somebody chooses. A frame asks several times what is selected, and with a
+    /// cursor that is told without drawing up the whole tree.
+    pub fn select_first(&mut self, model: &Model) {
+        self.cursor = None;
+        let rows = self.rows(model);
+        let at = self.place(&rows);
+        self.select(at.and_then(|at| rows.get(at)));
+    }
+
     /// Holds the order while nodes are being looked at, and lets it go when the last one was.
     pub fn noticed(&mut self, notice: &Notice, model: &Model) {
         if self.cursor.is_none() {
-            let rows = self.rows(model);
-            let at = self.place(&rows);
-            self.select(at.and_then(|at| rows.get(at)));
+            self.select_first(model);
         }
         match notice {
-            Notice::Looking(_) if self.held.is_none() => {
-                let filter = self.filter.take();
-                let owners = self.shown_owners(model);
-                let held = owners.into_iter().enumerate().map(|(at, owner)| (owner.id.clone(), at)).collect();
-                self.held = Some(held);
-                self.filter = filter;
-            }
-            Notice::Looked(..) if model.looking.is_empty() => self.held = None,
+            Notice::Looking(_) => self.hold(model),
             Notice::Reloaded(Ok(_)) => self.held = None,
-            _ => {}
+            _ => self.settle(model),
         }
+    }
+
+    /// Keeps the order as it is from here on.
+    fn hold(&mut self, model: &Model) {
+        if self.held.is_none() {
+            let filter = self.filter.take();
+            let owners = self.shown_owners(model);
+            self.held = Some(owners.into_iter().enumerate().map(|(at, owner)| (owner.id.clone(), at)).collect());
+            self.filter = filter;
+        }
+    }
+
+    /// Lets the order go once nobody is looked at and nobody goes through the list.
+    pub fn settle(&mut self, model: &Model) {
+        let is_at_rest = self.touched.is_none_or(|at| model.now.duration_since(at).abs() >= AT_REST);
+        if is_at_rest && model.looking.is_empty() && self.held.take().is_some() && self.touched.is_none() {
+            // Nobody has chosen anything yet: the worst stands first and is selected.
+            self.select_first(model);
+        }
+    }
+
+    /// Remembers that somebody is at work here.
+    pub fn touch(&mut self, model: &Model) {
+        self.touched = Some(model.now);
+    }
+
+    /// Puts the worst first again, whoever goes through the list.
+    pub fn sort(&mut self, model: &Model) {
+        self.held = None;
+        if !model.looking.is_empty() {
+            self.hold(model);
+        }
+    }
+
+    /// Whether a host that stands worse now stands below one that stands better.
+    pub fn is_out_of_order(&self, model: &Model) -> bool {
+        self.held.is_some() && is_unsorted(&self.groups(model))
     }
 
     /// Narrows what is shown.
@@ -262,7 +337,7 @@ impl Tree {
         self.filter = (!filter.is_empty()).then_some(filter);
     }
 
-    /// The filter in force.
+    /// The filter.
     pub fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
     }
@@ -274,14 +349,16 @@ impl Tree {
 
     /// Draws the pane.
     pub fn render(&self, model: &Model, marks: &BTreeSet<ItemRef>, has_focus: bool, canvas: &mut Canvas) {
-        let rows = self.rows(model);
+        let groups = self.groups(model);
         let title = match &self.filter {
             Some(filter) => format!("Fleet /{}", filter.text()),
+            None if self.held.is_some() && is_unsorted(&groups) => "Fleet, not sorted".to_owned(),
             None => "Fleet".to_owned(),
         };
+        let rows = self.rows_of(groups);
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         if rows.is_empty() {
-            render_empty(self.filter.is_some(), &mut inner);
+            render_empty(self.filter.is_some(), model, &mut inner);
             return;
         }
         let at = self.place(&rows);
@@ -293,6 +370,8 @@ impl Tree {
                 Row::Group { name, is_folded, owners } => render_group(name, *is_folded, owners, y, &mut inner),
                 Row::Owner(owner) => render_owner(owner, model, marks, y, &mut inner),
             }
+            inner.mark_row(y, number);
+            inner.mark_matches(y, self.filter.as_ref());
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
@@ -313,9 +392,10 @@ fn text_of(owner: &OwnerView) -> String {
     words.join(" ")
 }
 
-fn render_empty(is_filtered: bool, canvas: &mut Canvas) {
+fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {
+    let again = model.shows_all_again();
     let sentences = if is_filtered {
-        [("No host matches.", Role::Text), ("Esc in / shows all again.", Role::Muted)]
+        [("No host matches.", Role::Text), (again.as_str(), Role::Muted)]
     } else {
         [("No hosts.", Role::Text), ("Add one to the inventory.", Role::Muted)]
     };
@@ -327,7 +407,7 @@ fn render_empty(is_filtered: bool, canvas: &mut Canvas) {
 /// ```
 fn render_group(name: &str, is_folded: bool, owners: &[&OwnerView], y: u16, canvas: &mut Canvas) {
     let glyphs = canvas.theme.glyphs;
-    let width = canvas.area.width;
+    let width = canvas.area.width.saturating_sub(1);
     canvas.text(0, y, if is_folded { glyphs.folded } else { glyphs.unfolded }, Role::Muted);
     let count = owners.len().to_string();
     let mut right = width.saturating_sub(u16::try_from(count.width()).unwrap_or(0));
@@ -354,13 +434,12 @@ fn render_owner(owner: &OwnerView, model: &Model, marks: &BTreeSet<ItemRef>, y: 
     }
     let (sign, sign_role) = if is_looking { (glyphs.running, Role::StatusRunning) } else { (sign, role) };
     canvas.text(1, y, sign, sign_role);
-    let room = usize::from(canvas.area.width.saturating_sub(3));
+    let room = canvas.area.width.saturating_sub(4);
     let name = owner.id.as_str();
     // The word loses its number before the name loses a letter.
     let bare = word.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-    let word = if name.width() + 1 + word.width() <= room { word.as_str() } else { bare };
+    let word = if name.width() + 1 + word.width() <= usize::from(room) { word.as_str() } else { bare };
     let word_width = u16::try_from(word.width()).unwrap_or(0);
-    let name_width = canvas.area.width.saturating_sub(3 + word_width + 1);
-    canvas.text_within(3, y, name_width, name, Role::Text);
-    canvas.right(3, y, canvas.area.width.saturating_sub(3), word, role);
+    canvas.text_within(3, y, room.saturating_sub(word_width + 1), name, Role::Text);
+    canvas.right(3, y, room, word, role);
 }

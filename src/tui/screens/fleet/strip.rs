@@ -1,11 +1,12 @@
 //! The strip of jobs under way, a line each.
 
 use crate::tui::model::{Job, Model, Stage};
-use crate::tui::screen::Canvas;
+use crate::tui::screen::{Canvas, cut_middle};
 use crate::tui::theme::Role;
 use crate::tui::widgets::bar::render_bar;
 use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::wizard::live::permille;
 
 /// ```text
 /// ┌ Jobs ──────────────────────────────────────────────────────────────────┐
@@ -23,6 +24,7 @@ pub fn render_jobs(model: &Model, has_focus: bool, selected: Option<usize>, canv
     selection.select(selected.unwrap_or(0));
     let top = selection.top(jobs.len(), usize::from(inner.area.height));
     for (y, (number, job)) in (0..inner.area.height).zip(jobs.iter().enumerate().skip(top)) {
+        inner.mark_row(y, number);
         render_job(job, model, y, &mut inner);
         if Some(number) == selected {
             inner.paint_row(y, Role::Selection);
@@ -33,13 +35,17 @@ pub fn render_jobs(model: &Model, has_focus: bool, selected: Option<usize>, canv
 fn render_job(job: &Job, model: &Model, y: u16, canvas: &mut Canvas) {
     let width = canvas.area.width;
     let state_width = if width >= 100 { 34 } else { 22 };
-    let bar_width = if width >= 100 { 20 } else { 10 };
+    let bar_width = if width >= 100 { 20 } else { 8 };
     let state = width.saturating_sub(state_width + 1);
     let percent = state.saturating_sub(6);
     let bar = percent.saturating_sub(bar_width + 1);
-    canvas.text_within(1, y, bar.saturating_sub(2), &job.wish.title(), Role::Text);
+    let room = bar.saturating_sub(2);
+    let title = cut_middle(&job.wish.title(), usize::from(room), canvas.theme.glyphs.cut);
+    canvas.text_within(1, y, room, &title, Role::Text);
     let pace = job.meter.pace(model.now).filter(|_| matches!(job.stage, Stage::Running));
-    if let Some(permille) = pace.as_ref().and_then(crate::engine::progress::Pace::permille) {
+    if matches!(job.stage, Stage::Running) {
+        // The same figure as on the job's own page: of the whole job, not of the step it is at.
+        let permille = permille(job);
         render_bar(bar, y, bar_width, permille, canvas);
         canvas.right(percent, y, 4, &format!("{} %", permille / 10), Role::Text);
     }

@@ -1,8 +1,9 @@
 //! The list of an item's copies, newest first.
 
-use super::ItemPage;
+use super::{ItemPage, id_of};
 use crate::engine::holdings::CopyView;
 use crate::engine::phrases::rung_word;
+use crate::tui::action::Action;
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::{Glyphs, Role};
@@ -23,9 +24,9 @@ pub fn look_of_copy<'c>(copy: &'c CopyView, glyphs: &Glyphs) -> (&'static str, &
 
 impl ItemPage {
     /// ```text
-    /// ┌ Copies, 3 ─────────────────────────────────────────────────────┐
-    /// │   COPIED             AGE       SIZE  STORED  SHOWN        STATE │
-    /// │   2026-11-20 00:50Z   2h   1.17 KiB  sealed  verified 2h ● good │
+    /// ┌ Copies, 3 ──────────────────────────────────────────────────────┐
+    /// │   COPIED             AGE      SIZE  STORED  SHOWN        STATE  │
+    /// │   2026-11-20 00:50Z   2h  1.17 KiB  sealed  verified 2h  ● good │
     /// └─────────────────────────────────────────────────────────────────┘
     /// ```
     pub(super) fn render_copies(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
@@ -34,21 +35,23 @@ impl ItemPage {
         let title = if copies.is_empty() { "Copies".to_owned() } else { format!("Copies, {}{marked}", copies.len()) };
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         if copies.is_empty() {
+            let backs = format!("{} backs it up.", model.key(Action::BackUp));
             let (first, then) = match (&model.vault_failure, model.fleet.read_at) {
                 (Some(failure), _) => (failure.message.as_str(), failure.hints.first().map_or("", String::as_str)),
                 (None, None) => ("The vault is being read.", ""),
-                (None, Some(_)) => ("Nothing was ever copied off.", "b backs it up."),
+                (None, Some(_)) => ("Nothing was ever copied off.", backs.as_str()),
             };
             render_sentences(&[(first, Role::Text), (then, Role::Muted)], &mut inner);
             return;
         }
-        for (x, name) in [(2, "COPIED"), (21, "AGE"), (31, "SIZE"), (37, "STORED"), (45, "SHOWN"), (58, "STATE")] {
+        for (x, name) in [(2, "COPIED"), (23, "AGE"), (32, "SIZE"), (38, "STORED"), (46, "SHOWN"), (60, "STATE")] {
             inner.text(x, 0, name, Role::Heading);
         }
-        let at = self.copy.row(copies.len());
+        let at = self.copy.row(copies, id_of);
         let height = inner.area.height.saturating_sub(1);
-        let top = self.copy.top(copies.len(), usize::from(height));
+        let top = self.copy.top(copies, usize::from(height), id_of);
         for (y, (number, copy)) in (1..=height).zip(copies.iter().enumerate().skip(top)) {
+            inner.mark_row(y, number);
             self.render_copy(copy, model, y, &mut inner);
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
@@ -62,21 +65,21 @@ impl ItemPage {
             canvas.text(0, y, glyphs.mark, Role::Marked);
         }
         canvas.text_within(2, y, 18, &utc(copy.created), Role::Text);
-        canvas.right(20, y, 5, &age(copy.created, model.now), Role::Muted);
-        canvas.right(26, y, 9, &copy.size.to_string(), Role::Text);
-        canvas.text_within(37, y, 7, if copy.sealed { "sealed" } else { "clear" }, Role::Muted);
+        canvas.right(20, y, 6, &age(copy.created, model.now), Role::Muted);
+        canvas.right(27, y, 9, &copy.size.to_string(), Role::Text);
+        canvas.text_within(38, y, 7, if copy.sealed { "sealed" } else { "clear" }, Role::Muted);
         let shown = match copy.highest() {
             Some((crate::model::manifest::Rung::Intact, at)) => format!("intact {}", age(at, model.now)),
             Some((rung, at)) => format!("{} {}", rung_word(Some(rung)), age(at, model.now)),
             None => "-".to_owned(),
         };
-        canvas.text_within(45, y, 12, &shown, Role::Text);
+        canvas.text_within(46, y, 13, &shown, Role::Text);
         let (sign, word, role, why) = look_of_copy(copy, &glyphs);
-        let end = canvas.text(58, y, sign, role) + 1;
+        let end = canvas.text(60, y, sign, role) + 1;
         let end = canvas.text(end, y, word, role) + 1;
         // In a narrow list the detail says why.
         if canvas.area.width >= 90 {
-            canvas.text(end.max(72), y, why, Role::Muted);
+            canvas.text(end.max(74), y, why, Role::Muted);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::copies::look_of_copy;
 use crate::engine::fleet::ItemView;
 use crate::engine::holdings::CopyView;
 use crate::model::exit::Failure;
+use crate::tui::action::Action;
 use crate::tui::model::Model;
 use crate::tui::screens::fleet::{identity_line, item_lines, openable_line, size_of};
 use crate::tui::screens::host::flatten;
@@ -41,7 +42,7 @@ pub fn lines(
         None => lines.push(Line::muted("Its manifest is being read.")),
         Some(Err(failure)) => lines.push(Line::Text(failure.message.clone(), Role::StatusBad)),
         Some(Ok(snapshot)) => {
-            lines.extend(drift_lines(item, snapshot));
+            lines.extend(drift_lines(item, snapshot, model));
             lines.extend(manifest_lines(snapshot));
         }
     }
@@ -49,14 +50,15 @@ pub fn lines(
 }
 
 /// How the node differs from the copy, as far as the facts of both say.
-fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot) -> Vec<Line> {
+fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot, model: &Model) -> Vec<Line> {
     let mut lines = vec![Line::Blank, Line::Heading("The node against this copy".to_owned())];
     let Some(found) = item.and_then(|item| item.item.as_ref()) else {
         lines.push(Line::muted("The node was not looked at; nothing can be compared."));
         return lines;
     };
     let Ok(now) = serde_json::from_str::<Value>(&found.facts) else {
-        lines.push(Line::muted("The node's facts were not kept; f5 asks it again."));
+        let key = model.key(Action::Refresh);
+        lines.push(Line::muted(format!("The node's facts were not kept; {key} asks it again.")));
         return lines;
     };
     let (then, now) = (facts_of(&snapshot.manifest().facts), facts_of(&now));
@@ -87,7 +89,7 @@ fn facts_of(facts: &Value) -> BTreeMap<String, String> {
         let own = map.iter().filter(|(key, _)| *key != "verified");
         own.for_each(|(key, value)| flatten(key, value, &mut found));
     }
-    found.into_iter().collect()
+    found.into_iter().map(|fact| (fact.name, fact.value)).collect()
 }
 
 fn manifest_lines(snapshot: &Snapshot) -> Vec<Line> {

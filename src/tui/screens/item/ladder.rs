@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::engine::holdings::{CopyView, ProofView};
+use crate::engine::holdings::{CopyView, ProofView, newest};
 use crate::engine::phrases::rung_word;
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
@@ -26,7 +26,8 @@ const AGES: u16 = 5;
 /// │ verified   ●       ●  ✗   ●   2h│
 /// │ copied     ●       ●  ●   ●   2h│
 /// │            90d ago           now│
-/// │ Size       ▂▂▃▃▅▅▅▆▆█   1.17 KiB│
+/// │ size       ▂▂▂▂▂▂▂▂▃▃▃▅▅▅▅█     │
+/// │            900 B to 1.17 KiB    │
 /// └─────────────────────────────────┘
 /// ```
 pub fn render_ladder(
@@ -50,14 +51,15 @@ pub fn render_ladder(
         let track = if inner.theme.glyphs == crate::tui::theme::Glyphs::ASCII { "." } else { "·" };
         inner.text_within(1 + NAMES, y, width, &track.repeat(usize::from(width)), Role::Border);
         render_rung(rung, copies, selected, &span, y, &mut inner);
-        let newest = copies.iter().filter_map(|copy| copy.holds(rung)).max();
+        let newest = newest(copies.iter().filter_map(|copy| copy.holds(rung)), now);
         let told = newest.map_or("-".to_owned(), |at| age(at, now));
         inner.right(1 + NAMES + width, y, AGES, &told, if newest.is_some() { Role::Text } else { Role::Muted });
     }
     let axis = u16::try_from(DRAWN.len()).unwrap_or(0);
-    inner.text_within(1 + NAMES, axis, width / 2, &ago(oldest, now), Role::Muted);
+    let from = Timestamp::from_second(span.from).unwrap_or(oldest);
+    inner.text_within(1 + NAMES, axis, width / 2, &ago(from, now), Role::Muted);
     inner.right(1 + NAMES, axis, width, "now", Role::Muted);
-    render_trend(copies, axis + 1, width, &mut inner);
+    render_trend(copies, axis + 1, &span, &mut inner);
 }
 
 /// A stretch of time over columns.
@@ -94,26 +96,48 @@ fn render_rung(rung: Rung, copies: &[CopyView], selected: Option<&CopyView>, spa
     all().filter(|proof| !proof.passed).for_each(|proof| draw(proof, false));
 }
 
-/// Sizes, the oldest first, in what is left below.
-fn render_trend(copies: &[CopyView], y: u16, width: u16, canvas: &mut Canvas) {
+/// Sizes by column, the oldest first: each holds until the next, from the first copy to the last. Where several share a
+/// column the newest of them stands there.
+fn columns_of(dated: &[(u16, u64)], width: u16) -> Vec<u64> {
+    let (first, last) = (dated.first().map_or(0, |(at, _)| *at), dated.last().map_or(0, |(at, _)| *at));
+    let size_at = |column: u16| {
+        let known = dated.iter().rev().find(|(at, _)| *at <= column);
+        known.filter(|_| (first..=last).contains(&column)).map_or(0, |(_, size)| *size)
+    };
+    (0..width).map(size_at).collect()
+}
+
+/// The size of each copy from the mark of its copying on, in what is left below.
+fn render_trend(copies: &[CopyView], y: u16, span: &Span, canvas: &mut Canvas) {
     let height = canvas.area.height.saturating_sub(y + 1).min(4);
     if height == 0 {
         return;
     }
-    let sizes: Vec<u64> = copies.iter().rev().map(|copy| copy.size.0).collect();
-    let place = ratatui::layout::Rect {
-        x: canvas.area.x + 1 + NAMES,
-        y: canvas.area.y + y,
-        width: width.min(u16::try_from(sizes.len()).unwrap_or(width)),
-        height,
-    };
-    canvas.text(1, y + height - 1, "size", Role::Muted);
-    render_columns(&sizes, Role::Chart, &mut canvas.within(place));
-    let (least, most) = (sizes.iter().min().copied().unwrap_or(0), sizes.iter().max().copied().unwrap_or(0));
-    let told = if least == most {
+    let dated: Vec<(u16, u64)> = copies.iter().rev().map(|copy| (span.column(copy.created), copy.size.0)).collect();
+    let columns = columns_of(&dated, span.width);
+    let place = ratatui::layout::Rect { x: canvas.area.x + 1 + NAMES, y: canvas.area.y + y, width: span.width, height };
+    canvas.text(1, y, "size", Role::Muted);
+    render_columns(&columns, Role::Chart, &mut canvas.within(place));
+    let sizes = || copies.iter().map(|copy| copy.size.0);
+    let (least, most) = (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0));
+    let told = if copies.len() < 2 {
+        ByteSize(most).to_string()
+    } else if least == most {
         format!("{} each time", ByteSize(most))
     } else {
         format!("{} to {}", ByteSize(least), ByteSize(most))
     };
     canvas.text(1 + NAMES, y + height, &told, Role::Muted);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_holds_until_the_next_copy_and_none_after_the_last() {
+        assert_eq!(columns_of(&[(1, 5), (4, 9), (4, 7), (6, 0)], 9), [0, 5, 5, 5, 7, 7, 0, 0, 0]);
+        assert_eq!(columns_of(&[(2, 5)], 5), [0, 0, 5, 0, 0]);
+        assert_eq!(columns_of(&[], 3), [0, 0, 0]);
+    }
 }

@@ -1,0 +1,198 @@
+//! A monitoring agent that must not stay down: how long a copy of its samples takes it away, beside the way by hand.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::machines::fleet::Fleet;
+use crate::machines::host::wait_for;
+use crate::machines::machine::Machine;
+use crate::measure::{Pairs, busy_children, in_turn, peak_memory, rounds, shell, spread};
+use crate::report::{Line, Table};
+use crate::samples::grow_samples;
+use crate::stage::{Desk, Vault};
+
+const HOST: &str = "mon-1";
+const SERVICES: &str = "[hosts.HOST.services.netdata]";
+const METRICS: &str = "mon-1/netdata/metrics";
+const CACHE: &str = "/var/cache/netdata";
+/// What one core must verify in a second, in MiB.
+const VERIFY: f64 = 300.0;
+/// The most memory resident, in MiB.
+const MEMORY: f64 = 64.0;
+
+/// Few collectors, and room for all that was stored.
+const CONF: &str = "[global]\n\trun as user = netdata\n[db]\n\tstorage tiers = 1\n\tdbengine multihost disk space MB = 8192\n\
+    [web]\n\tbind to = 127.0.0.1\n[statsd]\n\tenabled = no\n[plugins]\n\tapps = no\n\tcgroups = no\n\ttc = no\n\tpython.d = no\n\
+    \tcharts.d = no\n\tgo.d = no\n\tperf = no\n\tslabinfo = no\n\tioping = no\n\tnfacct = no\n\tfreeipmi = no\n";
+
+/// Size of the samples, in MiB: 1 GiB unless `LIFEBOAT_BENCH_MIB` says otherwise, for trying the row out.
+fn size() -> usize {
+    std::env::var("LIFEBOAT_BENCH_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(1024)
+}
+
+/// Measures the row.
+pub fn netdata() -> Table {
+    let machine = Machine::boot(Fleet::shared(), HOST);
+    let stored = agent_with_samples(&machine, size());
+    let what = format!("{} MiB of samples", stored >> 20);
+    let mut lines = vec![downtime(&machine, &what), whole(&machine, &what)];
+    lines.extend(verified(&machine, &what));
+    let about = "`lifeboat backup` of an agent's `metrics` (Debian's netdata-core 1.37.1 with one tier), in clear unless told otherwise. \
+                 *Down* is systemd's own record of the unit, from the moment it stopped being active until it was active again, for both; the peer is the usual way: `systemctl stop`, `tar -cf` through `ssh`, `systemctl start`. \
+                 *Whole backup* is beside `ssh host sudo tar -cf -` of the running agent, which is fast and holds no sound copy. \
+                 *Verify* is `lifeboat verify` of that snapshot, offline; its rate is bytes by processor time, so that it is that of one core. Memory is the kernel's own high-water mark of the process (`VmHWM`).";
+    Table { title: "An agent's samples".to_owned(), about: about.to_owned(), rounds: few(), lines }
+}
+
+fn few() -> usize {
+    rounds().min(3)
+}
+
+/// A running agent that has been stopped once, so that its newest pair of files is its own. Gives the bytes of its cache.
+fn agent_with_samples(machine: &Machine, mebibytes: usize) -> u64 {
+    machine.write_as("root", "/etc/netdata/netdata.conf", CONF, 0o644);
+    // A unit that nothing wants is forgotten while it is down, with the moments it keeps.
+    machine.exec("systemctl enable netdata").ok();
+    start(machine);
+    machine.exec("systemctl stop netdata").ok();
+    grow_samples(&machine.path(&format!("{CACHE}/dbengine")), 2, mebibytes);
+    machine.exec(&format!("chown -R netdata:netdata {CACHE}")).ok();
+    start(machine);
+    machine.exec("sleep 20; systemctl stop netdata").ok();
+    start(machine);
+    let pairs = machine.exec(&format!("ls {CACHE}/dbengine | grep -c ndf")).ok();
+    eprintln!("   {} data files", pairs.trim());
+    let bytes = machine.exec(&format!("du -sb {CACHE} | cut -f1")).ok().trim().parse().unwrap();
+    assert!(
+        bytes >= (mebibytes as u64) << 20,
+        "the agent threw samples away that it was given: {bytes} bytes are left"
+    );
+    bytes
+}
+
+fn start(machine: &Machine) {
+    machine.exec("systemctl start netdata").ok();
+    let up = wait_for(Duration::from_mins(3), || {
+        machine.exec("curl -sf -m 10 http://127.0.0.1:19999/api/v1/info").success().then_some(())
+    });
+    assert!(up.is_some(), "the agent does not answer");
+}
+
+/// Seconds for which the unit was not active when it was away last.
+fn was_down(machine: &Machine) -> f64 {
+    let moments = "systemctl show --property=ActiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic netdata";
+    let told = machine.exec(moments).ok();
+    let at = |key: &str| -> u64 {
+        let line = told.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {key} in {told}"))
+    };
+    let (left, back) = (at("ActiveExitTimestampMonotonic"), at("ActiveEnterTimestampMonotonic"));
+    assert!(back > left, "the agent is not back: {told}");
+    Duration::from_micros(back - left).as_secs_f64()
+}
+
+/// Runs one way of copying and tells how long the agent was away for it.
+fn away(machine: &Machine, copy: &mut dyn FnMut() -> bool) -> (f64, f64) {
+    loop {
+        let busy = busy_children();
+        let counts = copy();
+        let found = (was_down(machine), busy_children() - busy);
+        start(machine);
+        if counts {
+            return found;
+        }
+    }
+}
+
+fn downtime(machine: &Machine, what: &str) -> Line {
+    let desk = desk(machine, Vault::Clear);
+    let copy = desk.aside("metrics.tar");
+    let manual = format!(
+        "{}\n{} >'{}'\n{}",
+        desk.way.ssh("sudo systemctl stop netdata"),
+        desk.way.ssh(&format!("sudo tar -cf - -C / {}", CACHE.trim_start_matches('/'))),
+        copy.display(),
+        desk.way.ssh("sudo systemctl start netdata"),
+    );
+    let mut pairs = Pairs::default();
+    // The first pair does not count.
+    for round in 0..=few() {
+        let ours = away(machine, &mut || desk.back_up(&[METRICS]));
+        let peer = away(machine, &mut || {
+            shell(&manual);
+            true
+        });
+        desk.forget(HOST);
+        let _ = fs::remove_file(&copy);
+        eprintln!("   down: {:.2} s, peer {:.2} s", ours.0, peer.0);
+        if round > 0 {
+            pairs.ours.push(ours.0);
+            pairs.peer.push(peer.0);
+            pairs.ours_busy.push(ours.1);
+            pairs.peer_busy.push(peer.1);
+        }
+    }
+    Line::times(&format!("{what}: the agent is down"), &pairs, 0.2)
+}
+
+fn whole(machine: &Machine, what: &str) -> Line {
+    let desk = desk(machine, Vault::Clear);
+    let copy = desk.aside("metrics.tar");
+    // 1: a file changed while it was read, which it does.
+    let manual = format!(
+        "{} >'{}' || [ $? = 1 ]",
+        desk.way.ssh(&format!("sudo tar -cf - -C / {}", CACHE.trim_start_matches('/'))),
+        copy.display()
+    );
+    let pairs = in_turn("whole backup", few(), &mut || desk.back_up(&[METRICS]), &mut || shell(&manual), &mut || {
+        desk.forget(HOST);
+        let _ = fs::remove_file(&copy);
+        start(machine);
+    });
+    Line::times(&format!("{what}: whole backup"), &pairs, 1.3)
+}
+
+/// The rate of verifying, in clear and sealed, and the memory of both ways.
+fn verified(machine: &Machine, what: &str) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (vault, how, bound) in [(Vault::Clear, "in clear", true), (Vault::Sealed, "sealed", false)] {
+        let desk = desk(machine, vault);
+        let backup = peak_memory(&mut desk.console.command(&["backup", METRICS]));
+        let bytes = stored_bytes(&desk.console.path("vault").join(HOST));
+        let (mut rates, mut clocks, mut peak) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..few() {
+            let (began, busy) = (Instant::now(), busy_children());
+            desk.console.run(&["verify", METRICS]).expect(0);
+            clocks.push(began.elapsed().as_secs_f64());
+            rates.push(mebibytes(bytes) / (busy_children() - busy).max(0.01));
+            peak = peak.max(peak_memory(&mut desk.console.command(&["verify", METRICS])));
+        }
+        let (rate, clock) = (spread(&rates), spread(&clocks));
+        let told = format!(
+            "{:.0} ({:.0} to {:.0}) MiB/s a core, {:.2} s by the clock",
+            rate.median, rate.min, rate.max, clock.median
+        );
+        let bar = if bound { format!("≥ {VERIFY:.0} MiB/s a core") } else { "-".to_owned() };
+        lines.push(Line::alone(&format!("{what}: verify, {how}"), &told, &bar, bound.then_some(rate.median >= VERIFY)));
+        let told = format!("{:.1} MiB backing up, {:.1} MiB verifying", mebibytes(backup), mebibytes(peak));
+        let met = mebibytes(backup.max(peak)) <= MEMORY;
+        let bar = format!("≤ {MEMORY:.0} MiB");
+        lines.push(Line::alone(&format!("{what}: most memory resident, {how}"), &told, &bar, Some(met)));
+        start(machine);
+    }
+    lines
+}
+
+fn desk(machine: &Machine, vault: Vault) -> Desk {
+    Desk::of(machine, vault, &[HOST.to_owned()], SERVICES, None)
+}
+
+fn stored_bytes(dir: &Path) -> u64 {
+    crate::support::console::files_below(dir).iter().map(|file| file.metadata().unwrap().len()).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size shown with one decimal")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,47 @@
+use super::*;
+
+#[test]
+fn a_longer_way_gets_a_larger_window() {
+    const MIB: u64 = 1 << 20;
+    for (millis, window) in [
+        (0.0, 2 * MIB),
+        (0.3, 2 * MIB),
+        (4.999, 2 * MIB),
+        (5.0, 8 * MIB),
+        (40.9, 8 * MIB),
+        (41.0, 16 * MIB),
+        (100.9, 16 * MIB),
+        (101.0, 32 * MIB),
+        (60_000.0, 32 * MIB),
+    ] {
+        assert_eq!(window_for(Duration::from_secs_f64(millis / 1000.0)), window, "{millis} ms");
+    }
+    // No answer to the budget's question is beyond what it can give.
+    assert!(u32::try_from(window_for(Duration::MAX)).is_ok());
+}
+
+#[test]
+fn what_waits_outside_the_library_is_given_up() {
+    let link = Arc::new(Link::new("n").unwrap());
+    let own = Arc::clone(&link);
+    let limit = Duration::from_millis(200);
+    let (end, ending) = std::sync::mpsc::channel::<()>();
+    let began = Instant::now();
+    let late = off_thread(&link, &Cancel::new(), move || {
+        own.outside.during("its name was being looked up", limit, || ending.recv().ok());
+        Ok(())
+    });
+    let Err(TransportError::TimedOut { what, limit: told, .. }) = late else { panic!("it never ended: {late:?}") };
+    assert_eq!((what.as_str(), told), ("its name was being looked up", limit));
+    assert!(began.elapsed() < Duration::from_secs(2) && link.cord.pulled());
+    drop(end);
+    // What ends in time leaves no limit behind.
+    let link = Arc::new(Link::new("n").unwrap());
+    let own = Arc::clone(&link);
+    let fine = off_thread(&link, &Cancel::new(), move || {
+        own.outside.during("its name was being looked up", limit, || ());
+        std::thread::sleep(limit * 2);
+        Ok(7)
+    });
+    assert_eq!(fine.unwrap(), 7);
+}

@@ -1,0 +1,228 @@
+//! The books: how the model takes in what the crew reports, and what follows from it.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::action::Action;
+use super::message::{Effect, Notice, Order, Tone};
+use super::model::{JobId, Model, Stage};
+use super::when::until_next;
+use crate::engine::fleet::{OwnerView, Reach};
+use crate::model::exit::Failure;
+
+/// The shortest time between two judgements of the whole fleet.
+const JUDGED_EVERY: SignedDuration = SignedDuration::from_secs(10);
+
+/// The shortest time between two looks at the clock for nothing but ages.
+const SHOWN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+impl Model {
+    /// Takes a report of the crew in.
+    pub(super) fn take(&mut self, notice: &Notice) -> Vec<Effect> {
+        match notice {
+            Notice::Vault(Ok(holdings)) => {
+                self.fleet.take_holdings(holdings, self.now);
+                self.judge();
+                self.holdings = Some(holdings.clone());
+                self.vault_failure = None;
+                return self.remember();
+            }
+            Notice::Vault(Err(failure)) => {
+                self.note_failure(failure);
+                self.vault_failure = Some(failure.clone());
+            }
+            Notice::Looking(owner) => self.looking.push(owner.clone()),
+            Notice::Health(health, at) => self.take_health(health, *at),
+            Notice::Found(wanted, result) => {
+                self.fleet.take_found(wanted, result, self.holdings.as_deref(), self.now);
+                self.fleet.judge_owner(&wanted.owner, self.now);
+            }
+            Notice::Looked(owner, _) => {
+                self.looking.retain(|known| known != owner);
+                if self.looking.is_empty() {
+                    self.judge();
+                }
+                return self.remember();
+            }
+            Notice::Runs(runs) => self.runs = Some(runs.clone()),
+            Notice::Receipts(console, receipts) => {
+                self.console = Some(console.clone());
+                self.receipts = Some(receipts.clone());
+            }
+            Notice::Planned(job, result) => {
+                if let Some(job) = self.job_mut(*job) {
+                    match &**result {
+                        Ok(planned) => {
+                            job.planned = Some(Arc::new(planned.clone()));
+                            job.stage = Stage::Ready;
+                        }
+                        Err(failure) => job.stage = Stage::Failed(failure.clone()),
+                    }
+                }
+            }
+            Notice::Ahead(job, result) => {
+                if let Some(job) = self.job_mut(*job) {
+                    match &**result {
+                        Ok(ahead) => {
+                            job.ahead = Some(Arc::new(ahead.clone()));
+                            job.stage = Stage::Ready;
+                        }
+                        Err(failure) => job.stage = Stage::Failed(failure.clone()),
+                    }
+                }
+            }
+            Notice::Started(job) => {
+                let now = self.now;
+                if let Some(job) = self.job_mut(*job).filter(|job| !matches!(job.stage, Stage::Stopping)) {
+                    job.stage = Stage::Running;
+                    job.started = Some(now);
+                }
+            }
+            Notice::Checked(job, item, snapshot, result) => {
+                if let Some(job) = self.job_mut(*job) {
+                    job.checked.push((item.clone(), snapshot.clone(), result.clone()));
+                }
+            }
+            Notice::Ended(job, result) => return self.take_end(*job, result),
+            Notice::InventoryChanged => {
+                self.inventory_changed = true;
+                let text = format!(
+                    "The inventory was edited; {} reads it again. Running jobs keep the one they began with.",
+                    self.key(Action::Reload)
+                );
+                return vec![Effect::Say(Tone::Warn, text)];
+            }
+            Notice::Noted(tone, text) => self.note(*tone, text.clone()),
+            Notice::Practised(tone, text) => return vec![Effect::Say(*tone, text.clone())],
+            Notice::Practice(view) => self.practice = Some((**view).clone()),
+            Notice::Reloaded(Err(failure)) => return self.take_refusal(failure),
+            Notice::Reloaded(Ok(reread)) => return self.take_reread(reread),
+            Notice::RunsOn(..)
+            | Notice::Discovered(..)
+            | Notice::Snapshot(..)
+            | Notice::Inside(..)
+            | Notice::Compared(..)
+            | Notice::Kept(..)
+            | Notice::Secret(..) => {}
+        }
+        Vec::new()
+    }
+
+    fn take_health(&mut self, health: &crate::engine::doctor::Health, at: jiff::Timestamp) {
+        use crate::model::exit::Exit;
+        let id = (&health.host).into();
+        if let Some(owner) = self.fleet.owner_mut(&id) {
+            owner.reach = match health.exit {
+                Exit::Done | Exit::Warning | Exit::Critical => Reach::Answered(at),
+                exit => {
+                    let why = health.aspects.last().map_or("", |aspect| aspect.found.as_str());
+                    Reach::Failed(at, Failure::new(exit, why))
+                }
+            };
+            owner.health = Some(health.clone());
+        }
+        self.fleet.judge_owner(&id, self.now);
+    }
+
+    /// Judges every item by the clock, unless that was done a moment ago.
+    pub(super) fn judge_by_clock(&mut self) {
+        // Ages show in minutes; nothing is gained by judging five thousand items with every key.
+        if self.now.duration_since(self.judged).abs() >= JUDGED_EVERY {
+            self.judge();
+        }
+    }
+
+    /// Judges every item by the clock.
+    fn judge(&mut self) {
+        self.judged = self.now;
+        self.fleet.judge(self.now);
+        self.turns = self.next_turn();
+    }
+
+    /// When the clock alone changes what is shown next. Ages are told to the minute, so nobody is woken more often
+    /// than once a minute for them.
+    fn next_turn(&self) -> Option<Timestamp> {
+        let now = self.now;
+        let state = self.fleet.next_turn(now).map(|at| at.duration_since(now).max(JUDGED_EVERY));
+        let items = self.fleet.owners.iter().flat_map(OwnerView::items).filter_map(|item| item.copies().first());
+        let copied = items.flat_map(|copy| std::iter::once(copy.created).chain(copy.highest().map(|(_, at)| at)));
+        let asked = self.fleet.owners.iter().filter_map(|owner| match &owner.reach {
+            Reach::Answered(at) | Reach::Failed(at, _) => Some(*at),
+            Reach::Unknown => None,
+        });
+        let shown = copied.chain(asked).chain(self.fleet.remembered);
+        let age = shown.map(|at| until_next(at, now)).min().map(|left| left.max(SHOWN_EVERY));
+        state.into_iter().chain(age).min().and_then(|left| now.checked_add(left).ok())
+    }
+
+    /// Has the fleet remembered for the next sitting, once nobody looks any more and the vault was read.
+    fn remember(&self) -> Vec<Effect> {
+        if !self.looking.is_empty() || self.fleet.read_at.is_none() {
+            return Vec::new();
+        }
+        vec![Effect::Order(Order::Remember(Box::new(self.fleet.clone())))]
+    }
+
+    /// The inventory was read again: hosts and items begin anew and are looked at. What was learned with the old one
+    /// is told no more; another vault begins anew as well. Jobs stay as they are.
+    fn take_reread(&mut self, reread: &super::message::Reread) -> Vec<Effect> {
+        self.edition = reread.edition;
+        self.inventory_changed = false;
+        self.fleet = reread.fleet.clone();
+        let mut effects =
+            vec![Effect::Say(Tone::Plain, "The inventory was read again.".to_owned()), Effect::Order(Order::ReadVault)];
+        if self.place.vault != reread.vault {
+            (self.holdings, self.vault_failure) = (None, None);
+            if self.runs.is_some() {
+                (self.runs, self.receipts) = (None, None);
+                effects.push(Effect::Order(Order::ReadRuns));
+            }
+            self.place.vault.clone_from(&reread.vault);
+        }
+        self.looking.clear();
+        if let Some(holdings) = self.holdings.clone() {
+            self.fleet.take_holdings(&holdings, self.now);
+        }
+        self.judge();
+        for warning in &reread.warnings {
+            self.note(Tone::Warn, warning.replace("\n    ", " "));
+        }
+        let owners = self.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
+        effects.push(Effect::Order(Order::Look(owners)));
+        effects
+    }
+
+    /// The inventory cannot be used as it is now; the one in use stays.
+    fn take_refusal(&mut self, failure: &Failure) -> Vec<Effect> {
+        let log = self.key(Action::Log);
+        let text = format!("{} The one in use stays; the log has the lines ({log}).", failure.message);
+        for hint in &failure.hints {
+            self.note(Tone::Bad, hint.replace("\n    ", " "));
+        }
+        vec![Effect::Say(Tone::Bad, text)]
+    }
+
+    fn take_end(&mut self, id: JobId, result: &Result<Option<crate::engine::runs::Report>, Failure>) -> Vec<Effect> {
+        let now = self.now;
+        let Some(job) = self.job_mut(id) else { return Vec::new() };
+        job.pull(now);
+        job.ended = Some(now);
+        let title = job.wish.title();
+        match result {
+            Ok(report) => {
+                job.stage = Stage::Done(report.clone());
+                self.note(Tone::Plain, format!("{title}: done."));
+            }
+            Err(failure) => {
+                job.stage = Stage::Failed(failure.clone());
+                self.note(Tone::Bad, format!("{title}: {}", failure.message));
+            }
+        }
+        vec![Effect::Order(Order::ReadVault), Effect::Order(Order::ReadRuns)]
+    }
+
+    fn note_failure(&mut self, failure: &Failure) {
+        self.note(Tone::Bad, failure.message.clone());
+    }
+}

@@ -1,0 +1,183 @@
+//! Agents that are not as a package leaves them: with damaged samples, in a container, and installed elsewhere.
+
+use std::os::unix::fs::FileExt;
+
+use super::machine::Machine;
+use super::netdata::{
+    CACHE, METRICS, backup, backup_with_samples, configure, facts, find, gather, gather_for, guid, is_running,
+    left_by_lifeboat, now, samples, start, table,
+};
+use super::netdata_faults::{drop_in, one};
+use super::story::Stage;
+
+/// Where the first extent of a data file begins, behind its super block.
+const EXTENT: u64 = 4096;
+
+/// Flips a bit of the first extent of a tier, as a failing disk does.
+fn damage(machine: &Machine, file: &str) {
+    let file = std::fs::File::options().read(true).write(true).open(machine.path(file)).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, EXTENT + 200).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], EXTENT + 200).unwrap();
+}
+
+#[test]
+fn one_damaged_extent_is_named_and_the_rest_can_be_saved_and_brought_back() {
+    let (console, machine) = one("");
+    let agent = guid(&machine);
+    let hurt = format!("{CACHE}/dbengine-tier1/datafile-1-0000000001.ndf");
+    // A tier of minutes has its first extent once the first whole minute was written.
+    for round in 1.. {
+        gather(&machine);
+        machine.exec("systemctl stop netdata").ok();
+        if std::fs::metadata(machine.path(&hurt)).unwrap().len() > EXTENT + 200 {
+            break;
+        }
+        assert!(round < 6, "the tier of minutes stays empty");
+        start(&machine);
+    }
+    damage(&machine, &hurt);
+    start(&machine);
+    gather(&machine);
+
+    let refused = backup(&console, &[]).expect(14);
+    refused.says("dbengine-tier1/datafile-1-0000000001.ndf").says("damaged=keep");
+    assert!(is_running(&machine));
+    assert_eq!(left_by_lifeboat(&machine), "");
+    let (kept, at, before) = backup_with_samples(&console, &machine, &["--set", "damaged=keep"]);
+    let kept = kept.expect(4);
+    println!("{}", kept.out);
+    let line = kept.out.lines().find(|line| line.contains('@')).unwrap().to_owned();
+    assert!(line.ends_with("damaged"), "no silent OK: {line}");
+    kept.says("mark: damaged: ").says("dbengine-tier1/datafile-1-0000000001.ndf");
+    let id = line.split_whitespace().next().unwrap();
+    let damaged = find(&facts(&console, id), "damaged").unwrap().clone();
+    assert_eq!(damaged.as_array().map(Vec::len), Some(1), "one file is damaged, and one is named: {damaged}");
+    console.run(&["verify", METRICS]).expect(14).says("datafile-1-0000000001.ndf").says("already when it was copied");
+    console.run(&["restore", METRICS, "--to", "val-1"]).expect(2).says("damaged on the node when it was copied");
+
+    let restore = ["restore", id, "--to", "val-1", "--confirm", "overwrite=val-1"];
+    console.run(&[&restore[..], &["--no-input"]].concat()).expect(15).says("damaged=val-1");
+    console.run(&[&restore[..], &["--confirm", "damaged=val-1"]].concat()).expect(0);
+    assert_eq!(guid(&machine), agent);
+    assert_eq!(samples(&machine, at), before, "what the agent told with its damage it tells again");
+    assert!(now(&machine) > at);
+    assert_eq!(left_by_lifeboat(&machine), "");
+}
+
+/// Puts the agent where the static install lies, under a unit of its own. The package's files stay, and nothing uses them.
+const STATIC: &str = r#"mkdir -p /opt/netdata/bin/srv /opt/netdata/etc
+    cp /usr/sbin/netdata /opt/netdata/bin/srv/netdata
+    printf '#!/bin/sh\nexec /opt/netdata/bin/srv/netdata "$@"\n' >/opt/netdata/bin/netdata; chmod 755 /opt/netdata/bin/netdata
+    cp -a /etc/netdata /opt/netdata/etc/netdata
+    for d in lib cache log; do install -d -o netdata -g netdata /opt/netdata/var /opt/netdata/var/$d /opt/netdata/var/$d/netdata; done
+    printf "INSTALL_TYPE='kickstart-static'\n" >/opt/netdata/etc/netdata/.install-type
+    { printf '[directories]\n'; for d in lib cache log; do printf '\t%s = /opt/netdata/var/%s/netdata\n' $d $d; done
+      printf '\tconfig = /opt/netdata/etc/netdata\n'; } >>/opt/netdata/etc/netdata/netdata.conf
+    printf '[Service]\nUser=netdata\nRuntimeDirectory=netdata\nTimeoutStopSec=60\nExecStart=/opt/netdata/bin/netdata -P /run/netdata/netdata.pid -D -c /opt/netdata/etc/netdata/netdata.conf\n' \
+      >/etc/systemd/system/netdata.service
+    systemctl daemon-reload"#;
+
+#[test]
+fn a_static_install_is_known_and_its_agent_goes_on_in_a_package() {
+    let Stage { console, old, spare } = Stage::set(&table);
+    configure(&old);
+    old.exec(STATIC).ok();
+    let agent = start(&old);
+    let scan = console.run(&["--json", "scan", "val-1"]).expect(0).documents();
+    let found = &scan.iter().find(|one| one["service"] == "val-1/netdata").unwrap()["facts"];
+    assert_eq!(found["variant"], "static install", "{found:#}");
+    let places = [
+        ("config", "etc/netdata"),
+        ("lib", "var/lib/netdata"),
+        ("cache", "var/cache/netdata"),
+        ("log", "var/log/netdata"),
+    ];
+    for (name, path) in places {
+        assert_eq!(found["own"]["dirs"][name]["path"], format!("/opt/netdata/{path}"), "{found:#}");
+    }
+    console.run(&["backup", "val-1/netdata/identity"]).expect(0);
+    let (done, at, before) = backup_with_samples(&console, &old, &[]);
+    done.expect(0);
+
+    // A directory that is not what it should be is told by a look already.
+    old.exec("systemctl stop netdata; mv /opt/netdata/var/lib/netdata/registry /opt/aside").ok();
+    console
+        .run(&["scan", "val-1"])
+        .says("/opt/netdata/var/lib/netdata cannot be saved as it should be: it holds no machine GUID");
+    old.destroy();
+    configure(&spare);
+    let onto = |item: &str, confirm: &[&str]| {
+        console.run(&[&["restore", item, "--to", "spare-1"][..], confirm].concat()).expect(0);
+    };
+    onto("val-1/netdata/identity", &["--confirm", "fenced-val-1=val-1"]);
+    assert_eq!(guid(&spare), agent);
+    onto(METRICS, &["--confirm", "overwrite=spare-1"]);
+    assert_eq!(samples(&spare, at), before);
+    assert_eq!(left_by_lifeboat(&spare), "");
+}
+
+/// A root of its own for a program of the machine's.
+const BOX: &str = "mkdir -p /mnt/box && mount -t tmpfs box /mnt/box && cd /mnt/box
+    mkdir -p usr proc dev etc run tmp var/lib var/cache var/log
+    for d in bin sbin lib lib64; do [ ! -L /$d ] || ln -s usr/$d $d; done
+    for d in usr proc dev; do mount --rbind /$d $d; done
+    cp -a /etc/passwd /etc/group /etc/nsswitch.conf /etc/netdata etc/
+    cp -a /var/lib/netdata var/lib/; cp -a /var/cache/netdata var/cache/; cp -a /var/log/netdata var/log/";
+
+#[test]
+fn an_agent_in_a_container_is_told_apart_and_left_alone() {
+    let (console, machine) = one("");
+    machine.exec("systemctl disable --quiet --now netdata").ok();
+    machine.exec(BOX).ok();
+    let inside = |command: &str| machine.exec(&format!("systemd-run --quiet --collect --unit=box {command}")).ok();
+    let invocation = "systemctl show --property=InvocationID --value box";
+    let is_told = || {
+        let began = machine.exec(invocation).ok();
+        guid(&machine);
+        console.run(&["scan", "val-1"]).says("container").says("box.service");
+        for item in ["config", "identity", "metrics"] {
+            console.run(&["backup", &format!("val-1/netdata/{item}")]).expect(7).says("container");
+        }
+        assert_eq!(machine.exec(invocation).ok(), began);
+    };
+    // Beside the package's own unit, which is down. An agent that fails in its own end leaves no unit of this name behind.
+    inside("chroot /mnt/box /usr/sbin/netdata -D");
+    is_told();
+    machine.exec("systemctl stop box").ok();
+    // And when the service's unit is what starts it: its own process is then another one, outside.
+    let inventory = std::fs::read_to_string(console.path("config/inventory.toml")).unwrap();
+    console.write_inventory(&(inventory.trim_end().to_owned() + "\nunit = \"box.service\"\n"));
+    inside("sh -c 'chroot /mnt/box /usr/sbin/netdata -D & wait'");
+    is_told();
+    machine.exec("systemctl stop box; umount -l /mnt/box").ok();
+    assert_eq!(left_by_lifeboat(&machine), "");
+}
+
+#[test]
+fn the_plain_way_tells_how_long_the_agent_was_down_and_saves_nothing_of_a_forced_stop() {
+    let (console, machine) = one("");
+    gather_for(&machine, 16);
+    drop_in(&machine, "ExecStop=/bin/sleep 2");
+    let plain = ["--set", "copy=plain"];
+    let done = backup(&console, &plain).expect(0);
+    println!("{}", done.out);
+    let told = done.out.lines().find_map(|line| line.trim().strip_prefix("netdata.service was down for "));
+    let seconds: f64 = told.and_then(|told| told.split_once(' ')).expect("the downtime is told").0.parse().unwrap();
+    assert!(!done.out.contains("does not answer as before"), "{}", done.out);
+    assert!((2.0..60.0).contains(&seconds), "{seconds}");
+    // The same stands in the manifest, and is shown; and what the agent had was asked before it was stopped.
+    let manifest = facts(&console, METRICS);
+    let noted = find(&manifest, "downtime").expect("the downtime is noted")["measured_ms"].as_f64().unwrap();
+    assert!((noted / 1000.0 - seconds).abs() < 0.02, "{noted} ms, and {seconds} s were told");
+    console.run(&["show", METRICS]).expect(0).says(&format!("down        {seconds:.2} s"));
+    assert!(!find(&manifest, "samples").unwrap().as_array().unwrap().is_empty());
+    assert!(is_running(&machine));
+    let saved = console.run(&["list"]).out;
+    // systemd itself loses patience: what the agent held in memory is lost.
+    drop_in(&machine, "ExecStop=/bin/sleep 600\\nTimeoutStopSec=1");
+    console.run(&[&["backup", METRICS], &plain[..]].concat()).expect(1).says("did not end by itself");
+    guid(&machine);
+    assert_eq!(console.run(&["list"]).out, saved);
+    assert_eq!(left_by_lifeboat(&machine), "");
+}
