@@ -218,7 +218,7 @@ fn meant(
             _ if matches!(items, Items::Matching(_)) => (item.standing.why(), Exit::Nothing),
             Standing::Impossible(why) => (why.as_str(), Exit::Failed),
             Standing::Absent(why) if saved.has(store, &place) => (why.as_str(), Exit::Failed),
-            Standing::NotAsked(why) | Standing::Absent(why) => (why.as_str(), Exit::Done),
+            Standing::NotAsked(why) | Standing::Elsewhere(why) | Standing::Absent(why) => (why.as_str(), Exit::Done),
         };
         let is_failure = exit != Exit::Done;
         app.out.document("skipped", &json!({"item": place, "standing": item.standing, "failed": is_failure}));

@@ -159,6 +159,7 @@ fn row(found: &Found, item: &Item) -> Vec<String> {
     let told = match &item.standing {
         Standing::Ready => brief(&item.facts),
         Standing::Impossible(why) | Standing::NotAsked(why) => format!("cannot be backed up: {why}"),
+        Standing::Elsewhere(why) => why.to_string(),
         Standing::Absent(why) => format!("absent: {why}"),
     };
     vec![found.place(&item.id).to_string(), size, copied, told]

@@ -9,10 +9,12 @@ use super::args::{Resume as Args, pairs};
 use super::output::table;
 use super::plans::{answer_all, choice_line, follow, render_gates, render_sheet, render_steps};
 use crate::engine::canonical::plan_hash;
+use crate::engine::capture::vault_failure;
 use crate::engine::desk::hosts_of;
+use crate::engine::holdings::Holdings;
 use crate::engine::node_run::{list_kept, list_runs, purge_kept};
 use crate::engine::phrases::{exit_phrase, resume_phrase};
-use crate::engine::runs::{Confirmed, Resume, Sheet, Told};
+use crate::engine::runs::{Confirmed, Copied, Resume, Sheet, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, HostId, RunId};
@@ -28,7 +30,9 @@ pub fn run_runs(app: &App, run: Option<&str>, on: Option<&str>) -> Result<Exit> 
     let links = app.desk.links();
     let runs = app.runs(&store, &links);
     if let Some(run) = run {
-        show(app, &runs.find(run)?);
+        let told = runs.find(run)?;
+        let held = Holdings::read(&store.vault, app.desk.clock.now()).map_err(|error| vault_failure(&error))?;
+        show(app, &told, &held);
         return Ok(Exit::Done);
     }
     let (mut rows, mut exits) = (Vec::new(), BTreeSet::new());
@@ -78,7 +82,7 @@ fn how(told: &Told) -> String {
     }
 }
 
-fn show(app: &App, told: &Told) {
+fn show(app: &App, told: &Told, held: &Holdings) {
     let account = told.account();
     app.out.document(
         "run",
@@ -117,6 +121,14 @@ fn show(app: &App, told: &Told) {
             }
         };
         app.out.line(format!("  {}  {text}", event.at.strftime("%Y-%m-%d %H:%M:%SZ")));
+    }
+    for Copied { place, id, made, marks } in told.copies() {
+        match held.doubt(&place, &id) {
+            Some(doubt) => app.out.line(format!("  copy {place}@{id}: {doubt}")),
+            None if made => app.out.line(format!("  copy {place}@{id}")),
+            None => {}
+        }
+        app.out.lines(marks.iter().map(|mark| format!("  mark {mark}")));
     }
     for (host, paths) in &account.kept {
         app.out.lines(paths.iter().map(|path| format!("  kept on {host}: {path}")));

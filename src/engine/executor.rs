@@ -87,6 +87,11 @@ pub struct Executor<'e> {
     unwritten: Option<Failure>,
 }
 
+/// How long a node that was lost and cannot be reached is waited for, each time: a link that breaks is often back within
+/// seconds. All of them are well below a guard's usual lapse.
+const REDIAL: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6), Duration::from_secs(10)];
+
 /// How long a revert may take before it is given up; the node's guard goes on.
 const REVERT_LIMIT: Duration = Duration::from_mins(5);
 
@@ -408,8 +413,26 @@ impl<'e> Executor<'e> {
         if !failure.cut || cancel.is_cancelled() || step.op == CAPTURE || step.op == DELIVER {
             return Err(failure);
         }
-        self.means.links.forget(&step.host);
-        self.look_and_act(step, Some(before), cancel)
+        self.reconnect(&step.host, cancel).and_then(|()| self.look_and_act(step, Some(before), cancel))
+    }
+
+    /// Makes a new login to a node whose login was lost, and waits a little where that one cannot be reached.
+    fn reconnect(&self, host: &HostId, cancel: &Cancel) -> Result<()> {
+        let links = self.means.links;
+        links.forget(host);
+        let (began, enough) = (self.means.clock.elapsed(), REDIAL.iter().sum::<Duration>());
+        let mut reached = links.get(host, cancel);
+        for span in REDIAL {
+            let is_away = reached.as_ref().is_err_and(|failure| failure.cut);
+            // A login that is only ever waited for takes long by itself.
+            if !is_away || self.means.clock.elapsed().saturating_sub(began) > enough {
+                break;
+            }
+            self.means.board.begin(format!("Waiting for {host} to answer again").into(), 0);
+            services::pause(&*self.means.clock, cancel, span)?;
+            reached = links.get(host, cancel);
+        }
+        reached.map(drop)
     }
 
     fn name_the_limit(&self, step: &Step, failure: Failure) -> Failure {

@@ -136,6 +136,27 @@ impl Shelf {
     }
 }
 
+/// What a vault knows against one of its copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// It was there and is not any more.
+    Gone,
+    /// Something speaks against it.
+    Suspect(String),
+    /// No check has shown what it is worth.
+    Unverified,
+}
+
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gone => f.write_str("it is not in the vault any more"),
+            Self::Suspect(why) => write!(f, "suspect: {why}"),
+            Self::Unverified => f.write_str("not verified"),
+        }
+    }
+}
+
 impl Holdings {
     /// Reads the vault, one item after the other; `now` is what the reader's clock says.
     ///
@@ -155,5 +176,12 @@ impl Holdings {
     /// The copies of an item, newest first.
     pub fn copies(&self, place: &ItemRef) -> &[CopyView] {
         self.items.get(place).map_or(&[], |shelf| &shelf.copies)
+    }
+
+    /// What speaks against a copy by what is known now; nothing while all is well with it.
+    pub fn doubt(&self, place: &ItemRef, id: &SnapshotId) -> Option<Doubt> {
+        let Some(copy) = self.copies(place).iter().find(|copy| copy.id == *id) else { return Some(Doubt::Gone) };
+        let worse = copy.against.iter().find(|why| *why != "not verified");
+        worse.map(|why| Doubt::Suspect(why.clone())).or((!copy.against.is_empty()).then_some(Doubt::Unverified))
     }
 }

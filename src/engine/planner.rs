@@ -180,7 +180,7 @@ pub fn plan_backup_of(
     let item = found.item(&place.item)?.clone();
     match &item.standing {
         Standing::Ready => {}
-        Standing::Impossible(why) | Standing::NotAsked(why) => {
+        Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Elsewhere(why) => {
             return Err(Failure::new(
                 Exit::Failed,
                 format!("{place} cannot be backed up: {}.", why.as_str().trim_end_matches('.')),
@@ -387,4 +387,49 @@ pub fn check_fresh(old: &Plan, new: &Plan) -> Result<()> {
     let what = if changed.is_empty() { "the plan itself".to_owned() } else { changed.join(", ") };
     Err(Failure::new(Exit::Stale, format!("What the plan rests on has changed: {what}."))
         .hint("Look at the new plan, then run that one."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::Facts;
+    use crate::model::item::{Copying, Sensitivity};
+
+    #[test]
+    fn what_is_not_ready_is_no_plan_and_says_why() {
+        let place = ItemRef {
+            owner: "val-1".parse().unwrap(),
+            service: "files".parse().unwrap(),
+            item: "tree".parse().unwrap(),
+        };
+        let standing_as = |standing: Standing| {
+            let item = Item {
+                id: place.item.clone(),
+                title: "tree".to_owned(),
+                size: None,
+                sensitivity: Sensitivity::Plain,
+                copying: Copying::Live,
+                standing,
+                format: "tar/1".to_owned(),
+                facts: serde_json::Value::Null,
+            };
+            let found = Found {
+                owner: place.owner.clone(),
+                service: place.service.clone(),
+                kind: "files".to_owned(),
+                host: HostId::new("val-1").unwrap(),
+                settings: serde_json::Value::Null,
+                facts: Facts::default(),
+                items: vec![item],
+            };
+            let failure = plan_backup_of(found, &place, None, &BTreeMap::new()).unwrap_err();
+            (failure.exit, failure.message)
+        };
+        let cannot = (Exit::Failed, "val-1/files/tree cannot be backed up: why.".to_owned());
+        assert_eq!(standing_as(Standing::Impossible("why.".into())), cannot);
+        assert_eq!(standing_as(Standing::NotAsked("why".into())), cannot);
+        assert_eq!(standing_as(Standing::Elsewhere("why".into())), cannot);
+        let absent = (Exit::Nothing, "val-1/files/tree is not there: why.".to_owned());
+        assert_eq!(standing_as(Standing::Absent("why".into())), absent);
+    }
 }

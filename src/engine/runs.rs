@@ -41,7 +41,7 @@ pub use ahead::{Ahead, Place, StepBack, Written, plan_back, steps_back};
 pub use looks::{StepLook, StepStage, steps_of};
 pub use sheet::{Line, Sheet, StepLine, written_phrase};
 pub use taken::{PLAN_GATE, plan_answer};
-pub use told::{Account, Confirmed, OnNode, Told};
+pub use told::{Account, Confirmed, Copied, OnNode, Told};
 
 /// Room held back in the vault for a run's journal and receipt.
 const JOURNAL_ROOM: u64 = 1 << 20;

@@ -12,7 +12,7 @@ use crate::model::clock::Clock;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::Facts;
 use crate::model::ids::{HostId, ItemId, ItemRef, OwnerId, ServiceName};
-use crate::model::inventory::{Host, Inventory, ServiceEntry};
+use crate::model::inventory::{Cluster, Host, Inventory, ServiceEntry};
 use crate::model::item::{Item, Standing};
 use crate::model::secret::Secrets;
 use crate::services::{self, Cx};
@@ -166,7 +166,12 @@ impl Prober<'_> {
     /// As [`Prober::probe`], for the sake of one item.
     pub fn probe_for(&self, wanted: &Wanted, item: Option<&ItemId>) -> Result<Found> {
         let nobody = Err(Failure::new(Exit::Usage, format!("{} has no members.", wanted.owner)));
-        best_of(wanted.hosts.iter().map(|host| self.probe_on(host, wanted)), item).unwrap_or(nobody)
+        let best = best_of(wanted.hosts.iter().map(|host| self.probe_on(host, wanted)), item).unwrap_or(nobody);
+        best.and_then(|mut found| {
+            let driver = services::driver(&found.kind)?;
+            share_out(self.inventory, &mut found, &|item| driver.is_of_one_member(item));
+            Ok(found)
+        })
     }
 
     /// Looks on a host for services its entry does not name, each by its driver's default settings.
@@ -217,6 +222,37 @@ impl Prober<'_> {
         let mut results: Vec<_> = in_parallel(&hosts, jobs, look).into_iter().flatten().collect();
         results.sort_by_key(|(index, _)| *index);
         wanted.iter().cloned().zip(results.into_iter().map(|(_, result)| result)).collect()
+    }
+}
+
+/// Says of each item that belongs to another owner of the inventory who saves it: what a cluster's members hold together
+/// is saved once, under the cluster, and what each of them has of its own under itself. A copy of whichever member
+/// answered would tell nothing of the others.
+fn share_out(inventory: &Inventory, found: &mut Found, is_of_one_member: &dyn Fn(&ItemId) -> bool) {
+    let (service, kind) = (found.service.clone(), found.kind.clone());
+    let has = |services: &BTreeMap<ServiceName, ServiceEntry>| services.get(&service).is_some_and(|e| e.kind == kind);
+    if let Some(cluster) = inventory.clusters.get(&found.owner) {
+        let saves = |member: &&HostId| inventory.hosts.get(*member).is_some_and(|host| has(&host.services));
+        let lacking: Vec<&str> = cluster.members.iter().filter(|member| !saves(member)).map(HostId::as_str).collect();
+        for item in found.items.iter_mut().filter(|item| is_of_one_member(&item.id)) {
+            item.standing = match lacking.first() {
+                None => Standing::Elsewhere("Each member has its own, which is saved under the member.".into()),
+                Some(first) => Standing::NotAsked(
+                    format!(
+                        "each member has its own; of {} nothing in the inventory saves it, as [hosts.{first}.services.{service}] would",
+                        lacking.join(", ")
+                    )
+                    .into(),
+                ),
+            };
+        }
+    } else if found.items.iter().any(|item| is_of_one_member(&item.id)) {
+        let holds = |cluster: &&Cluster| cluster.members.contains(&found.host) && has(&cluster.services);
+        let Some(cluster) = inventory.clusters.values().find(holds) else { return };
+        for item in found.items.iter_mut().filter(|item| !is_of_one_member(&item.id)) {
+            let place = ItemRef { owner: cluster.id.clone(), service: service.clone(), item: item.id.clone() };
+            item.standing = Standing::Elsewhere(format!("It is saved once for all members, as {place}.").into());
+        }
     }
 }
 
@@ -316,5 +352,48 @@ mod tests {
         let other = ItemId::new("agent-config").unwrap();
         let best = best_of([bad("a"), up("b")].into_iter(), Some(&other)).unwrap().unwrap();
         assert_eq!(best.host.as_str(), "a");
+    }
+
+    const DATACENTER: &str = r#"
+version = 1
+[vault]
+path = "/vault"
+[hosts.consul-1.services.consul]
+[hosts.consul-2]
+address = "10.0.0.2"
+[hosts.edge.services.consul]
+[clusters.dc1]
+members = ["consul-1", "consul-2"]
+[clusters.dc1.services.consul]
+"#;
+
+    #[test]
+    fn what_members_share_is_the_cluster_s_and_what_each_has_is_its_own() {
+        let path = std::path::Path::new("/inventory.toml");
+        let standings = |text: &str, owner: &str, host: &str| {
+            let inventory = crate::config::parse_inventory(text, path, path).unwrap().inventory;
+            let mut found = look(host, true, &Standing::Ready);
+            found.owner = OwnerId::new(owner).unwrap();
+            let config = Item { id: ItemId::new("agent-config").unwrap(), ..found.items[0].clone() };
+            found.items.push(config);
+            share_out(&inventory, &mut found, &|item| item.as_str() == "agent-config");
+            found.items.into_iter().map(|item| item.standing).collect::<Vec<_>>()
+        };
+        let cluster = standings(DATACENTER, "dc1", "consul-1");
+        assert_eq!(cluster[0], Standing::Ready);
+        let Standing::NotAsked(why) = &cluster[1] else { panic!("{cluster:?}") };
+        let told = "of consul-2 nothing in the inventory saves it, as [hosts.consul-2.services.consul] would";
+        assert!(why.as_str().ends_with(told), "{why}");
+        let all = DATACENTER.replace("[hosts.edge", "[hosts.consul-2.services.consul]\n[hosts.edge");
+        assert!(matches!(standings(&all, "dc1", "consul-1")[1], Standing::Elsewhere(_)));
+
+        let member = standings(DATACENTER, "consul-1", "consul-1");
+        assert_eq!(member[0], Standing::Elsewhere("It is saved once for all members, as dc1/consul/snapshot.".into()));
+        assert_eq!(member[1], Standing::Ready);
+        // An agent of no cluster, and one of another name on a member, have everything of their own.
+        assert_eq!(standings(DATACENTER, "edge", "edge"), [Standing::Ready, Standing::Ready]);
+        let other =
+            DATACENTER.replace("[clusters.dc1.services.consul]", "[clusters.dc1.services.other]\nkind = \"consul\"");
+        assert_eq!(standings(&other, "consul-1", "consul-1"), [Standing::Ready, Standing::Ready]);
     }
 }

@@ -60,6 +60,9 @@ pub enum Standing {
     Impossible(CleanText),
     /// It could be backed up, and the inventory does not ask for it.
     NotAsked(CleanText),
+    /// It is saved as another item of the inventory, which is named: a cluster's data under the cluster, what each member
+    /// has of its own under the member.
+    Elsewhere(CleanText),
     /// It is not there, and the reason it was looked for.
     Absent(CleanText),
 }
@@ -69,7 +72,7 @@ impl Standing {
     pub fn why(&self) -> &str {
         match self {
             Self::Ready => "",
-            Self::Impossible(why) | Self::NotAsked(why) | Self::Absent(why) => why.as_str(),
+            Self::Impossible(why) | Self::NotAsked(why) | Self::Elsewhere(why) | Self::Absent(why) => why.as_str(),
         }
     }
 }

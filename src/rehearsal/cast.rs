@@ -92,6 +92,10 @@ pub const PAST: [Moment; 4] = [
             "val-1/avalanchego/node-config",
             "val-3/avalanchego/staking-identity",
             "dc1/consul/snapshot",
+            "consul-1/consul/agent-config",
+            "consul-1/consul/node-identity",
+            "consul-2/consul/agent-config",
+            "consul-2/consul/node-identity",
             "web-1/files/tree",
             "mon-1/netdata/metrics",
         ],
@@ -113,7 +117,6 @@ pub fn inventory(ports: &[(&str, u16)], vault: &str, recipient: &str, key: &str,
             role.story, role.group, role.policy
         );
         match role.kind {
-            "consul" => {}
             "files" => {
                 text += &format!(
                     "[hosts.{name}.services.files]\npaths = [\"/etc/site\", \"/srv/site\"]\nunit = \"site.service\"\naccept = \"grep -q h1 /srv/site/pages/*\"\n"

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::model::clock::Clock;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::{Facts, Identity};
-use crate::model::ids::{HostId, ItemRef, RunId};
+use crate::model::ids::{HostId, ItemId, ItemRef, RunId};
 use crate::model::item::Item;
 use crate::model::manifest::{Manifest, StoredFile};
 use crate::model::plan::{Choice, Command, Gate, Guard, Step};
@@ -70,16 +70,24 @@ impl Cx<'_> {
     /// # Errors
     /// [`Exit::Cancelled`] when the operator does, or the step's own time is over.
     pub fn pause(&self, span: Duration) -> Result<()> {
-        let mut left = span;
-        loop {
-            self.cancel.check().map_err(|error| common::as_failure(&error))?;
-            if left.is_zero() {
-                return Ok(());
-            }
-            let turn = left.min(Duration::from_millis(250));
-            self.clock.sleep(turn);
-            left -= turn;
+        pause(self.clock, self.cancel, span)
+    }
+}
+
+/// Waits by the clock, looking in between whether to stop.
+///
+/// # Errors
+/// [`Exit::Cancelled`] when it is to stop.
+pub fn pause(clock: &dyn Clock, cancel: &Cancel, span: Duration) -> Result<()> {
+    let mut left = span;
+    loop {
+        cancel.check().map_err(|error| common::as_failure(&error))?;
+        if left.is_zero() {
+            return Ok(());
         }
+        let turn = left.min(Duration::from_millis(250));
+        clock.sleep(turn);
+        left -= turn;
     }
 }
 
@@ -117,6 +125,10 @@ pub trait Driver: Sync {
     /// [`Facts::heard`] and is not asked again. Reads only.
     fn hears(&self, _cx: &Cx, _facts: &Facts, _sought: &[Identity]) -> Result<Option<Vec<Identity>>> {
         Ok(None)
+    }
+    /// Whether each member of a cluster has an item of its own; every other one is the cluster's and saved once. Pure.
+    fn is_of_one_member(&self, _item: &ItemId) -> bool {
+        false
     }
     /// What can be saved, and what cannot and why. Pure.
     fn items(&self, facts: &Facts) -> Vec<Item>;

@@ -66,17 +66,14 @@ impl Executor<'_> {
     }
 
     /// The console that took the run over, if one did: then nothing more may be touched here. A node that cannot say,
-    /// also over a new login, joins `silent` with the reason: its own scripts refuse whoever does not own the run.
+    /// also over a new login and after some seconds, joins `silent` with the reason: its own scripts refuse whoever does not own the run.
     fn taken_over_by(&self, silent: &mut BTreeMap<HostId, String>) -> Option<String> {
         for host in &self.opened {
             let ask = || {
                 let cancel = Cancel::new().within(OWNER_LIMIT);
                 self.with_cx(host, &cancel, |cx| node_run::owner_of(cx, &self.run))
             };
-            let owner = ask().or_else(|_| {
-                self.means.links.forget(host);
-                ask()
-            });
+            let owner = ask().or_else(|_| self.reconnect(host, &Cancel::new()).and_then(|()| ask()));
             match owner {
                 Ok(Some(owner)) if owner.as_str() != self.mark.owner => return Some(owner.to_string()),
                 Ok(_) => {}

@@ -41,6 +41,7 @@ fn judge_item(
             let why = why.as_str().trim_end_matches('.');
             return (ItemState::Uncovered, format!("It cannot be saved: {why}."));
         }
+        Some(Standing::Elsewhere(why)) => return (ItemState::Absent, why.to_string()),
         Some(Standing::Absent(why)) if newest.is_none() => return (ItemState::Absent, why.to_string()),
         _ => {}
     }

@@ -154,6 +154,13 @@ fn another_identity_on_the_node_is_a_change_and_a_silent_node_is_said() {
 }
 
 #[test]
+fn states_are_counted_each_as_itself() {
+    assert!(ItemState::ALL.into_iter().enumerate().all(|(at, state)| state as usize == at), "they are told by number");
+    let fleet = fleet_with("val-1", vec![copy(11 * HOUR, Some(HOUR))]);
+    assert_eq!(fleet.counts(), BTreeMap::from([(ItemState::Stale, 1)]));
+}
+
+#[test]
 fn what_speaks_against_the_newest_copy_makes_the_item_suspect() {
     let shrunk = CopyView { against: vec!["shrank from 9 KiB to 1 KiB".to_owned()], ..copy(HOUR, Some(HOUR)) };
     let (state, why) = state_with(vec![shrunk, copy(2 * HOUR, Some(HOUR))]);

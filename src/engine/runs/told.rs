@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::engine::executor::{fill_in_run, states_of};
 use crate::engine::rollback;
 use crate::model::event::{Event, EventKind, Resume};
 use crate::model::exit::{Exit, Failure};
-use crate::model::ids::{ConsoleId, HostId, RunId};
-use crate::model::plan::{Chosen, Plan};
+use crate::model::ids::{ConsoleId, HostId, ItemRef, RunId, SnapshotId};
+use crate::model::plan::{Chosen, Command, Plan};
 use crate::model::text::CleanText;
 
 /// A run as its files tell it.
@@ -28,6 +29,19 @@ pub struct Told {
     pub receipt: Option<u64>,
     /// The node it was read from; none when it is the vault's own.
     pub node: Option<OnNode>,
+}
+
+/// A copy that a run is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// What it is a copy of.
+    pub place: ItemRef,
+    /// Its id.
+    pub id: SnapshotId,
+    /// Whether the run made it; a restore brings one that was there.
+    pub made: bool,
+    /// The marks it was made with.
+    pub marks: Vec<CleanText>,
 }
 
 /// What a node says of a run beyond its plan and journal.
@@ -137,6 +151,28 @@ impl Told {
         Account { confirmed, choices: self.plan.choices.clone(), kept: self.kept() }
     }
 
+    /// The copies the run is about: the one that a restore brings, and those that were made.
+    pub fn copies(&self) -> Vec<Copied> {
+        let brought = match &self.plan.command {
+            Command::Restore { item, snapshot, .. } => {
+                Some(Copied { place: item.clone(), id: snapshot.clone(), made: false, marks: Vec::new() })
+            }
+            Command::Backup { .. } => None,
+        };
+        let made = self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::StepFinished { out, .. } => {
+                let id = SnapshotId::new(out.get("snapshot")?.as_str()?).ok()?;
+                let place = out.get("item").and_then(|item| serde_json::from_value(item.clone()).ok());
+                let place = place.unwrap_or_else(|| self.plan.command.place().clone());
+                let marks = out.get("marks").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+                let marks = marks.map(|mark| CleanText::new(mark).one_line()).collect();
+                Some(Copied { place, id, made: true, marks })
+            }
+            _ => None,
+        });
+        brought.into_iter().chain(made).collect()
+    }
+
     fn kept(&self) -> BTreeMap<HostId, Vec<String>> {
         let listed = self.events.iter().rev().find_map(|event| match &event.kind {
             EventKind::RunFinished { kept, .. } => Some(kept.clone()),
@@ -158,8 +194,8 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::{GateId, ItemRef};
-    use crate::model::plan::{Command, Gate};
+    use crate::model::ids::GateId;
+    use crate::model::plan::Gate;
 
     fn told(kinds: Vec<EventKind>) -> Told {
         let run = RunId::new("20261120T184500Z-7f3a9c").unwrap();

@@ -10,7 +10,6 @@ use super::facts::{IDENTITY, Own, base_name, parent};
 use super::items::{DB, NODE_CONFIG, PLUGINS, STAKING, UNIT, tree_key};
 use super::{KIND, service_down};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::item::Standing;
 use crate::model::text::CleanText;
 use crate::services::common::{Downtime, ScriptReader, args_of, as_failure, capture_step, own_facts, read_node};
 use crate::services::{Ask, Cx, Draft, Source, SourceFile};
@@ -41,12 +40,6 @@ pub enum SourceArgs {
 pub fn plan(ask: &Ask) -> Result<Draft> {
     let own: Own = own_facts(ask.facts)?;
     let id = ask.place.item.as_str();
-    if let Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Absent(why) = &ask.item.standing {
-        return Err(Failure::new(
-            Exit::Failed,
-            format!("The {} of {} cannot be copied: {why}", ask.item.title, ask.host),
-        ));
-    }
     let source = source_args(&own, id)?;
     let source = serde_json::to_value(source).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let mut draft = Draft { basis: basis(ask, &own), ..Draft::default() };

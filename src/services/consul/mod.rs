@@ -12,6 +12,7 @@ use super::common::args_of;
 use super::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source, Traces};
 use crate::model::exit::Result;
 use crate::model::facts::Facts;
+use crate::model::ids::ItemId;
 use crate::model::item::Item;
 use crate::model::manifest::Manifest;
 use crate::model::plan::Choice;
@@ -87,6 +88,9 @@ impl Driver for Consul {
     }
     fn probe(&self, cx: &Cx, settings: &Value) -> Result<Facts> {
         probe::probe(cx, &args_of(settings)?)
+    }
+    fn is_of_one_member(&self, item: &ItemId) -> bool {
+        item.as_str() != items::SNAPSHOT
     }
     fn items(&self, facts: &Facts) -> Vec<Item> {
         items::items(facts)

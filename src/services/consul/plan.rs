@@ -11,7 +11,6 @@ use super::settings::Settings;
 use super::source::{SILENCE, Wanted};
 use super::{KIND, restore, restore_files};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::item::Standing;
 use crate::model::plan::{Choice, Command};
 use crate::services::common::{StepMaker, args_of, capture_step, fence_choice, own_facts, text_of};
 use crate::services::{Ask, Draft};
@@ -79,10 +78,6 @@ pub(super) fn snapshot_source(ask: &Ask, own: &Own, stale: bool) -> Result<Value
 
 fn backup(ask: &Ask, own: &Own) -> Result<Draft> {
     let item = ask.item;
-    if let Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Absent(why) = &item.standing {
-        let why = why.as_str().trim_end_matches('.');
-        return Err(Failure::new(Exit::Failed, format!("The {} on {} cannot be copied: {why}.", item.title, ask.host)));
-    }
     let path = text_of(&item.facts, "path").to_owned();
     let mut basis = BTreeMap::new();
     let source = match item.id.as_str() {

@@ -165,7 +165,8 @@ impl<'a> Deliver<'a> {
             ))),
             Err(look) => Err(Failure { exit: Exit::Changed, ..failure }
                 .state(format!("Whether the restore took place is unknown: {}", look.message))
-                .hint("Look at the leader's log for 'restored user snapshot'. Do not send the snapshot again before you know.")),
+                .hint("Look at the leader's log for 'restored user snapshot'. Do not send the snapshot again before you know.")
+                .hint("A server that finds no leader and logs 'non-monotonic log entries' ended in the very middle and does not come back by itself: stop it, move the directory raft in its data directory aside, start it, and restore once more.")),
         }
     }
 }

@@ -13,7 +13,6 @@ use super::items::{METRICS, dir_of};
 use super::{COPY_CHOICE, DAMAGED_CHOICE, KIND};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::UnitName;
-use crate::model::item::Standing;
 use crate::model::plan::Step;
 use crate::model::text::CleanText;
 use crate::services::common::{
@@ -68,10 +67,6 @@ fn estimate(bytes: u64, rate: u64) -> Duration {
 pub fn plan(ask: &Ask) -> Result<Draft> {
     let own: Own = own_facts(ask.facts)?;
     let id = ask.place.item.as_str();
-    if let Standing::Impossible(why) | Standing::NotAsked(why) | Standing::Absent(why) = &ask.item.standing {
-        let message = format!("The {} of {} cannot be copied: {why}", ask.item.title, ask.host);
-        return Err(Failure::new(Exit::Failed, message));
-    }
     let Some(name) = dir_of(id) else {
         return Err(Failure::new(Exit::Nothing, format!("Netdata has no item '{id}'.")));
     };

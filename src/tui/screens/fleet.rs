@@ -299,7 +299,7 @@ pub fn is_savable(item: &ItemView) -> bool {
     use crate::model::item::Standing;
     !matches!(
         item.item.as_ref().map(|item| &item.standing),
-        Some(Standing::Impossible(_) | Standing::NotAsked(_) | Standing::Absent(_))
+        Some(standing) if *standing != Standing::Ready
     )
 }
 

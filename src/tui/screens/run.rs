@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde_json::Value;
-
 use super::runs::{is_under_way, owner_of, run_look, run_title};
 use crate::engine::phrases::{event_phrase, exit_phrase, step_phrase};
-use crate::engine::runs::{Confirmed, Resume, Told};
+use crate::engine::runs::{Confirmed, Copied, Resume, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::Exit;
-use crate::model::ids::{HostId, RunId, SnapshotId, StepId};
-use crate::model::plan::Command;
-use crate::model::text::CleanText;
+use crate::model::ids::{HostId, RunId, StepId};
 use crate::model::units::Seconds;
 use crate::tui::action::{Action, Offer};
 use crate::tui::message::Effect;
@@ -26,6 +21,7 @@ use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
 use crate::tui::wizard;
 use crate::tui::wizard::live::word_look;
 use crate::tui::wizard::proof::verdict;
+use jiff::Timestamp;
 
 /// The page of a run of the vault, or of one that lies on a node.
 pub struct RunPage {
@@ -205,26 +201,19 @@ fn head(told: &Told, model: &Model, on: Option<&HostId>) -> Vec<Row> {
 ///   mark      taken while it was written to
 /// ```
 fn copies(told: &Told, model: &Model) -> Vec<Row> {
-    let place = told.plan.command.place();
-    let outs = told.events.iter().filter_map(|event| match &event.kind {
-        EventKind::StepFinished { out, .. } => Some(out),
-        _ => None,
-    });
-    let doubt = |id: &SnapshotId| {
-        let (sign, why) = verdict(model, place, id)?;
-        let role = if sign == Sign::Bad { Role::StatusBad } else { Role::StatusWarn };
-        Some(labelled(sign, "copy", format!("{id}, {why}")).as_role(role))
-    };
-    if let Command::Restore { snapshot, .. } = &told.plan.command {
-        // The page's title names it already.
-        return doubt(snapshot).into_iter().collect();
+    let mut rows = Vec::new();
+    for Copied { place, id, made, marks } in told.copies() {
+        match verdict(model, &place, &id) {
+            Some((sign, why)) => {
+                let role = if sign == Sign::Bad { Role::StatusBad } else { Role::StatusWarn };
+                rows.push(labelled(sign, "copy", format!("{id}, {why}")).as_role(role));
+            }
+            None if made => rows.push(plain("copy", id.to_string())),
+            // The page's title names it already.
+            None => {}
+        }
+        rows.extend(marks.iter().map(|mark| plain("mark", mark.to_string()).as_role(Role::StatusWarn)));
     }
-    let made: Vec<&Value> = outs.filter(|out| out.get("snapshot").is_some()).collect();
-    let ids = made.iter().filter_map(|out| SnapshotId::new(out.get("snapshot")?.as_str()?).ok());
-    let mut rows: Vec<Row> = ids.map(|id| doubt(&id).unwrap_or_else(|| plain("copy", id.to_string()))).collect();
-    let marks = made.iter().filter_map(|out| out.get("marks")?.as_array()).flatten().filter_map(Value::as_str);
-    let marks = marks.map(|mark| CleanText::new(mark).one_line().to_string());
-    rows.extend(marks.map(|mark| plain("mark", mark).as_role(Role::StatusWarn)));
     rows
 }
 

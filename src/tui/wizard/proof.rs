@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::command::command_line;
 use super::live::{CHECKED, checked_look};
+use crate::engine::holdings::Doubt;
 use crate::engine::phrases::exit_phrase;
 use crate::engine::runs::{Report, StepStage, steps_of};
 use crate::engine::verify::Checked;
@@ -96,15 +97,9 @@ fn well(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
 /// What speaks against a copy by what is known of the vault now, or that it is gone; nothing while all is well with it,
 /// or nobody has read the vault.
 pub fn verdict(model: &Model, place: &ItemRef, id: &SnapshotId) -> Option<(Sign, String)> {
-    let copies = model.holdings.as_ref()?.copies(place);
-    let Some(copy) = copies.iter().find(|copy| copy.id == *id) else {
-        return Some((Sign::Warn, "it is not in the vault any more".to_owned()));
-    };
-    match copy.against.iter().find(|why| *why != "not verified") {
-        Some(why) => Some((Sign::Bad, format!("suspect: {why}"))),
-        None if !copy.against.is_empty() => Some((Sign::Warn, "not verified".to_owned())),
-        None => None,
-    }
+    let doubt = model.holdings.as_ref()?.doubt(place, id)?;
+    let sign = if matches!(doubt, Doubt::Suspect(_)) { Sign::Bad } else { Sign::Warn };
+    Some((sign, doubt.to_string()))
 }
 
 fn copied(model: &Model, report: Option<&Report>) -> Vec<Row> {

@@ -73,43 +73,44 @@ fn a_link_cut_while_files_are_brought_leaves_the_node_as_it_was() {
     let unit = "systemctl show --property=InvocationID --value app";
     let invocation = machine.exec(unit).ok();
     let restore = ["restore", "val-1/files/tree", "--to", "val-1", "--confirm", "overwrite=val-1"];
-    let cut_in_the_middle = |heals: bool| {
+    // Cuts the link, which is back after a while, or not before somebody lets it.
+    let cut_in_the_middle = |back: Option<Duration>| {
         let before = proxy.passed(Toward::Target);
-        if heals {
-            proxy.set_rate(Some(8 << 20));
-        } else {
-            proxy.cut_after(Toward::Target, Some(6 << 20));
-        }
+        proxy.set_rate(Some(8 << 20));
         let ended = std::thread::scope(|scope| {
             let running = scope.spawn(|| console.run(&restore));
             let middle = || (proxy.passed(Toward::Target) - before >= 6 << 20).then_some(());
             assert!(wait_for(Duration::from_secs(40), middle).is_some(), "it was never in the middle");
-            if heals {
-                // New connections are served from the very moment on.
-                proxy.cut_now();
-                proxy.set_rate(None);
+            proxy.set_refusing(back != Some(Duration::ZERO));
+            proxy.cut_now();
+            proxy.set_rate(None);
+            if let Some(away) = back {
+                std::thread::sleep(away);
+                proxy.set_refusing(false);
             }
             running.join().unwrap()
         });
-        println!("heals {heals}: {:?}\n{}", ended.code, ended.err);
+        println!("back {back:?}: {:?}\n{}", ended.code, ended.err);
         ended
     };
 
-    // A link that comes back is used to bring everything back.
-    let ended = cut_in_the_middle(true);
-    assert!(matches!(ended.code, Some(1 | 12)), "{ended:?}");
-    ended.says("val-1").says("Everything is as it was.");
-    assert_eq!(listing(&machine, "/srv/app"), damaged);
-    assert_eq!(left_by_lifeboat(&machine), "");
+    // A link that comes back, at once or after some seconds, is used to bring everything back.
+    for away in [Duration::ZERO, Duration::from_secs(5)] {
+        let ended = cut_in_the_middle(Some(away));
+        assert!(matches!(ended.code, Some(1 | 12)), "{ended:?}");
+        ended.says("val-1").says("Everything is as it was.");
+        assert_eq!(listing(&machine, "/srv/app"), damaged);
+        assert_eq!(left_by_lifeboat(&machine), "");
+    }
 
     // One that stays away leaves what was brought lying where nothing reads it, and that is said.
-    let ended = cut_in_the_middle(false);
+    let ended = cut_in_the_middle(None);
     let run = run_of(&ended);
     ended.expect(6).says("val-1").says("could not be reached").says(&format!("lifeboat runs {run}"));
     let (brought, stands) = split(&listing(&machine, "/srv/app"), &run);
     assert!(!brought.is_empty() && stands == damaged, "{brought}{stands}");
     assert_eq!((machine.exec(unit).ok(), runs(&machine, "app")), (invocation, true), "the service was touched");
-    proxy.cut_after(Toward::Target, None);
+    proxy.set_refusing(false);
     console.run(&["runs", "--on", "val-1"]).expect(0).says(&run);
     console.run(&["resume", &run, "--roll-back"]).expect(0);
     assert_eq!(listing(&machine, "/srv/app"), damaged);

@@ -13,7 +13,7 @@ use super::host::wait_for;
 use super::machine::Machine;
 use super::story::{Stage, head, host_table, write_secret};
 use super::tree::{install_tree, tree_listing};
-use crate::support::console::{Console, files_below};
+use crate::support::console::{Console, ahead_of_others, files_below};
 use crate::support::fault_proxy::{FaultProxy, Toward};
 
 pub(super) const STAKING: &str = "val-1/avalanchego/staking-identity";
@@ -83,21 +83,22 @@ pub(super) fn kill_after_step(console: &Console, args: &[&str], step: usize) -> 
 
 /// Starts the program and kills it right after it printed a line that begins with `sign`; gives the run's id.
 fn kill_at(console: &Console, args: &[&str], sign: &str) -> String {
-    let mut child = console.start(args);
-    let mut run = String::new();
-    let mut told = String::new();
-    let reached = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).any(|line| {
-        told += &format!("{line}\n");
-        if let Some(id) = line.strip_prefix("run ") {
-            id.clone_into(&mut run);
-        }
-        line.starts_with(sign)
-    });
-    child.kill().unwrap();
-    let status = child.wait().unwrap();
-    assert!(reached, "'{sign}' was never said:\n{told}");
-    assert_eq!(status.code(), None, "it ended by itself before it was killed at '{sign}':\n{told}");
-    run
+    ahead_of_others(|| {
+        let mut child = console.start(args);
+        let (mut run, mut told) = (String::new(), String::new());
+        let reached = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).any(|line| {
+            told += &format!("{line}\n");
+            if let Some(id) = line.strip_prefix("run ") {
+                id.clone_into(&mut run);
+            }
+            line.starts_with(sign)
+        });
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert!(reached, "'{sign}' was never said:\n{told}");
+        assert_eq!(status.code(), None, "it ended by itself before it was killed at '{sign}':\n{told}");
+        run
+    })
 }
 
 #[test]

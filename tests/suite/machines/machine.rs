@@ -13,6 +13,7 @@
 
 use super::fleet::{Fleet, Ground};
 use super::host::{Output, host, random_hex, run_with, wait_for};
+use rustix::process::Pid;
 use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -191,6 +192,24 @@ impl Machine {
             .args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"])
             .args(["/bin/sh", "-c", script]);
         run_with(&mut command, input)
+    }
+
+    /// The main process of a unit as the host knows it, to be ended at the very moment, without a program of the machine's.
+    #[track_caller]
+    pub fn main_process(&self, unit: &str) -> Pid {
+        let inside = self.exec(&format!("systemctl show --property=MainPID --value {unit}")).ok();
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = namespace(self.leader());
+        let is_it = |pid: &u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let known_as =
+                status.lines().find(|line| line.starts_with("NSpid:")).and_then(|line| line.split('\t').next_back());
+            known_as == Some(inside.trim()) && namespace(*pid) == ours
+        };
+        let all = fs::read_dir("/proc").expect("list processes").filter_map(Result::ok);
+        let found = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it);
+        let found = found.unwrap_or_else(|| panic!("{unit} has no process {inside} on {}", self.name));
+        Pid::from_raw(found.try_into().expect("a process id")).expect("not zero")
     }
 
     /// Runs a shell command over SSH as `user`, with the operator's key and a checked host key.

@@ -17,7 +17,7 @@ use super::host::wait_for;
 use super::machine::Machine;
 use super::story::{Stage, head, host_table};
 use super::tree::{install_tree, tree_listing};
-use crate::support::console::{Console, Ended};
+use crate::support::console::{Console, Ended, ahead_of_others};
 
 /// A console of its own with the same inventory and the same vault, enrolled with the same machines.
 pub(super) fn second(first: &Console, machines: &[&Machine]) -> Console {
@@ -199,22 +199,24 @@ pub(super) fn stop_after_step(
     args: &[&str],
     step: usize,
 ) -> (Process, BufReader<std::process::ChildStderr>, String) {
-    let mut child = Process(console.start(args));
-    let mut err = BufReader::new(child.0.stderr.take().unwrap());
-    let (mut run, mut told, sign) = (String::new(), String::new(), format!("  done    {step}/"));
-    loop {
-        let mut line = String::new();
-        assert_ne!(err.read_line(&mut line).unwrap(), 0, "'{sign}' was never said:\n{told}");
-        if let Some(id) = line.strip_prefix("run ") {
-            id.trim().clone_into(&mut run);
+    ahead_of_others(|| {
+        let mut child = Process(console.start(args));
+        let mut err = BufReader::new(child.0.stderr.take().unwrap());
+        let (mut run, mut told, sign) = (String::new(), String::new(), format!("  done    {step}/"));
+        loop {
+            let mut line = String::new();
+            assert_ne!(err.read_line(&mut line).unwrap(), 0, "'{sign}' was never said:\n{told}");
+            if let Some(id) = line.strip_prefix("run ") {
+                id.trim().clone_into(&mut run);
+            }
+            told += &line;
+            if line.starts_with(&sign) {
+                break;
+            }
         }
-        told += &line;
-        if line.starts_with(&sign) {
-            break;
-        }
-    }
-    kill_process(Pid::from_child(&child.0), Signal::STOP).unwrap();
-    (child, err, run)
+        kill_process(Pid::from_child(&child.0), Signal::STOP).unwrap();
+        (child, err, run)
+    })
 }
 
 /// Lets a stopped console go on to its end; its exit code and what it says from here on.

@@ -14,7 +14,8 @@ const END: &str = "\x1b[F";
 #[track_caller]
 fn is_done(pty: &mut Pty, step: &str) {
     pty.send("X");
-    pty.read(&format!("✓ {step}"));
+    let page = pty.read(&format!("✓ {step}"));
+    assert!(!page.contains('{'), "a key is not named: {page}");
     pty.send(ESC);
     pty.wait("the page before", |screen| !screen.contains("┌ Exercise"));
     pty.read("quit");

@@ -37,11 +37,18 @@ fn doctor_scan_backup_verify_and_restore_work_on_it() {
 
     demo.call(&["backup", "val-2", "web-3"]).expect(7);
     demo.call(&["backup", "web-1/files/tree", "--plan-hash", "0"]).expect(16).says("The plan is now");
-    let backed_up = demo.call(&["backup", "val-2", "web-1", "dc1"]).expect(0);
-    for item in
-        ["val-2/avalanchego/staking-identity@", "web-1/files/tree@", "dc1/consul/snapshot@", "dc1/consul/agent-config@"]
+    let backed_up = demo.call(&["backup", "val-2", "web-1", "dc1", "consul-3"]).expect(0);
+    let own = ["consul-3/consul/agent-config@", "consul-3/consul/node-identity@"];
+    for item in ["val-2/avalanchego/staking-identity@", "web-1/files/tree@", "dc1/consul/snapshot@"].iter().chain(&own)
     {
         assert!(backed_up.out.contains(item), "{item}\n{}", backed_up.out);
+    }
+    for (item, why) in [
+        ("dc1/consul/agent-config", "Each member has its own, which is saved under the member."),
+        ("consul-3/consul/snapshot", "It is saved once for all members, as dc1/consul/snapshot."),
+    ] {
+        assert!(!backed_up.out.contains(&format!("{item}@")), "{}", backed_up.out);
+        assert!(backed_up.err.contains(&format!("{item}: not backed up: {why}")), "{}", backed_up.err);
     }
     let shown = |demo: &Demo| demo.call(&["list", "mon-1/netdata/config"]).expect(0).out;
     assert!(!shown(&demo).contains(" verified "), "{}", shown(&demo));
@@ -53,6 +60,17 @@ fn doctor_scan_backup_verify_and_restore_work_on_it() {
     assert_eq!(restored.code, Some(0), "{restored:?}");
     assert!(restored.err.contains("passed over"), "{}", restored.err);
     assert!(restored.out.contains("restored and proven"), "{}", restored.out);
+
+    // So says the run that made it; of one whose copy is well, nothing is said but its name.
+    let runs = demo.call(&["runs"]).expect(0).out;
+    let made = runs.lines().filter(|line| line.contains("backup web-2/files/tree"));
+    let copies: Vec<String> = made
+        .map(|line| demo.call(&["runs", line.split_whitespace().next().unwrap()]).expect(0).out)
+        .flat_map(|told| told.lines().filter(|line| line.starts_with("  copy ")).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let (suspect, well): (Vec<_>, Vec<_>) = copies.iter().partition(|line| line.contains(": suspect: "));
+    assert!(suspect.len() == 1 && !well.is_empty(), "{copies:#?}");
+    assert!(well.iter().all(|line| line.starts_with("  copy web-2/files/tree@") && !line.contains(": ")), "{well:#?}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> 
         let size = found.size.map_or("size not known".to_owned(), |size| size.to_string());
         let secret = if found.sensitivity == Sensitivity::Secret { ", secret" } else { "" };
         match &found.standing {
-            Standing::Absent(why) => lines.push(Line::field("on the node", why.to_string())),
+            Standing::Elsewhere(why) | Standing::Absent(why) => lines.push(Line::field("on the node", why.to_string())),
             _ => lines
                 .push(Line::field("on the node", format!("{size}, copied {}{secret}", copying_word(found.copying)))),
         }
