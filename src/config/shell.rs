@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::secrets::{LONGEST, first_line};
 use crate::model::secret::SecretString;
 use crate::model::text::CleanText;
+use crate::process;
 
 /// The first line `command` prints, run by `/bin/sh -c` without input and without the variables in `hidden`.
 ///
@@ -24,7 +25,7 @@ pub(crate) fn first_line_of(command: &str, hidden: &[String], timeout: Duration)
     for name in hidden {
         shell.env_remove(name);
     }
-    let mut child = shell.spawn().map_err(|error| format!("its command cannot be run: {error}."))?;
+    let mut child = process::spawn(&mut shell).map_err(|error| format!("its command cannot be run: {error}."))?;
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let printed = drain(child.stdout.take(), LONGEST + 1);
     let complained = drain(child.stderr.take(), 16 * 1024);

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
+use crate::process;
 
 /// What every node has on its path before the machine's own programs.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -244,7 +245,7 @@ impl Node {
         let mut words = words.iter();
         let mut command = Command::new(words.next().map_or("nsenter".into(), OsString::clone));
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(cannot)?;
+        let mut child = process::spawn(&mut command).map_err(cannot)?;
         let stdin = child.stdin.take();
         let output = std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -278,7 +279,7 @@ fn hold(dir: &Path, id: &HostId, has_own_users: bool) -> Result<Holder> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Its own group, so that Ctrl-C at a terminal reaches only the console, which then ends it in order.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut child = command.spawn().map_err(|error| refused(&error.to_string()))?;
+    let mut child = process::spawn(&mut command).map_err(|error| refused(&error.to_string()))?;
     let line = child.stdin.take();
     let mut said = BufReader::new(child.stdout.take().ok_or_else(|| refused("it has no output"))?);
     let mut errors = child.stderr.take();

@@ -299,6 +299,7 @@ impl Handler for Guest {
             let mut words = words.into_iter();
             let mut command = Command::new(words.next().unwrap_or_default());
             command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let _starts = crate::process::starting();
             command.process_group(0).spawn()
         });
         match child {

@@ -116,7 +116,8 @@ pub trait Driver: Sync {
     fn probe(&self, cx: &Cx, settings: &Value) -> Result<Facts>;
     /// Where its facts come from, as whoever reads them is told: a fact's dotted name, or one it stands below, and the
     /// origin. `version`, `variant` and `identities` are those of [`Facts`]; the other names are its own. A value of its
-    /// own that stands beside a `from` needs no row: that is its origin.
+    /// own that stands beside a `from` needs no row: that is its origin. Of what may come from several places the probe
+    /// notes which it was: a table `from` at the top of its own facts, by the same names, counts before this one.
     fn origins(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }

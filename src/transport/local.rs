@@ -24,6 +24,7 @@ use super::waker::Waker;
 use super::{Cancel, Dial, Duplex, Endpoint, Rights, Running, Script, Transport, TransportError, into_io};
 use crate::model::inventory::Become;
 use crate::model::secret::{SecretRef, Secrets};
+use crate::process;
 
 /// How to work on this machine.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +113,7 @@ impl Local {
                 _ => self.refused("a command", &why),
             }
         };
-        let child = command.spawn().map_err(refused)?;
+        let child = process::spawn(&mut command).map_err(refused)?;
         let waker = Arc::new(Waker::new().map_err(refused)?);
         let lane = Arc::new(Lane::gated(&self.spec.name, Arc::clone(&waker), &wrapped, script.rights));
         let mut pump = Pump { child, lane: Arc::clone(&lane), waker, over: Arc::clone(&self.over) };

@@ -10,6 +10,7 @@ use super::TransportError;
 use super::ssh::{Sourced, SshSpec};
 use crate::model::inventory::{Access, Become, Host, Inventory};
 use crate::model::text::CleanText;
+use crate::process;
 
 /// How long `ssh -G` may take; it may run `Match exec` commands.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -213,7 +214,7 @@ impl Resolver {
             command.arg("-p").arg(port.to_string());
         }
         command.args(["-G", "--", host]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| match error.kind() {
+        let mut child = process::spawn(&mut command).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "there is no ssh program; its configuration is not read".to_owned(),
             _ => format!("ssh -G could not be started: {error}"),
         })?;

@@ -60,6 +60,9 @@ pub struct Own {
     pub wants_plugins: bool,
     /// Whether the database is asked for.
     pub wants_db: bool,
+    /// Where facts come from that have several places to come from, by their dotted names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub from: BTreeMap<String, String>,
 }
 
 /// A path and where it was found.

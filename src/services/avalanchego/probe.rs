@@ -165,8 +165,31 @@ pub(super) fn start(answers: &Answers, settings: &Settings) -> (Own, Vec<String>
         data_room: None,
         wants_plugins: settings.plugins,
         wants_db: settings.db,
+        from: origins(answers, settings, &sources),
     };
     (own, notes)
+}
+
+/// Where what the first script decides comes from.
+fn origins(answers: &Answers, settings: &Settings, sources: &Sources) -> BTreeMap<String, String> {
+    let set = |key: &str| sources.is_set(key).map_or("default", |found| found.from);
+    let or = |is_named: bool, key: &str| if is_named { "inventory" } else { set(key) };
+    let user = match answers.bytes("pid") {
+        Some(_) => "its process",
+        None if answers.shown("User").is_empty() => "default",
+        None => "systemd",
+    };
+    let all = [
+        ("user", user),
+        ("network", set("network-id")),
+        ("public_ip", set("public-ip")),
+        ("db_type", set("db-type")),
+        ("api.host", set("http-host")),
+        ("api.port", or(settings.http_port.is_some(), "http-port")),
+        ("api.tls", set("http-tls-enabled")),
+        ("api.trust", or(settings.http_cert.is_some(), "http-tls-cert-file")),
+    ];
+    all.into_iter().map(|(fact, origin)| (fact.to_owned(), origin.to_owned())).collect()
 }
 
 /// Everything the second script adds.
@@ -194,6 +217,7 @@ pub(super) fn add_files(own: &mut Own, answers: &Answers, seen: impl Iterator<It
         && own.api.port == 0
     {
         own.api.port = port;
+        own.from.insert("api.port".to_owned(), "its process file".to_owned());
     }
 }
 
@@ -245,7 +269,10 @@ fn variant(own: &Own, answers: &Answers) -> &'static str {
     }
 }
 
-fn envelope(answers: &Answers, own: Own, notes: Vec<String>) -> Facts {
+fn envelope(answers: &Answers, mut own: Own, notes: Vec<String>) -> Facts {
+    let told = if own.api.node_id.is_some() { "its API" } else { "the certificate on disk" };
+    own.from.insert(format!("identities.{}", super::items::NODE_ID), told.to_owned());
+    own.from.insert(format!("identities.{}", super::items::BLS), "its API".to_owned());
     let mut identities = Vec::new();
     let mut add = |kind: &str, value: Option<&str>| {
         identities.extend(value.map(|value| Identity { kind: kind.to_owned(), value: value.to_owned() }));

@@ -38,28 +38,21 @@ const KIND: &str = "consul";
 
 /// Where its facts come from.
 const ORIGINS: &[(&str, &str)] = &[
-    ("version", "its API, else its program"),
     ("identities", "its data directory"),
-    ("access", "the inventory, else its configuration"),
+    ("access", "the inventory"),
     ("api_name", "its certificate"),
     ("silent", "its API"),
     ("silent_exit", "its API"),
     ("silent_hints", "its API"),
-    ("server", "its API, else its configuration"),
-    ("datacenter", "its API, else its configuration"),
-    ("node_name", "its API, else its configuration"),
     ("leader", "its API"),
     ("peers", "its API"),
     ("acl", "its API"),
     ("refused", "its API"),
     ("refused_exit", "its API"),
     ("may_write", "its API"),
-    ("config_dir", "the inventory, else its command line"),
     ("config_files", "its command line"),
-    ("data_dir", "the inventory, else its API or configuration"),
     ("node_id", "its data directory"),
     ("keyrings", "its data directory"),
-    ("encrypt", "its API, else its configuration"),
 ];
 
 /// Saves a Consul datacenter and its agents.

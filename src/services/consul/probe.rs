@@ -1,6 +1,6 @@
 //! Looking at a node: one script, then a few questions to the agent. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -158,9 +158,17 @@ pub(super) struct Own {
     pub keyrings: Vec<String>,
     /// Whether a gossip key stands in the configuration itself.
     pub encrypt: bool,
+    /// Where facts come from that have several places to come from, by their dotted names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub from: BTreeMap<String, String>,
 }
 
 impl Own {
+    /// Notes where a fact comes from.
+    fn note(&mut self, fact: &str, origin: &str) {
+        self.from.insert(fact.to_owned(), origin.to_owned());
+    }
+
     /// Notes why the snapshot can neither be read nor restored.
     fn refuse(&mut self, why: &str, exit: Exit) {
         self.refused = Some(why.into());
@@ -184,7 +192,14 @@ pub(super) struct Seen {
     pub encrypt: bool,
     /// What is said of TLS, by each setting's whole path.
     pub settings: BTreeMap<String, String>,
+    /// What of all that the command line says.
+    pub flags: BTreeSet<&'static str>,
 }
+
+/// Where what the node says by itself comes from.
+const API: &str = "its API";
+const CONFIGURATION: &str = "its configuration";
+const INVENTORY: &str = "the inventory";
 
 /// The lines of one `== name` section.
 fn section<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = &'t str> {
@@ -240,8 +255,16 @@ pub(super) fn read_look(text: &str) -> Seen {
             "node" => seen.node_name = Some(value),
             "client" => seen.http = Some(value),
             "server" | "dev" => seen.server = Some(value != "false"),
-            _ => {}
+            _ => continue,
         }
+        seen.flags.extend(match flag {
+            "data-dir" => Some("data_dir"),
+            "datacenter" => Some("datacenter"),
+            "node" => Some("node_name"),
+            "server" | "dev" => Some("server"),
+            "http-port" | "https-port" | "client" => Some("access.http"),
+            _ => None,
+        });
     }
     seen
 }
@@ -275,6 +298,17 @@ impl Seen {
         paths.iter().find_map(|path| self.settings.get(*path)).map(String::as_str).filter(|text| !text.is_empty())
     }
 
+    /// Where a fact comes from that the agent was told: its command line counts before its files, and an address that
+    /// neither says is the default.
+    fn origin_of(&self, fact: &str) -> &'static str {
+        let is_told = fact != "access.http" || self.http.is_some() || self.port.is_some();
+        match self.flags.contains(fact) {
+            true => "its command line",
+            false if is_told || self.setting(&["ports.https"]).is_some() => CONFIGURATION,
+            false => "default",
+        }
+    }
+
     fn unit(&self, name: &str) -> String {
         self.unit.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
     }
@@ -296,6 +330,13 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
         data_dir: seen.data_dir.clone(),
         ..Own::default()
     };
+    for fact in ["server", "datacenter", "node_name", "data_dir"] {
+        own.note(fact, seen.origin_of(fact));
+    }
+    own.note("encrypt", CONFIGURATION);
+    own.note("version", "its program");
+    own.note("access.http", if settings.http.is_some() { INVENTORY } else { seen.origin_of("access.http") });
+    own.note("access.tls", if settings.api_ca.is_some() { INVENTORY } else { CONFIGURATION });
     let mut notes = Vec::new();
     let mut version = seen.version.trim_start_matches("Consul v").split(' ').next().unwrap_or("").to_owned();
     let running = unit.is_running() || unit.load != "loaded";
@@ -315,6 +356,10 @@ pub(super) fn probe(cx: &Cx, settings: &Settings) -> Result<Facts> {
         own.silent = Some(format!("{} is {}.", settings.unit, unit.active).into());
     }
     own.data_dir = settings.data_dir.clone().or(own.data_dir).filter(|path| is_plain_path(path));
+    if settings.data_dir.is_some() {
+        own.note("data_dir", INVENTORY);
+    }
+    own.note("config_dir", if settings.config_dir.is_some() { INVENTORY } else { "its command line" });
     let config_dir = settings.config_dir.clone().or_else(|| seen.config_dirs.first().cloned());
     let inside = |file: &&String| config_dir.as_ref().is_some_and(|dir| file.starts_with(&format!("{dir}/")));
     own.config_files = seen.config_files.iter().filter(|file| !inside(file)).map(|file| file.as_str().into()).collect();
@@ -403,6 +448,7 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
         && let Some([Value::String(name)]) = list.as_array().map(Vec::as_slice)
     {
         own.datacenter = Some(name.clone()).filter(|name| is_datacenter(name));
+        own.note("datacenter", API);
     }
     if let (Some(wanted), Some(found)) = (&access.datacenter, &own.datacenter)
         && wanted != found
@@ -417,13 +463,29 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
 pub(super) fn read_self(own: &mut Own, version: &mut String, said: &Value) {
     let (config, debug) = (&said["Config"], &said["DebugConfig"]);
     let text = |value, key| Some(text_of(value, key)).filter(|text| !text.is_empty()).map(str::to_owned);
-    own.datacenter = text(config, "Datacenter").filter(|name| is_datacenter(name)).or(own.datacenter.take());
-    own.node_name = text(config, "NodeName").map(|name| CleanText::new(&name)).or(own.node_name.take());
-    own.server = config["Server"].as_bool().or(own.server);
+    let datacenter = text(config, "Datacenter").filter(|name| is_datacenter(name));
+    let node_name = text(config, "NodeName").map(|name| CleanText::new(&name));
+    let (server, data_dir, told) = (config["Server"].as_bool(), text(debug, "DataDir"), text(config, "Version"));
+    let encrypts = text(debug, "EncryptKey").is_some() && !own.encrypt;
+    for (fact, is_told) in [
+        ("datacenter", datacenter.is_some()),
+        ("node_name", node_name.is_some()),
+        ("server", server.is_some()),
+        ("data_dir", data_dir.is_some()),
+        ("version", told.is_some()),
+        ("encrypt", encrypts),
+    ] {
+        if is_told {
+            own.note(fact, API);
+        }
+    }
+    own.datacenter = datacenter.or(own.datacenter.take());
+    own.node_name = node_name.or(own.node_name.take());
+    own.server = server.or(own.server);
     own.acl = debug["ACLsEnabled"].as_bool().or(own.acl);
-    own.data_dir = text(debug, "DataDir").or(own.data_dir.take());
-    own.encrypt |= text(debug, "EncryptKey").is_some();
-    if let Some(told) = text(config, "Version") {
+    own.data_dir = data_dir.or(own.data_dir.take());
+    own.encrypt |= encrypts;
+    if let Some(told) = told {
         // Enterprise says so only in its build metadata.
         let meta = text(config, "VersionMetadata").filter(|_| !told.contains('+'));
         *version =

@@ -11,6 +11,11 @@ pub struct Conf {
 /// How many settings are kept of one text.
 const MOST: usize = 20_000;
 
+/// The settings that say where the API listens, the first that is there counts; then those that say on which port.
+pub const BIND_KEYS: [(&str, &str); 3] = [("web", "bind to"), ("global", "bind socket to IP"), ("global", "bind to")];
+/// See [`BIND_KEYS`].
+pub const PORT_KEYS: [(&str, &str); 2] = [("web", "default port"), ("global", "default port")];
+
 impl Conf {
     /// Reads a text. `defaults`: whether commented settings count, as they do in what an agent prints of itself.
     pub fn read(text: &str, defaults: bool) -> Self {
@@ -73,18 +78,11 @@ impl Conf {
         self.get("db", &format!("dbengine tier {tier} multihost disk space MB")).and_then(mib)
     }
 
-    /// Where the API listens: address and port, or a socket.
+    /// Where the API listens: address and port, or a socket; by [`BIND_KEYS`] and [`PORT_KEYS`].
     pub fn bind(&self) -> Bind {
-        let port = self
-            .get("web", "default port")
-            .or_else(|| self.get("global", "default port"))
-            .and_then(|port| port.parse().ok())
-            .unwrap_or(DEFAULT_PORT);
-        let bound = self
-            .get("web", "bind to")
-            .or_else(|| self.get("global", "bind socket to IP"))
-            .or_else(|| self.get("global", "bind to"))
-            .unwrap_or("*");
+        let first = |keys: &[(&str, &str)]| keys.iter().find_map(|(section, key)| self.get(section, key));
+        let port = first(&PORT_KEYS).and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
+        let bound = first(&BIND_KEYS).unwrap_or("*");
         let mut socket = None;
         for word in bound.split_whitespace() {
             let word = word.split(['=', '^']).next().unwrap_or(word);

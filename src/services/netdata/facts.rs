@@ -51,6 +51,9 @@ pub struct Own {
     pub children: usize,
     /// Bytes of the cache that a copy takes while the agent is stopped.
     pub stopped_bytes: u64,
+    /// Where facts come from that have several places to come from, by their dotted names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub from: BTreeMap<String, String>,
 }
 
 /// A path and where it was found.
@@ -108,6 +111,10 @@ pub struct Db {
 }
 
 impl Own {
+    /// Notes where a fact comes from.
+    pub fn note(&mut self, fact: &str, origin: &str) {
+        self.from.insert(fact.to_owned(), origin.to_owned());
+    }
     /// A directory's path by its name, or empty.
     pub fn dir(&self, name: &str) -> &str {
         self.dirs.get(name).map_or("", |place| place.path.as_str())

@@ -62,9 +62,12 @@ fi
 printf '%s' "$cfg" | put conf-path
 if [ -f "$cfg" ]; then head -c 262144 -- "$cfg" | put conf; fi
 printf '%s\n' "$args" | sed -n '/^-p$/{n;p;}' | tail -n 1 | put port
-[ -n "$user" ] || user=$(printf '%s\n' "$show" | sed -n 's/^User=//p')
-[ -n "$user" ] && [ "$user" != root ] || user=$(sed -n 's/^[[:space:]]*run as user[[:space:]]*=[[:space:]]*//p' "$cfg" 2>/dev/null | tail -n 1)
-printf '%s' "${user:-netdata}" | put user
+by='its process'
+[ -n "$user" ] || { user=$(printf '%s\n' "$show" | sed -n 's/^User=//p'); by=systemd; }
+[ -n "$user" ] && [ "$user" != root ] || { user=$(sed -n 's/^[[:space:]]*run as user[[:space:]]*=[[:space:]]*//p' "$cfg" 2>/dev/null | tail -n 1); by=netdata.conf; }
+[ -n "$user" ] || { user=netdata; by=default; }
+printf '%s' "$user" | put user
+printf '%s' "$by" | put user-by
 case $started in */netdata) if [ -x "$started" ]; then timeout 5 "$started" -V 2>/dev/null | head -n 1 | put version; fi ;; esac
 if command -v dpkg-query >/dev/null; then dpkg-query -S "$program" 2>/dev/null | head -n 1 | put package; fi
 "#;

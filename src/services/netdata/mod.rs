@@ -45,15 +45,12 @@ const OLD_CHOICE: &str = "old";
 
 /// Where its facts come from.
 const ORIGINS: &[(&str, &str)] = &[
-    ("version", "its API, else its program"),
     ("variant", "its program and package"),
-    ("identities", "its API, else its files"),
+    ("identities", "its files"),
     ("unit", "the inventory"),
     ("installed", "systemd"),
     ("masked", "systemd"),
     ("unit_stop_within", "systemd"),
-    ("stop_within", "the inventory, else systemd"),
-    ("user", "its process, systemd, netdata.conf or default"),
     ("running", "systemd"),
     ("strays", "the node's processes"),
     ("container", "the node's processes"),
@@ -63,10 +60,6 @@ const ORIGINS: &[(&str, &str)] = &[
     ("guid", "its files"),
     ("claimed_id", "its files"),
     ("api", "its API"),
-    ("api.host", "netdata.conf or default"),
-    ("api.port", "the inventory, its process, netdata.conf or default"),
-    ("api.socket", "netdata.conf or default"),
-    ("db", "its running configuration, else netdata.conf or default"),
     ("db.stored", "the file system"),
     ("streams_to", "stream.conf"),
     ("children", "its API"),

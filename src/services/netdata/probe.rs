@@ -1,6 +1,6 @@
 //! Looking at a node: two short scripts, and what the running agent says of itself.
 
-use super::conf::{Bind, Conf};
+use super::conf::{BIND_KEYS, Bind, Conf, PORT_KEYS};
 use super::facts::{Api, Db, Own, Place, Seen, is_guid};
 use super::items;
 use super::settings::{Settings, is_absolute};
@@ -48,6 +48,7 @@ pub fn probe(cx: &Cx, settings: &super::Value) -> Result<Facts> {
         "not running".clone_into(&mut own.api.silent);
     }
     own.version = own.api.version.clone().or_else(|| program_version(&answers.text("version")));
+    own.note("version", if own.api.version.is_some() { "its API" } else { "its program" });
     directories(&mut own, &settings, running_conf.as_ref(), &file, &answers);
     let either = |key: &str| {
         running_conf.as_ref().and_then(|conf| conf.get("registry", key)).or_else(|| file.get("registry", key))
@@ -70,7 +71,7 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
     let numbers = |text: &str| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>();
     let strays = numbers(&answers.text("strays"));
     let Bind { host, port, socket } = file.bind();
-    let told = answers.text("port").parse().ok();
+    let told: Option<u16> = answers.text("port").parse().ok();
     let unit_stop_within = seconds_of(&answers.shown("TimeoutStopUSec"));
     // A little more than the unit's own limit: then it is systemd that ends it, and says so.
     let stop_within =
@@ -88,6 +89,28 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
         api: Api { host, port: settings.port.or(told).unwrap_or(port), socket, ..Api::default() },
         ..Own::default()
     };
+    let mut own = own;
+    let in_file = |keys: &[(&str, &str)]| keys.iter().any(|(section, key)| file.get(section, key).is_some());
+    let by_file = |keys: &[(&str, &str)]| if in_file(keys) { "netdata.conf" } else { "default" };
+    own.note("user", &answers.text("user-by"));
+    own.note(
+        "stop_within",
+        match (settings.stop_within, unit_stop_within) {
+            (Some(_), _) => "inventory",
+            (None, Some(_)) => "systemd",
+            (None, None) => "default",
+        },
+    );
+    own.note("api.host", by_file(&BIND_KEYS));
+    own.note("api.socket", "netdata.conf");
+    own.note(
+        "api.port",
+        match (settings.port, told) {
+            (Some(_), _) => "inventory",
+            (None, Some(_)) => "its process",
+            (None, None) => by_file(&[&BIND_KEYS[..], &PORT_KEYS].concat()),
+        },
+    );
     let mut notes = Vec::new();
     for pid in &own.strays {
         notes.push(if own.running {
@@ -204,6 +227,14 @@ pub(super) fn add_files(own: &mut Own, there: &Answers) {
 
 fn database(own: &mut Own, running: Option<&Conf>, file: &Conf) {
     let conf = running.unwrap_or(file);
+    let says = |is_told: bool| match (running, is_told) {
+        (Some(_), true) => "its running configuration",
+        (None, true) => "netdata.conf",
+        (_, false) => "default",
+    };
+    let is_limited = conf.tiers().is_some() || (0..TIERS).any(|tier| conf.tier_limit(tier).is_some());
+    own.note("db.mode", says(conf.db_mode().is_some()));
+    own.note("db.limits", says(is_limited));
     // A file that says nothing means dbengine; so it is since 1.23.
     let mode = conf.db_mode().unwrap_or("dbengine").to_owned();
     let tiers = conf.tiers().unwrap_or(TIERS);
@@ -282,7 +313,9 @@ fn variant(answers: &Answers, own: &Own) -> &'static str {
     }
 }
 
-fn envelope(answers: &Answers, own: Own, heard: &[String], notes: &[String]) -> Facts {
+fn envelope(answers: &Answers, mut own: Own, heard: &[String], notes: &[String]) -> Facts {
+    let told = if own.api.guid.is_some() { "its API" } else { "its files" };
+    own.note(&format!("identities.{}", items::GUID), told);
     let identity = |kind: &str, value: &str| Identity { kind: kind.to_owned(), value: value.to_owned() };
     let mut identities: Vec<_> = own.known_guid().map(|guid| identity(items::GUID, guid)).into_iter().collect();
     identities.extend(own.claimed_id.as_deref().map(|id| identity(items::CLAIM, id)));

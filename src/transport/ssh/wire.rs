@@ -18,6 +18,7 @@ use super::errors::{code_of, ssh_why};
 use super::owner::Link;
 use super::{Shared, SshSpec};
 use crate::model::text::CleanText;
+use crate::process;
 
 /// A second hand on a session's socket, to end it from any thread.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ pub(super) fn reach(
         for name in &spec.hidden {
             shell.env_remove(name);
         }
-        let child = shell.spawn().map_err(|e| unreachable(spec, &e))?;
+        let child = process::spawn(&mut shell).map_err(|e| unreachable(spec, &e))?;
         let hand = inner.try_clone().map_err(|e| unreachable(spec, &e))?;
         cord.hold(Plug::Unix(hand, Some(child)));
         return Ok(Wire { fd: inner.into(), round_trip: None });

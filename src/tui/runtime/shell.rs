@@ -15,6 +15,7 @@ use crate::engine::desk::Desk;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
 use crate::model::inventory::TransportKind;
+use crate::process;
 use crate::transport::quote::quote;
 use crate::transport::ssh::SshSpec;
 
@@ -72,7 +73,7 @@ impl NodeShell {
     /// A program that is stopped goes on at once: there is no shell below that could bring it back, and until it
     /// ends the console waits for it.
     pub fn run(mut self) -> std::io::Result<Option<i32>> {
-        let child = self.command.spawn()?;
+        let child = process::spawn(&mut self.command)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         loop {
             match waitpid(pid, WaitOptions::UNTRACED) {

@@ -18,6 +18,7 @@ use super::setup::Setup;
 use super::shell::NodeShell;
 use crate::model::exit::Exit;
 use crate::model::ids::HostId;
+use crate::process::while_nothing_starts;
 use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::clipboard::{Clip, clip, ring};
@@ -383,7 +384,7 @@ impl<'s> Sitting<'s> {
             return Ok(());
         }
         self.expects_continue = true;
-        let stopped = self.screen.lend(|| kill_current_process_group(Sign::STOP))?;
+        let stopped = self.screen.lend(|| while_nothing_starts(|| Ok(kill_current_process_group(Sign::STOP)?)))?;
         self.keyboard.go_on();
         self.is_dirty = true;
         self.is_urgent = true;

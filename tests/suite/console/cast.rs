@@ -187,6 +187,7 @@ pub fn found(owner: &str, items: Vec<Item>) -> Found {
             own: serde_json::json!({
                 "network": "mainnet", "user": "avalanche", "paths": {"data": "/var/lib/avalanchego", "db": "/data/db"},
                 "api": {"answers": true, "bootstrapped": ["P", "X", "C"]},
+                "from": {"network": "config file", "user": "its process", "identities.avalanche-node-id": "its API"},
             }),
             ..Facts::default()
         },

@@ -141,11 +141,17 @@ pub fn left_by_lifeboat(machine: &Machine) -> String {
         .ok()
 }
 
-/// One backup of the samples; none where the agent itself ended with a failure. Now and then it does, most on a busy
-/// machine (1.37.1 aborts in its own shutdown); such a copy is refused, and the operator is told that he may try again.
+/// Whether something says that the agent failed in its own end: by an exit code or by a signal, as systemd calls it, and
+/// not by having been ended. Now and then it does, most on a busy machine (1.37.1 crashes in its own shutdown).
+pub fn ended_badly(said: &str) -> bool {
+    ["exit-code", "signal", "core-dump"].iter().any(|how| said.contains(&format!("did not end by itself ({how})")))
+}
+
+/// One backup of the samples; none where the agent itself ended with a failure: such a copy is refused, and the operator
+/// is told that he may try again.
 fn try_backup(console: &Console, options: &[&str]) -> Option<Ended> {
     let ended = console.run(&[&["backup", METRICS], options].concat());
-    if ended.code != Some(1) || !ended.err.contains("did not end by itself (exit-code)") {
+    if ended.code != Some(1) || !ended_badly(&ended.err) {
         return Some(ended);
     }
     println!("{}", ended.err);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::fleet::FoundView;
-use crate::engine::fleet::origin::origin_of;
+use crate::engine::fleet::origin::Origins;
 use crate::model::text::CleanText;
 use crate::tui::action::Action;
 use crate::tui::model::Model;
@@ -61,6 +61,8 @@ impl Groups {
 /// ```
 pub fn found_facts(kind: &str, found: &FoundView, model: &Model) -> Vec<Line> {
     let mut lines = vec![Line::field("seen", format!("on {}, {}", found.host, utc_and_ago(found.at, model.now)))];
+    let mut own: Result<Value, _> = serde_json::from_str(&found.own);
+    let origins = Origins::of(kind, own.as_mut().unwrap_or(&mut Value::Null));
     if !found.present {
         lines.push(Line::text("It is not there."));
     }
@@ -70,7 +72,7 @@ pub fn found_facts(kind: &str, found: &FoundView, model: &Model) -> Vec<Line> {
     }
     lines.extend(found.notes.iter().map(|note| Line::Field("note".to_owned(), note.to_string(), Role::StatusWarn)));
     for (name, label, text) in [("version", "version", &found.version), ("variant", "installed", &found.variant)] {
-        let told = text.as_ref().map(|text| format!("{} ({})", text.one_line(), origin_of(kind, name)));
+        let told = text.as_ref().map(|text| format!("{} ({})", text.one_line(), origins.of_fact(name)));
         lines.extend(told.map(|told| Line::field(label, told)));
     }
     for unit in &found.units {
@@ -82,13 +84,14 @@ pub fn found_facts(kind: &str, found: &FoundView, model: &Model) -> Vec<Line> {
     }
     lines.extend(found.identities.iter().map(|identity| match identity_line(identity) {
         Line::Field(label, value, role) => {
-            Line::Field(label, format!("{value} ({})", origin_of(kind, "identities")), role)
+            let origin = origins.of_fact(&format!("identities.{}", identity.kind));
+            Line::Field(label, format!("{value} ({origin})"), role)
         }
         line => line,
     }));
     let mut groups = Groups::default();
-    match serde_json::from_str(&found.own) {
-        Ok(own) => add_own(kind, found, &own, &mut groups),
+    match own {
+        Ok(own) => add_own(&origins, found, &own, &mut groups),
         Err(_) if found.own.is_empty() => {
             let told = format!("not kept; {} asks the node again", model.key(Action::Refresh));
             groups.add("its probe", Line::field("facts", told));
@@ -100,15 +103,14 @@ pub fn found_facts(kind: &str, found: &FoundView, model: &Model) -> Vec<Line> {
 }
 
 /// The driver's own facts. A version of its own is the one that is shown anyway.
-fn add_own(kind: &str, found: &FoundView, own: &Value, groups: &mut Groups) {
+fn add_own(origins: &Origins, found: &FoundView, own: &Value, groups: &mut Groups) {
     let mut facts = Vec::new();
     flatten("", own, &mut facts);
     for Fact { name, value, from } in facts {
         if name == "version" && found.version.is_some() {
             continue;
         }
-        let origin = from.unwrap_or_else(|| origin_of(kind, &name).to_owned());
-        groups.add(&origin, Line::Field(name, value, Role::Text));
+        groups.add(from.as_deref().unwrap_or_else(|| origins.of_fact(&name)), Line::Field(name, value, Role::Text));
     }
 }
 

@@ -1,0 +1,74 @@
+//! Starting other programs, and stopping this one in no moment in which it does.
+//!
+//! Who starts a program waits until that runs as such, and cannot be stopped as long as it waits (`vfork` in the kernel).
+//! Where a stop of the whole process group reaches the child in that moment, the child never gets there: this program is
+//! then stopped but for one thread, for ever, and no shell is told that it stopped. So whoever stops the group waits for
+//! those that start something, which takes a millisecond.
+
+use std::io;
+use std::process::{Child, Command};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use std::time::{Duration, Instant};
+
+/// Held together by those that start something, alone by who stops everything.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// How long a start may keep a stop waiting.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Starts a program.
+///
+/// # Errors
+/// It cannot be started.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _starts = starting();
+    command.spawn()
+}
+
+/// Held while something is started by other means than [`spawn`].
+pub fn starting() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does something while nothing is being started.
+///
+/// # Errors
+/// A start takes longer than a second.
+pub fn while_nothing_starts<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let began = Instant::now();
+    loop {
+        match STARTING.try_write() {
+            Ok(_alone) => return work(),
+            Err(TryLockError::Poisoned(alone)) => {
+                let _alone = alone.into_inner();
+                return work();
+            }
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "a program it starts does not begin"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_while_nothing_starts_waits_for_a_start_and_not_for_ever() {
+        assert!(spawn(&mut Command::new("true")).unwrap().wait().unwrap().success());
+        let starts = STARTING.read().unwrap();
+        let error = while_nothing_starts(|| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| while_nothing_starts(|| Ok(7)));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!waits.is_finished());
+            drop(starts);
+            assert_eq!(waits.join().unwrap().unwrap(), 7);
+        });
+    }
+}
