@@ -18,7 +18,7 @@ use crate::support::fault_proxy::{FaultProxy, Toward};
 
 pub(super) const STAKING: &str = "val-1/avalanchego/staking-identity";
 /// The address stands in the configuration, and what is there is an identity of its own.
-const ONTO_SPARE: [&str; 4] = ["--confirm", "public-ip=127.0.0.1", "--confirm", "overwrite=spare-1"];
+pub(super) const ONTO_SPARE: [&str; 4] = ["--confirm", "public-ip=127.0.0.1", "--confirm", "overwrite=spare-1"];
 pub(super) const DECLARED: [&str; 6] =
     ["--confirm", "fenced-val-1=val-1", ONTO_SPARE[0], ONTO_SPARE[1], ONTO_SPARE[2], ONTO_SPARE[3]];
 

@@ -1,10 +1,12 @@
 //! The practice fleet's stand-ins held against the real services.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::avalanchego::{self, DATA, install_avalanchego};
 use super::consul::{self, install_consul};
 use super::fleet::Fleet;
+use super::host::wait_for;
 use super::machine::Machine;
 use super::netdata::{CACHE, LIB, guid, now};
 use crate::rehearsal::contracts::{
@@ -50,7 +52,7 @@ fn a_real_consul_keeps_the_contract_and_takes_a_snapshot_of_its_stand_in() {
     let (status, snapshot) = practice.ask(8500, "GET", "/v1/snapshot", b"").unwrap();
     assert_eq!(status, 200);
     let took = || real.ask(8500, "PUT", "/v1/snapshot", &snapshot).filter(|(status, _)| *status == 200);
-    super::host::wait_for(std::time::Duration::from_mins(1), took).expect("a real Consul takes it");
+    wait_for(Duration::from_mins(1), took).expect("a real Consul takes it");
     let (_, workers) = real.ask(8500, "GET", "/v1/kv/app/billing/workers?raw", b"").unwrap();
     assert_eq!(workers, b"4");
 }
@@ -83,9 +85,10 @@ fn a_real_netdata_shows_the_samples_of_its_stand_in() {
             "/api/v1/data?chart=system.ram&after={at}&before={at}&points=1&group=average&tier={tier}&format=json\
              &options=jsonwrap%2Cselected-tier"
         );
-        let (status, body) = of.get(&target).unwrap();
+        // One that has just begun knows who it is before it knows its charts.
+        let knows = || of.get(&target).filter(|(status, _)| *status == 200);
+        let (_, body) = wait_for(Duration::from_secs(40), knows).unwrap_or_else(|| panic!("{:?}", of.get(&target)));
         let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        assert_eq!(status, 200, "{tier} {}", String::from_utf8_lossy(&body));
         let labels = told["result"]["labels"].as_array().unwrap().clone();
         let row = told["result"]["data"][0].as_array().unwrap().clone();
         let pairs = labels.into_iter().zip(row).skip(1);

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::avalanchego::{DATA, avalanche_node_id, try_identity};
 use super::consul::{self, consul_all, consul_fill, consul_put, install_consul};
 use super::faults::{
-    DECLARED, STAKING, avalanche, enroll, fresh_validator, kill_after_step, left_by_lifeboat, restore_to_spare,
+    DECLARED, STAKING, avalanche, enroll, fresh_validator, kill_after_step, left_by_lifeboat, restore_to_spare, run_of,
     staking_listing,
 };
 use super::fleet::Fleet;
@@ -173,6 +173,14 @@ fn a_restore_of_a_datacenter_killed_after_each_step_is_adopted() {
             change();
         }
     }
+    // No run brings back what one request replaced: a rollback names the copy that was taken before, which does.
+    let run = run_of(&first.run(&args).expect(0));
+    assert_eq!(consul_all(&machine, None), saved);
+    let refused = first.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1);
+    let named = refused.err.split("lifeboat restore ").nth(1).expect("the way back is named");
+    let back: Vec<&str> = ["restore"].into_iter().chain(named.split_whitespace().take(3)).collect();
+    first.run(&[&back[..], &["--confirm", "overwrite=dc1"]].concat()).expect(0);
+    assert_eq!(consul_all(&machine, None), changed);
     second.run(&["verify"]).expect(0);
 }
 
