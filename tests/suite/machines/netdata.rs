@@ -160,9 +160,15 @@ fn try_backup(console: &Console, options: &[&str]) -> Option<Ended> {
     None
 }
 
-/// A backup of the samples, tried again where the agent failed in its own end.
+/// A backup of the samples, tried again where the agent failed in its own end, once it has a history of its own again.
 pub fn backup(console: &Console, options: &[&str]) -> Ended {
-    (0..4).find_map(|_| try_backup(console, options)).expect("the agent never ends well")
+    for _ in 0..4 {
+        if let Some(ended) = try_backup(console, options) {
+            return ended;
+        }
+        std::thread::sleep(Duration::from_secs(30));
+    }
+    panic!("the agent never ends well");
 }
 
 /// A backup of the samples, with the clock and the samples of right before it. An agent that fails in its own end loses
