@@ -65,8 +65,9 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The console that took the run over, if one did: then nothing more may be touched here. A node that cannot say,
-    /// also over a new login and after some seconds, joins `silent` with the reason: its own scripts refuse whoever does not own the run.
+    /// The console that took the run over, if one did: then nothing more may be touched here. A node that cannot say, also
+    /// over a new login and after some seconds, joins `silent` with the reason: its own scripts refuse whoever does not
+    /// own the run.
     fn taken_over_by(&self, silent: &mut BTreeMap<HostId, String>) -> Option<String> {
         for host in &self.opened {
             let ask = || {

@@ -340,6 +340,18 @@ fn what_cannot_be_saved_whole_is_said_before_or_undone_after() {
     finish_and_try_again(&console, &machine, &run);
 }
 
+/// Makes the second machine the first one's agent, which is declared gone.
+const AS_VAL_1: [&str; 8] = [
+    "restore",
+    "val-1/netdata/identity",
+    "--to",
+    "spare-1",
+    "--confirm",
+    "fenced-val-1=val-1",
+    "--confirm",
+    "overwrite=spare-1",
+];
+
 #[test]
 fn a_full_disk_stops_nothing_and_owners_come_back() {
     let Stage { console, old, spare } = Stage::set(&table);
@@ -364,20 +376,10 @@ fn a_full_disk_stops_nothing_and_owners_come_back() {
         .ok();
     console.run(&["backup", "val-1/netdata/identity"]).expect(0);
     old.destroy();
-    let restore = [
-        "restore",
-        "val-1/netdata/identity",
-        "--to",
-        "spare-1",
-        "--confirm",
-        "fenced-val-1=val-1",
-        "--confirm",
-        "overwrite=spare-1",
-    ];
-    console.run(&restore).expect(1).says("useradd --system --user-group other");
+    console.run(&AS_VAL_1).expect(1).says("useradd --system --user-group other");
     assert_eq!(left_by_lifeboat(&spare), "");
     spare.exec("useradd --system other").ok();
-    console.run(&restore).expect(0);
+    console.run(&AS_VAL_1).expect(0);
     assert_eq!(guid(&spare), agent);
     assert_eq!(spare.exec(&format!("stat -c %U {LIB}/registry/extra {LIB}/registry")).ok(), "other\nnetdata\n");
 
@@ -493,22 +495,12 @@ fn an_identity_that_a_parent_hears_is_alive_whatever_is_declared() {
 
     // Out of reach for us is not gone: its parent still hears it, and no declaration overrides that.
     old.exec("systemctl stop ssh").ok();
-    let restore = [
-        "restore",
-        "val-1/netdata/identity",
-        "--to",
-        "spare-1",
-        "--confirm",
-        "fenced-val-1=val-1",
-        "--confirm",
-        "overwrite=spare-1",
-    ];
-    console.run(&restore).expect(17).says("mon-1 hears").says(&agent);
+    console.run(&AS_VAL_1).expect(17).says("mon-1 hears").says(&agent);
     assert!(!is_running(&spare));
     assert_eq!(left_by_lifeboat(&spare), "");
     old.poweroff();
     assert!(wait_for(Duration::from_mins(3), || (!hears()).then_some(())).is_some(), "the parent notices");
-    console.run(&restore).expect(0);
+    console.run(&AS_VAL_1).expect(0);
     assert_eq!(guid(&spare), agent);
 }
 
