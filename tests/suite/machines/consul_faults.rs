@@ -21,10 +21,10 @@ use super::story::write_secret;
 use super::taken_over::one;
 use crate::support::console::{Console, Ended, ahead_of_others, files_below};
 
-const SNAPSHOT: &str = "val-1/consul/snapshot";
+pub(super) const SNAPSHOT: &str = "val-1/consul/snapshot";
 
 /// The snapshots of an item by their references, the oldest first.
-fn copies(console: &Console, item: &str) -> Vec<String> {
+pub(super) fn copies(console: &Console, item: &str) -> Vec<String> {
     let listed = console.run(&["list", item]).out;
     let named = listed.lines().filter(|line| line.starts_with(item));
     named.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
@@ -104,14 +104,14 @@ fn a_token_without_rights_copies_nothing_and_replaces_nothing() {
 }
 
 /// A datacenter whose snapshot takes a while over a slow link: 24 keys that do not compress, 12 MB, which is more than is under way at once.
-fn heavy(machine: &Machine) {
+pub(super) fn heavy(machine: &Machine) {
     let put = "for i in $(seq 24); do head -c 500000 /dev/urandom |
         curl -sf -X PUT --data-binary @- http://127.0.0.1:8500/v1/kv/big/$i >/dev/null || exit 1; done";
     machine.exec(put).ok();
 }
 
 /// Some 3 MB a second.
-fn slow(machine: &Machine) {
+pub(super) fn slow(machine: &Machine) {
     machine.limit_rate(Some(24_000));
 }
 
@@ -124,7 +124,7 @@ fn staged(console: &Console) -> u64 {
 }
 
 /// Starts a backup and waits until it is in the middle.
-fn saving(console: &Console) -> Child {
+pub(super) fn saving(console: &Console) -> Child {
     let child = console.start(&["backup", SNAPSHOT]);
     let flows = wait_for(Duration::from_secs(30), || (staged(console) > 1 << 20).then_some(()));
     assert!(flows.is_some(), "nothing was copied");
@@ -132,7 +132,7 @@ fn saving(console: &Console) -> Child {
 }
 
 /// Starts a restore and waits until its request is in the middle: the copy of what is there now is done.
-fn replacing(console: &Console, saved: &str) -> Child {
+pub(super) fn replacing(console: &Console, saved: &str) -> Child {
     let dir = console.path("vault").join(SNAPSHOT);
     let count = || std::fs::read_dir(&dir).unwrap().count();
     let before = count();
@@ -143,8 +143,13 @@ fn replacing(console: &Console, saved: &str) -> Child {
     child
 }
 
-fn ended(mut child: Child) -> Ended {
-    let code = wait_for(Duration::from_mins(4), || child.try_wait().unwrap());
+fn ended(child: Child) -> Ended {
+    ended_within(child, Duration::from_mins(4))
+}
+
+/// Waits for the end of a console's command, and tells how it was.
+pub(super) fn ended_within(mut child: Child, limit: Duration) -> Ended {
+    let code = wait_for(limit, || child.try_wait().unwrap());
     if code.is_none() {
         child.kill().unwrap();
     }
@@ -210,7 +215,7 @@ fn interrupt(child: &Child) {
     kill_process(Pid::from_child(child), Signal::INT).unwrap();
 }
 
-fn signal(machine: &Machine, signal: &str) {
+pub(super) fn signal(machine: &Machine, signal: &str) {
     machine.exec(&format!("systemctl kill --kill-whom=main -s {signal} consul")).ok();
 }
 
