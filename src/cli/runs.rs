@@ -17,9 +17,8 @@ use crate::engine::phrases::{exit_phrase, resume_phrase};
 use crate::engine::runs::{Confirmed, Copied, Resume, Sheet, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{GateId, HostId, RunId};
+use crate::model::ids::{GateId, HostId};
 use crate::model::plan::{Command, Gate};
-use crate::vault::{Snapshot, Vault};
 
 /// Lists the vault's runs, shows one, or asks a node for those that lie on it.
 pub fn run_runs(app: &App, run: Option<&str>, on: Option<&str>) -> Result<Exit> {
@@ -170,12 +169,6 @@ fn on_node(app: &App, host: &str) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The snapshot a run restores, when this vault has it.
-fn snapshot_of(vault: &Vault, told: &Told) -> Option<Snapshot> {
-    let Command::Restore { item, snapshot, .. } = &told.plan.command else { return None };
-    vault.snapshot(item, snapshot, &mut Vec::new()).ok()
-}
-
 /// Takes up an interrupted run.
 pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
     app.may_change()?;
@@ -183,17 +176,12 @@ pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
     let links = app.desk.links();
     let runs = app.runs(&store, &links);
     let told = match &args.on {
-        Some(host) => {
-            let run = RunId::new(args.run.clone()).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
-            runs.read_from(&host_id(app, host)?, &run)?
-        }
+        Some(host) => runs.find_on(&host_id(app, host)?, &args.run)?,
         None => runs.find(&args.run)?,
     };
-    // A run whose owner nobody can tell is nobody's to take without saying so.
-    let owner = told.owner().map(|(console, _)| console);
-    let is_ours = owner.as_ref().map_or(told.node.is_none(), |owner| owner == store.console.id());
-    if !is_ours && !args.adopt {
-        let whose = owner.map_or("a console it does not name".to_owned(), |owner| format!("console {owner}"));
+    if !told.is_of(store.console.id()) && !args.adopt {
+        let whose =
+            told.owner().map_or("a console it does not name".to_owned(), |(owner, _)| format!("console {owner}"));
         let on = args.on.as_ref().map_or(String::new(), |host| format!(" --on {host}"));
         return Err(Failure::new(Exit::Confirmation, format!("Run {} belongs to {whose}.", told.run))
             .hint(format!("If that console is gone, take the run over: lifeboat resume {} --adopt{on}", args.run)));
@@ -216,7 +204,7 @@ pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
     render_sheet(app, &taking_up(&told, how), &sheet);
     render_gates(app, &ahead.gates);
     let confirmed = answer_all(app, &[(String::new(), &ahead.gates)], &pairs(&args.confirm))?.pop().unwrap_or_default();
-    let snapshot = snapshot_of(&store.vault, &told);
+    let snapshot = told.snapshot_in(&store.vault);
     let report = follow(app, &runs.board, &told.plan, || runs.resume(&told, how, snapshot, &confirmed))?;
     app.out.document("resumed", &json!({"report": report}));
     app.out.line(match how {

@@ -27,9 +27,13 @@ fn catalogue(app: &App, store: &Store) -> Result<Catalogue> {
 
 fn tell_findings(app: &App, findings: &[Finding]) {
     for finding in findings {
-        app.out.document("finding", &json!({"path": finding.path, "message": finding.message}));
+        document_finding(app, finding);
         app.out.aside(format!("finding: {finding}"));
     }
+}
+
+fn document_finding(app: &App, finding: &Finding) {
+    app.out.document("finding", &json!({"path": finding.path, "message": finding.message}));
 }
 
 /// Tells what runs that died left in the vault's staging area.
@@ -79,8 +83,14 @@ pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
         ]);
     }
     if rows.is_empty() {
-        return Err(Failure::new(Exit::Nothing, format!("{} has no such snapshot.", app.desk.vault_path().display()))
-            .hint("Back something up: lifeboat backup HOST"));
+        let place = app.desk.vault_path().display().to_string();
+        return Err(if damaged {
+            Failure::new(Exit::Integrity, format!("{place} has no such snapshot that can be read."))
+                .hint("What is damaged is named above; verify says more: lifeboat verify")
+        } else {
+            Failure::new(Exit::Nothing, format!("{place} has no such snapshot."))
+                .hint("Back something up: lifeboat backup HOST")
+        });
     }
     for line in table(&["SNAPSHOT", "SIZE", "SHOWN", "VERIFIED", "PROVEN", "STORED"], &rows) {
         app.out.line(line);
@@ -246,6 +256,7 @@ pub fn run_verify(app: &App, verify: &Verify) -> Result<Exit> {
         receipts.findings.into_iter().partition(|finding| finding.trouble == Trouble::Unexpected);
     tell_findings(app, &strange);
     for finding in &broken {
+        document_finding(app, finding);
         app.out.line(format!("BROKEN    receipt: {finding}"));
         exits.push(Exit::Integrity);
     }

@@ -15,7 +15,7 @@ use crate::model::ids::{HostId, ItemRef, SnapshotId};
 use crate::model::manifest::{Rung, held_since};
 use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
-use crate::vault::{Candidate, Catalogue, Finding, Policy, Vault, VaultError};
+use crate::vault::{Candidate, Catalogue, Finding, Policy, Vault, VaultError, choose_best};
 
 /// Everything the vault holds, also of hosts in no inventory.
 #[derive(Debug, Clone, Default)]
@@ -27,13 +27,18 @@ pub struct Holdings {
 }
 
 /// The copies of one item. Cheap to clone.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shelf {
     /// Newest first.
     pub copies: Arc<[CopyView]>,
     /// The identities in the newest copy nothing speaks against.
     pub identities: Arc<[Identity]>,
+    /// Which copy is meant where nobody names one; else why that is not to be guessed.
+    pub best: Best,
 }
+
+/// The place of an item's best copy among [`Shelf::copies`]; without one, the reason.
+pub type Best = Result<usize, &'static str>;
 
 /// One copy as it is shown and judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,15 +128,22 @@ pub fn last_proof(copies: &[CopyView], now: Timestamp) -> Option<(Rung, Timestam
     highest.max_by_key(|(rung, at)| (*rung, !is_ahead(*at, now), *at))
 }
 
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { copies: Arc::default(), identities: Arc::default(), best: Err("the vault has not been read yet") }
+    }
+}
+
 impl Shelf {
     /// The copies of one item, judged against each other, as a reader whose clock says `now` sees them.
-    pub fn of(candidates: &[Candidate], now: Timestamp) -> Self {
+    pub fn of(candidates: &[Candidate], policy: &Policy, now: Timestamp) -> Self {
         let best = candidates.iter().find(|candidate| candidate.against.is_empty());
         Self {
             copies: candidates.iter().map(|candidate| CopyView::of(candidate, now)).collect(),
             identities: best
                 .map(|best| best.snapshot.manifest().identities.iter().cloned().collect())
                 .unwrap_or_default(),
+            best: choose_best(&candidates.iter().collect::<Vec<_>>(), policy),
         }
     }
 }
@@ -166,8 +178,9 @@ impl Holdings {
         let mut items = BTreeMap::new();
         let findings = vault.walk(&mut |shelf: &mut Catalogue| {
             if let Some(place) = shelf.snapshots.first().map(|snapshot| snapshot.item().clone()) {
-                let judged = shelf.judged(&place, &Policy::default());
-                items.insert(place, Shelf::of(&judged, now));
+                let policy = Policy::default();
+                let judged = shelf.judged(&place, &policy);
+                items.insert(place, Shelf::of(&judged, &policy, now));
             }
         })?;
         Ok(Self { items, findings })

@@ -152,6 +152,17 @@ impl Carrier for PlanCarrier<'_> {
     }
 }
 
+/// The one run a prefix means; `none` says that there is no such run.
+pub(super) fn only(prefix: &str, names: impl Iterator<Item = String>, none: impl FnOnce() -> Failure) -> Result<RunId> {
+    let found: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    match found.as_slice() {
+        [one] => RunId::new(one.clone()).map_err(|e| Failure::new(Exit::Vault, e.to_string())),
+        [] => Err(none()),
+        several => Err(Failure::new(Exit::Nothing, format!("'{prefix}' means {} runs.", several.len()))
+            .hint(format!("They are {}.", several.join(", ")))),
+    }
+}
+
 impl Runs<'_> {
     /// A new run's id: the time and some random digits.
     pub fn new_id(&self) -> Result<RunId> {
@@ -335,14 +346,11 @@ impl Runs<'_> {
     pub fn find(&self, prefix: &str) -> Result<Told> {
         let dirs = self.vault.runs().map_err(|e| vault_failure(&e))?;
         let names = dirs.iter().filter_map(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));
-        let found: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
-        match found.as_slice() {
-            [one] => self.read(&RunId::new(one.clone()).map_err(|e| Failure::new(Exit::Vault, e.to_string()))?),
-            [] => Err(Failure::new(Exit::Nothing, format!("There is no run '{prefix}' in this vault."))
-                .hint("Ask a node for it: lifeboat runs --on HOST")),
-            several => Err(Failure::new(Exit::Nothing, format!("'{prefix}' means {} runs.", several.len()))
-                .hint(format!("They are {}.", several.join(", ")))),
-        }
+        let none = || {
+            Failure::new(Exit::Nothing, format!("There is no run '{prefix}' in this vault."))
+                .hint("Ask a node for it: lifeboat runs --on HOST")
+        };
+        self.read(&only(prefix, names, none)?)
     }
 
     /// Reads a run's files.

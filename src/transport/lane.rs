@@ -251,7 +251,9 @@ impl Lane {
             let error = match limits.until {
                 _ if limits.cancel.is_cancelled() => TransportError::Cancelled,
                 Some((until, limit)) if now >= until => late(what.to_owned(), limit),
-                _ if quiet >= limits.silence => late(format!("{what}, and nothing moved"), limits.silence),
+                _ if quiet >= limits.silence => {
+                    late(format!("it was waited for {what}, and nothing moved"), limits.silence)
+                }
                 _ => {
                     let waited = self.moved.wait_timeout(state, GLANCE);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -360,7 +360,14 @@ impl App {
         }
         // Also pages that were gone back from: they are shown again as they are then.
         for page in self.pages.iter_mut().chain(&mut self.ahead) {
-            effects.extend(page.noticed(&notice, &self.model));
+            let asked = page.noticed(&notice, &self.model);
+            // At once: the next page that hears of it must not give its jobs the same numbers.
+            for effect in &asked {
+                if let Effect::Order(order) = effect {
+                    self.model.enter(order);
+                }
+            }
+            effects.extend(asked);
         }
         effects.extend(ended.and_then(|(job, is_shown)| self.tell_end(job, is_shown)));
         effects
@@ -534,7 +541,10 @@ impl App {
                 self.history.drain(..surplus);
                 return Settled::Outside(Effect::Remember);
             }
-            Effect::Order(order) => return self.settle_order(order),
+            Effect::Order(order) => {
+                self.model.enter(&order);
+                return Settled::Outside(Effect::Order(order));
+            }
             outside => return Settled::Outside(outside),
         }
         Settled::Inside(inside)
@@ -545,45 +555,6 @@ impl App {
         let asked = page.timed(&self.model);
         self.pages.push(page);
         asked
-    }
-
-    /// Enters an order into the books before the crew gets it.
-    fn settle_order(&mut self, order: Order) -> Settled {
-        match &order {
-            Order::Plan(job, wish) => {
-                self.enter_job(*job, wish);
-                self.set_stage(*job, Stage::Planning);
-            }
-            Order::LookAhead(job, wish, taken_up) => {
-                self.enter_job(*job, wish);
-                if let Some(job) = self.model.job_mut(*job) {
-                    job.taken_up = Some(taken_up.clone());
-                }
-                self.set_stage(*job, Stage::Planning);
-            }
-            Order::Do(job, wish, _) => {
-                self.enter_job(*job, wish);
-                self.set_stage(*job, Stage::Waiting);
-            }
-            Order::Run(job, ..) => self.set_stage(*job, Stage::Waiting),
-            Order::Cancel(job) => self.set_stage(*job, Stage::Stopping),
-            _ => {}
-        }
-        Settled::Outside(Effect::Order(order))
-    }
-
-    /// A job with what it is wished to do now.
-    fn enter_job(&mut self, id: JobId, wish: &super::message::Wish) {
-        match self.model.job_mut(id) {
-            Some(job) => job.wish = wish.clone(),
-            None => self.model.jobs.push(super::model::Job::new(id, wish.clone())),
-        }
-    }
-
-    fn set_stage(&mut self, job: JobId, stage: Stage) {
-        if let Some(job) = self.model.job_mut(job) {
-            job.stage = stage;
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::action::Action;
-use super::message::{Effect, Notice, Order, Tone};
-use super::model::{JobId, Model, Stage};
+use super::message::{Effect, Notice, Order, Tone, Wish};
+use super::model::{Job, JobId, Model, Stage};
 use super::when::until_next;
 use crate::engine::fleet::{OwnerView, Reach};
 use crate::model::exit::Failure;
@@ -18,6 +18,38 @@ const JUDGED_EVERY: SignedDuration = SignedDuration::from_secs(10);
 const SHOWN_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
 impl Model {
+    /// Enters an order before the crew gets it; entering one twice is entering it once.
+    pub(super) fn enter(&mut self, order: &Order) {
+        match order {
+            Order::Plan(job, wish) => self.enter_job(*job, wish, Stage::Planning),
+            Order::LookAhead(job, wish, taken_up) => {
+                self.enter_job(*job, wish, Stage::Planning);
+                if let Some(job) = self.job_mut(*job) {
+                    job.taken_up = Some(taken_up.clone());
+                }
+            }
+            Order::Do(job, wish, _) => self.enter_job(*job, wish, Stage::Waiting),
+            Order::Run(job, ..) => self.set_stage(*job, Stage::Waiting),
+            Order::Cancel(job) => self.set_stage(*job, Stage::Stopping),
+            _ => {}
+        }
+    }
+
+    /// A job with what it is wished to do now.
+    fn enter_job(&mut self, id: JobId, wish: &Wish, stage: Stage) {
+        match self.job_mut(id) {
+            Some(job) => job.wish = wish.clone(),
+            None => self.jobs.push(Job::new(id, wish.clone())),
+        }
+        self.set_stage(id, stage);
+    }
+
+    fn set_stage(&mut self, job: JobId, stage: Stage) {
+        if let Some(job) = self.job_mut(job) {
+            job.stage = stage;
+        }
+    }
+
     /// Takes a report of the crew in.
     pub(super) fn take(&mut self, notice: &Notice) -> Vec<Effect> {
         match notice {
@@ -45,10 +77,14 @@ impl Model {
                 }
                 return self.remember();
             }
-            Notice::Runs(runs) => self.runs = Some(runs.clone()),
-            Notice::Receipts(console, receipts) => {
-                self.console = Some(console.clone());
+            Notice::Console(console) => self.console = Some(console.clone()),
+            Notice::Runs(runs) => {
+                self.runs = Some(runs.clone());
+                self.are_receipts_older = true;
+            }
+            Notice::Receipts(receipts) => {
                 self.receipts = Some(receipts.clone());
+                self.are_receipts_older = false;
             }
             Notice::Planned(job, result) => {
                 if let Some(job) = self.job_mut(*job) {

@@ -1,11 +1,11 @@
 //! The crew: threads that do what the console orders, so that the keyboard never waits.
 //!
 //! Each order becomes one task. Looking and reading have hands of their own; jobs share [`JOB_HANDS`], and wait for
-//! one. Reports go into a bounded queue: a crew that talks too much waits, the console never does.
+//! one, and for their host: two runs never compete for one node. Reports go into a bounded queue: a crew that talks too much waits, the console never does.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
@@ -24,14 +24,16 @@ use crate::engine::scan::{Prober, in_parallel, wanted_of};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, OwnerId, SnapshotId};
 use crate::transport::Cancel;
-use crate::vault::{Snapshot, SnapshotRef, Which};
+use crate::vault::Snapshot;
 
 mod checking;
 mod failing;
+mod queue;
 mod reading;
 mod taken_up;
 
 use self::failing::{FAILED_INSIDE, notices_of_failure};
+use self::queue::{Queue, Waiting};
 
 /// How many jobs run at once; more wait.
 pub const JOB_HANDS: usize = 4;
@@ -145,45 +147,6 @@ fn rests_on_inventory(order: &Order) -> bool {
     }
 }
 
-/// A task that waits for a hand, with its job when it is one.
-type Waiting = (Option<JobId>, Task);
-
-/// What waits for a hand, and whether the hands have been dismissed.
-#[derive(Default)]
-struct Queue {
-    tasks: Mutex<(VecDeque<Waiting>, bool)>,
-    wake: Condvar,
-}
-
-impl Queue {
-    fn put(&self, job: Option<JobId>, task: Task) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).0.push_back((job, task));
-        self.wake.notify_one();
-    }
-
-    /// Takes a job out that no hand has begun; `false` when it is not there.
-    fn take_out(&self, job: JobId) -> bool {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = tasks.0.iter().position(|(known, _)| *known == Some(job));
-        at.and_then(|at| tasks.0.remove(at)).is_some()
-    }
-
-    fn close(&self) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.0.clear();
-        tasks.1 = true;
-        self.wake.notify_all();
-    }
-
-    /// The next task; `None` once the queue is closed.
-    fn take(&self) -> Option<Task> {
-        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |(tasks, closed): &mut (VecDeque<_>, bool)| tasks.is_empty() && !*closed;
-        let mut tasks = self.wake.wait_while(tasks, idle).unwrap_or_else(PoisonError::into_inner);
-        tasks.0.pop_front().map(|(_, task)| task)
-    }
-}
-
 impl Crew {
     /// A crew working at a desk, reporting into `notices`.
     ///
@@ -208,8 +171,9 @@ impl Crew {
             let hand = crew.clone();
             let spawned = std::thread::Builder::new().name(format!("crew-{number}")).spawn(move || {
                 let queue = if number < JOB_HANDS { &hand.shared.jobs } else { &hand.shared.others };
-                while let Some(task) = queue.take() {
+                while let Some((host, task)) = queue.take() {
                     hand.attempt(task);
+                    queue.free(host.as_ref());
                 }
             });
             let spawned =
@@ -229,13 +193,14 @@ impl Crew {
         }
         match order {
             Order::Run(job, wish, planned, answered) => {
-                self.begin(job, board, place, move |crew, place, board, cancel| match &wish {
+                let host = Some(planned.found.host.clone());
+                self.begin(job, host, board, place, move |crew, place, board, cancel| match &wish {
                     Wish::Deed(deed) => crew.carry_out(&**deed, place, Some(&planned), &answered, board, cancel),
                     wish => crew.run_planned(place, wish, &planned, &answered, board, cancel).map(Some),
                 });
             }
             Order::Do(job, wish, answered) => {
-                self.begin(job, board, place, move |crew, place, board, cancel| {
+                self.begin(job, None, board, place, move |crew, place, board, cancel| {
                     crew.run_wish(place, job, &wish, &answered, board, cancel)
                 });
             }
@@ -421,7 +386,7 @@ impl Crew {
                 }
             }
         });
-        self.shared.others.put(None, task);
+        self.shared.others.put(Waiting { job: None, host: None, task });
     }
 
     /// Does a task; a panic that nothing in it caught becomes a line of the log.
@@ -436,10 +401,11 @@ impl Crew {
         let _ = self.shared.notices.blocking_send(notice);
     }
 
-    /// Queues a job, and reports its start, its moves and its end.
+    /// Queues a job with the host it is about, where one is known, and reports its start, its moves and its end.
     fn begin(
         &self,
         job: JobId,
+        host: Option<HostId>,
         board: Option<Arc<Board>>,
         place: Arc<Place>,
         work: impl FnOnce(&Self, &Place, Arc<Board>, Cancel) -> Result<Option<Report>> + Send + 'static,
@@ -461,7 +427,7 @@ impl Crew {
             crew.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
             crew.tell(Notice::Ended(job, result));
         });
-        self.shared.jobs.put(Some(job), task);
+        self.shared.jobs.put(Waiting { job: Some(job), host, task });
     }
 
     fn read_vault(&self, place: &Arc<Place>) {
@@ -501,10 +467,14 @@ impl Crew {
             let links = place.desk.links();
             place.desk.runs(store, &links, Arc::default(), place.asks.clone()).list()
         });
+        if let Ok(store) = &store {
+            // First: whose a run is decides what may be done with it.
+            self.tell_from(place, Notice::Console(store.console.id().clone()));
+        }
         self.tell_from(place, Notice::Runs(runs));
         let Ok(store) = store else { return };
         let checked = store.vault.verify_receipts().map(Arc::new).map_err(Failure::from);
-        self.tell_from(place, Notice::Receipts(store.console.id().clone(), checked));
+        self.tell_from(place, Notice::Receipts(checked));
     }
 
     fn read_kept(&self, host: &HostId, place: &Arc<Place>) {
@@ -590,13 +560,7 @@ impl Crew {
                 let links = desk.links();
                 let runs = desk.runs(&store, &links, board, cancel);
                 let told = taken_up::read_as_shown(&runs, run, on.as_ref())?;
-                let snapshot = match &told.plan.command {
-                    crate::model::plan::Command::Restore { item, snapshot, .. } => {
-                        Some(Self::snapshot(&store, item, snapshot)?)
-                    }
-                    crate::model::plan::Command::Backup { .. } => None,
-                };
-                runs.resume(&told, *how, snapshot, answered).map(Some)
+                runs.resume(&told, *how, told.snapshot_in(&store.vault), answered).map(Some)
             }
             Wish::Deed(deed) => self.carry_out(&**deed, place, None, answered, board, cancel),
             Wish::BackUp { .. } | Wish::Restore { .. } => {
@@ -620,8 +584,7 @@ impl Crew {
     }
 
     fn snapshot(store: &Store, item: &ItemRef, id: &SnapshotId) -> Result<Snapshot> {
-        let wanted = SnapshotRef { item: item.clone(), which: Which::Id(id.as_str().to_owned()) };
-        let trust = crate::vault::Policy::default();
-        store.vault.select(&wanted, &trust).map(|selected| selected.snapshot).map_err(Failure::from)
+        // What is odd about its proofs is told where the vault is read.
+        store.vault.snapshot(item, id, &mut Vec::new()).map_err(Failure::from)
     }
 }

@@ -286,8 +286,10 @@ pub enum Notice {
     RunsOn(HostId, Result<Vec<Told>, Failure>),
     /// What restores kept aside on a node.
     Kept(HostId, Result<Vec<Kept>, Failure>),
-    /// The vault's receipts, checked, and the console that checked them.
-    Receipts(ConsoleId, Result<Arc<Chain>, Failure>),
+    /// Which console this is; told before the runs, for whose a run is decides what may be done with it.
+    Console(ConsoleId),
+    /// The vault's receipts, checked.
+    Receipts(Result<Arc<Chain>, Failure>),
     /// A job's plan.
     Planned(JobId, Box<Result<Planned, Failure>>),
     /// How things stand with the run a job takes up.

@@ -59,6 +59,8 @@ pub struct Model {
     pub runs: Option<Result<RunList, Failure>>,
     /// The vault's receipts as they were checked last.
     pub receipts: Option<Result<Arc<Chain>, Failure>>,
+    /// Whether runs were read since, whose receipts are still being checked.
+    pub are_receipts_older: bool,
     /// This console, once known.
     pub console: Option<ConsoleId>,
     /// The jobs of this sitting, oldest first, so in the order of their numbers.
@@ -236,6 +238,7 @@ impl Model {
             vault_failure: None,
             runs: None,
             receipts: None,
+            are_receipts_older: false,
             console: None,
             jobs: Vec::new(),
             log: VecDeque::new(),

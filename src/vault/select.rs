@@ -204,20 +204,26 @@ impl Catalogue {
             }
             Which::Best | Which::Before(_) => {}
         }
-        let Some(at) = fitting.iter().position(|c| c.against.is_empty()) else {
-            return Err(undecided("no copy is verified, of the known identity and of a likely size", &fitting));
-        };
-        let changed = |c: &&Candidate| {
-            c.snapshot.verified_at().is_some()
-                && !same(&c.snapshot.manifest().identities, &fitting[at].snapshot.manifest().identities)
-        };
-        // Two verified copies of different identities, and nobody said which is the one: not ours to guess.
-        if policy.known.is_none() && fitting[..at].iter().any(changed) {
-            return Err(undecided("newer verified copies have another identity", &fitting));
-        }
+        let at = choose_best(&fitting, policy).map_err(|why| undecided(why, &fitting))?;
         let passed_over = fitting[..at].iter().map(|c| (*c).clone()).collect();
         Ok(Selected { snapshot: fitting[at].snapshot.clone(), passed_over })
     }
+}
+
+/// Which of an item's copies, judged and newest first, is meant where nobody names one; else why that is not to be
+/// guessed.
+pub fn choose_best(judged: &[&Candidate], policy: &Policy) -> Result<usize, &'static str> {
+    let best = judged.iter().enumerate().find(|(_, candidate)| candidate.against.is_empty());
+    let Some((at, best)) = best else { return Err("no copy is verified, of the known identity and of a likely size") };
+    let is_another = |newer: &&Candidate| {
+        newer.snapshot.verified_at().is_some()
+            && !same(&newer.snapshot.manifest().identities, &best.snapshot.manifest().identities)
+    };
+    // Two verified copies of different identities, and nobody said which is the one: not ours to guess.
+    if policy.known.is_none() && judged.iter().take(at).any(is_another) {
+        return Err("newer verified copies have another identity");
+    }
+    Ok(at)
 }
 
 impl Vault {

@@ -334,7 +334,7 @@ fn item_view(owner: &OwnerId, service: &ServiceName, remembered: Remembered) -> 
     let place = ItemRef { owner: owner.clone(), service: service.clone(), item: id };
     let copies = copies.into_iter().map(|Kept(copy)| copy);
     let identities = identities.into_iter().map(clean_identity);
-    let shelf = Shelf { copies: copies.collect(), identities: identities.collect() };
+    let shelf = Shelf { copies: copies.collect(), identities: identities.collect(), ..Shelf::default() };
     ItemView { item, shelf, ..blank_item(place) }
 }
 

@@ -66,7 +66,7 @@ fn identity(value: &str) -> Identity {
 
 fn fleet_with(owner: &str, copies: Vec<CopyView>) -> Fleet {
     let mut fleet = Fleet::of_inventory(&inventory());
-    let shelf = Shelf { copies: copies.into(), identities: [identity("NodeID-a")].into() };
+    let shelf = Shelf { copies: copies.into(), identities: [identity("NodeID-a")].into(), ..Shelf::default() };
     let holdings = Holdings { items: [(place(owner), shelf)].into(), findings: Vec::new() };
     fleet.take_holdings(&holdings, now());
     fleet.judge(now());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{OnNode, Runs, Told, parse, unreadable};
+use super::{OnNode, Runs, Told, only, parse, unreadable};
 use crate::engine::canonical::plan_hash;
 use crate::engine::executor::fill_in_run;
 use crate::engine::node_run;
@@ -34,6 +34,16 @@ fn word_of(hash: &str) -> String {
 }
 
 impl Runs<'_> {
+    /// The one run on a node that a prefix means, read from there.
+    ///
+    /// # Errors
+    /// As of [`Self::read_from`].
+    pub fn find_on(&self, host: &HostId, prefix: &str) -> Result<Told> {
+        let lying = self.prober().on(host, node_run::list_runs)?;
+        let none = || Failure::new(Exit::Nothing, format!("Run {prefix} does not lie on {host}."));
+        self.read_from(host, &only(prefix, lying.iter().map(|found| found.run.to_string()), none)?)
+    }
+
     /// Reads a run from a node it lies on, for a console whose vault does not know it.
     ///
     /// # Errors

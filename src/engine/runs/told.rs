@@ -13,6 +13,7 @@ use crate::model::exit::{Exit, Failure};
 use crate::model::ids::{ConsoleId, HostId, ItemRef, RunId, SnapshotId};
 use crate::model::plan::{Chosen, Command, Plan};
 use crate::model::text::CleanText;
+use crate::vault::{Snapshot, Vault};
 
 /// A run as its files tell it.
 #[derive(Debug, Clone)]
@@ -102,6 +103,18 @@ impl Told {
             _ => None,
         });
         self.node.as_ref().and_then(|node| node.owner.clone()).or(told)
+    }
+
+    /// Whether it is a console's own to take up. One that lies on a node and names no owner is nobody's to take without
+    /// saying so.
+    pub fn is_of(&self, console: &ConsoleId) -> bool {
+        self.owner().map_or(self.node.is_none(), |(owner, _)| owner == *console)
+    }
+
+    /// The copy it brings back, where this vault has it: what is on its node already can be finished or undone without.
+    pub fn snapshot_in(&self, vault: &Vault) -> Option<Snapshot> {
+        let Command::Restore { item, snapshot, .. } = &self.plan.command else { return None };
+        vault.snapshot(item, snapshot, &mut Vec::new()).ok()
     }
 
     pub(super) fn next_epoch(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::runs::{is_under_way, owner_of, run_look, run_title};
+use super::runs::{is_under_way, run_look, run_title};
 use crate::engine::phrases::{event_phrase, exit_phrase, step_phrase};
 use crate::engine::runs::{Confirmed, Copied, Resume, Told};
 use crate::model::event::EventKind;
@@ -49,39 +49,36 @@ impl RunPage {
         runs.iter().find_map(|(_, told)| told.as_ref().ok().filter(|told| told.run == self.run))
     }
 
-    /// Whether another console owns it, as far as this one knows itself.
+    /// Whether it is another console's; a console that does not know itself yet has none.
     fn is_foreign(told: &Told, model: &Model) -> bool {
-        match (&model.console, owner_of(told)) {
-            (Some(this), Some(owner)) => this != owner,
-            _ => false,
-        }
+        model.console.as_ref().is_none_or(|this| !told.is_of(this))
     }
 
     fn take_up_offers(&self, told: &Told, model: &Model) -> Vec<Offer> {
         let is_open = matches!(told.ended, None | Some((Exit::Changed, _)));
-        let foreign = Self::is_foreign(told, model) || self.on.is_some();
+        let is_foreign = Self::is_foreign(told, model);
         let running = is_under_way(told, model);
-        let why = |needs_foreign: bool| match (running, is_open, foreign) {
-            (true, ..) => Some("it runs as a job here"),
-            (_, false, _) => Some("it has ended"),
-            (_, _, false) if needs_foreign => Some("it is this console's own: resume it"),
-            (_, _, true) if !needs_foreign => Some("it is another console's: adopt it"),
+        let over = match (running, is_open) {
+            (true, _) => Some("it runs as a job here"),
+            (_, false) => Some("it has ended"),
             _ => None,
         };
         let undo = match (running, is_open) {
             (true, _) => Some("it runs as a job here: cancel that"),
-            (false, true) if foreign => Some("it is another console's: adopt it"),
             (false, false) if !matches!(told.ended, Some((Exit::Done, _))) => Some("it changed nothing that is left"),
             (false, false) if told.was_left() => Some("it was left as it was"),
             (false, false) if told.taken_up_to() == Some(Resume::RollBack) => Some("it was undone"),
             (false, false) if !told.plan.can_be_rolled_back() => Some("it kept nothing aside that could be put back"),
             (false, _) => None,
         };
+        let resume = over.or(is_foreign.then_some("it is another console's: adopt it"));
+        let adopt = over.or((!is_foreign).then_some("it is this console's own: resume it"));
+        // To undo or leave another console's run is to adopt it, and the page says so.
         vec![
-            Offer::unless(Action::Resume, why(false)),
+            Offer::unless(Action::Resume, resume),
             Offer::unless(Action::RollBack, undo),
-            Offer::unless(Action::Leave, why(false)),
-            Offer::unless(Action::Adopt, why(true)),
+            Offer::unless(Action::Leave, over),
+            Offer::unless(Action::Adopt, adopt),
         ]
     }
 }
@@ -108,8 +105,7 @@ impl Screen for RunPage {
         let host = self.on.as_ref().map(|(host, _)| host.clone());
         let is_foreign = Self::is_foreign(&told, model);
         let page = match action {
-            Action::Resume => wizard::resume(told, Resume::GoOn, host, is_foreign),
-            Action::Adopt => wizard::resume(told, Resume::GoOn, host, true),
+            Action::Resume | Action::Adopt => wizard::resume(told, Resume::GoOn, host, is_foreign),
             Action::Leave => wizard::resume(told, Resume::Leave, host, is_foreign),
             Action::RollBack if matches!(told.ended, Some((Exit::Done, _))) => wizard::roll_back(told),
             Action::RollBack => wizard::resume(told, Resume::RollBack, host, is_foreign),
@@ -163,13 +159,8 @@ fn head(told: &Told, model: &Model, on: Option<&HostId>) -> Vec<Row> {
     let (sign, ended) = run_look(told, model);
     let mut rows = vec![labelled(sign, "run", format!("{}: {ended}", told.run))];
     rows.extend(on.map(|host| plain("lies on", format!("{host}; this vault may not know it"))));
-    let epoch = told.events.iter().rev().find_map(|event| match &event.kind {
-        EventKind::RunStarted { epoch, plan_hash, .. } => Some((*epoch, Some(plan_hash.clone()))),
-        EventKind::RunAdopted { epoch, .. } => Some((*epoch, None)),
-        _ => None,
-    });
-    if let (Some(owner), Some((epoch, _))) = (owner_of(told), &epoch) {
-        let whose = if model.console.as_ref() == Some(owner) { ", this console" } else { "" };
+    if let Some((owner, epoch)) = told.owner() {
+        let whose = if model.console.as_ref() == Some(&owner) { ", this console" } else { "" };
         rows.push(plain("by", format!("{owner}{whose}, epoch {epoch}")));
     }
     if let Some((from, to)) = told.events.first().zip(told.events.last()) {
@@ -260,6 +251,10 @@ fn receipt(told: &Told, model: &Model) -> Row {
             match (finding, holds) {
                 (Some(finding), _) => labelled(Sign::Bad, "receipt", format!("{number}, broken: {finding}")),
                 (None, true) => labelled(Sign::Ok, "receipt", format!("{number}, signature, hashes and chain hold")),
+                // It ended after what was checked last.
+                (None, false) if model.are_receipts_older => {
+                    labelled(Sign::Now, "receipt", format!("{number}, being checked"))
+                }
                 (None, false) => labelled(Sign::Bad, "receipt", format!("{number}, not in the chain of receipts")),
             }
         }

@@ -4,9 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::engine::phrases::{exit_phrase, title, utc};
 use crate::engine::runs::Told;
-use crate::model::event::EventKind;
 use crate::model::exit::{Exit, Failure};
-use crate::model::ids::ConsoleId;
 use crate::model::plan::Command;
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
@@ -50,14 +48,6 @@ pub fn run_look(told: &Told, model: &Model) -> (Sign, String) {
 /// Whether a job of this sitting is this run.
 pub fn is_under_way(told: &Told, model: &Model) -> bool {
     model.live_jobs().any(|job| job.events.first().is_some_and(|event| event.run == told.run))
-}
-
-/// The console that began the run or took it up last.
-pub fn owner_of(told: &Told) -> Option<&ConsoleId> {
-    told.events.iter().rev().find_map(|event| match &event.kind {
-        EventKind::RunStarted { console, .. } | EventKind::RunAdopted { console, .. } => Some(console),
-        _ => None,
-    })
 }
 
 /// What a run did, as a title; a run that undoes another says so.

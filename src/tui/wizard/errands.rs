@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::checks;
 use super::errand::{Errand, Field, Kind, Needs, choice_field, choice_fields, set_for};
 use super::preview::shell_row;
-use crate::engine::holdings::CopyView;
+use crate::engine::holdings::{CopyView, Shelf};
 use crate::engine::phrases::{count, rung_word};
 use crate::engine::planner::Planned;
 use crate::model::exit::Exit;
@@ -155,18 +155,19 @@ impl Restore {
     }
 
     fn copies<'m>(&self, model: &'m Model) -> &'m [CopyView] {
-        match (&self.item, &model.holdings) {
-            (Some(item), Some(holdings)) => holdings.copies(item),
-            _ => &[],
-        }
+        self.shelf(model).map_or(&[], |shelf| &shelf.copies)
     }
 
-    /// The copy meant: the one chosen, else the newest that nothing speaks against.
+    fn shelf<'m>(&self, model: &'m Model) -> Option<&'m Shelf> {
+        model.holdings.as_ref()?.items.get(self.item.as_ref()?)
+    }
+
+    /// The copy meant: the one chosen, else the one that would be taken where nobody names one.
     fn copy<'m>(&self, model: &'m Model) -> Option<&'m CopyView> {
-        let mut copies = self.copies(model).iter();
+        let shelf = self.shelf(model)?;
         match &self.snapshot {
-            Some(id) => copies.find(|copy| copy.id == *id),
-            None => copies.find(|copy| copy.against.is_empty()),
+            Some(id) => shelf.copies.iter().find(|copy| copy.id == *id),
+            None => shelf.copies.get(shelf.best.ok()?),
         }
     }
 
@@ -282,7 +283,10 @@ impl Errand for Restore {
             return Err(match self.copies(model).len() {
                 0 if model.holdings.is_none() => "The vault has not been read yet.".to_owned(),
                 0 => format!("The vault holds no copy of {item}."),
-                _ => "Something speaks against every copy: choose one yourself.".to_owned(),
+                _ => {
+                    let why = self.shelf(model).and_then(|shelf| shelf.best.err()).unwrap_or("the copy is gone");
+                    format!("Choose the copy yourself: {why}.")
+                }
             });
         };
         let Some(to) = self.target(model) else { return Err("Choose the host it goes to.".to_owned()) };

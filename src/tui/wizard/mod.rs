@@ -18,6 +18,7 @@ use crate::engine::planner::Planned;
 use crate::engine::runs::Told;
 use crate::model::exit::{Exit, Failure};
 use crate::model::ids::{ItemRef, SnapshotId};
+use crate::model::text::clause;
 use crate::tui::action::{Action, Offer};
 use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order, Tone, Wish};
@@ -481,7 +482,12 @@ impl Screen for Wizard {
         match notice {
             Notice::Planned(job, _) | Notice::Ended(job, _) if self.jobs.contains(job) => self.follow(model),
             // What can be chosen may only be known now, or be another copy than before.
-            Notice::Vault(_) if self.has_begun && self.at < Stop::Confirm && !self.is_as_wished(model) => {
+            Notice::Vault(_)
+                if self.errand.needs() != Needs::Nothing
+                    && self.has_begun
+                    && self.at < Stop::Confirm
+                    && !self.is_as_wished(model) =>
+            {
                 if self.at > Stop::Choose {
                     // Nobody goes on from a plan that became another one while it was read.
                     self.step_back("The vault has changed: look at the new plan.", model);
@@ -540,12 +546,6 @@ impl Screen for Wizard {
         };
         render_more(below, canvas);
     }
-}
-
-/// A sentence as it stands within another one.
-fn clause(sentence: &str) -> String {
-    let mut letters = sentence.trim_end_matches('.').chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Said when nobody answered.

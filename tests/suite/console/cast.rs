@@ -99,7 +99,8 @@ pub fn copy(age: i64, size: u64, checked: Option<i64>) -> CopyView {
 }
 
 pub fn shelf(copies: Vec<CopyView>) -> Shelf {
-    Shelf { copies: copies.into(), identities: Arc::new([]) }
+    let best = copies.iter().position(|copy| copy.against.is_empty());
+    Shelf { copies: copies.into(), identities: Arc::new([]), best: best.ok_or("something speaks against each") }
 }
 
 pub const NODE_ID: &str = "NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2";

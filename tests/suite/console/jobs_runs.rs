@@ -132,10 +132,11 @@ fn with_runs(page: Box<dyn lifeboat::tui::screen::Screen>) -> Stage {
         (BROKEN_OFF.to_owned(), Ok(interrupted())),
         (CHANGED.to_owned(), Ok(changed)),
     ];
-    stage.notice(Notice::Runs(Ok(list)));
+    let console = ConsoleId::new("console-00aa").unwrap();
+    stage.notice(Notice::Console(console.clone())).notice(Notice::Runs(Ok(list)));
     let receipt = Receipt {
         version: 1,
-        console: ConsoleId::new("console-00aa").unwrap(),
+        console,
         number: 11,
         previous: None,
         run: RunId::new(RESTORED).unwrap(),
@@ -145,7 +146,7 @@ fn with_runs(page: Box<dyn lifeboat::tui::screen::Screen>) -> Stage {
         body: json!({}),
     };
     let chain = Chain { receipts: vec![receipt], findings: Vec::new() };
-    stage.notice(Notice::Receipts(ConsoleId::new("console-00aa").unwrap(), Ok(Arc::new(chain))));
+    stage.notice(Notice::Receipts(Ok(Arc::new(chain))));
     stage
 }
 
@@ -336,7 +337,7 @@ fn a_run_tells_what_was_stated_and_a_left_one_what_lies_aside() {
 #[test]
 fn another_console_s_run_is_adopted_and_never_merely_resumed() {
     let mut stage = with_runs(screens::runs());
-    stage.notice(Notice::Receipts(ConsoleId::new("console-77ff").unwrap(), Ok(Arc::default())));
+    stage.notice(Notice::Console(ConsoleId::new("console-77ff").unwrap()));
     stage.keys("down enter e");
     let page = stage.grid((120, 40));
     assert!(page.contains("not now, it is another console's: adopt it"), "{page}");
@@ -344,6 +345,42 @@ fn another_console_s_run_is_adopted_and_never_merely_resumed() {
     look(&mut stage, &Ahead::default());
     stage.keys("enter");
     assert_page!("run_adopt_preview", stage);
+
+    // Nobody has to go on with it first to undo or to leave it; to do that is to take it over.
+    for (key, flag) in [("u", "--roll-back"), ("L", "--leave")] {
+        let mut stage = with_runs(screens::runs());
+        stage.notice(Notice::Console(ConsoleId::new("console-77ff").unwrap()));
+        stage.keys("down enter").keys(key);
+        look(&mut stage, &Ahead::default());
+        stage.keys("enter");
+        let page = stage.grid((120, 40));
+        assert!(page.contains("It is another console's.") && page.contains(flag), "{page}");
+        assert!(page.contains("--adopt"), "{page}");
+    }
+}
+
+/// A console that has not been told who it is has no runs of its own.
+#[test]
+fn whose_a_run_is_is_not_guessed() {
+    let mut stage = stage(screens::runs());
+    stage.notice(Notice::Runs(Ok(vec![(BROKEN_OFF.to_owned(), Ok(interrupted()))])));
+    stage.keys("enter e");
+    assert!(stage.grid((120, 40)).contains("not now, it is another console's: adopt it"));
+}
+
+/// The receipts are checked after the runs are read; what ended in between is not broken.
+#[test]
+fn a_receipt_that_is_newer_than_the_check_is_being_checked() {
+    let mut stage = with_runs(screens::runs());
+    let Some(Ok(mut list)) = stage.app.model.runs.clone() else { panic!("no runs") };
+    let kinds = [run_started(), began("ready"), done("ready"), finished(Exit::Done, None)];
+    let newest = told("20261120T024500Z-dddddd", backup(IDENTITY), &kinds, Some(13));
+    list.push((newest.run.to_string(), Ok(newest)));
+    stage.notice(Notice::Runs(Ok(list)));
+    stage.keys("g g enter");
+    assert!(stage.grid((120, 40)).contains("13, being checked"), "{}", stage.grid((120, 40)));
+    stage.notice(Notice::Receipts(Ok(Arc::default())));
+    assert!(stage.grid((120, 40)).contains("13, not in the chain of receipts"));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lifeboat::engine::fleet::Fleet;
 use lifeboat::model::ids::HostId;
-use lifeboat::tui::message::{Edition, Notice, Order, Reread, Wish};
+use lifeboat::tui::action::Action;
+use lifeboat::tui::message::{Edition, Msg, Notice, Order, Reread, Wish};
 use lifeboat::tui::model::{JobId, Stage as JobStage};
 use lifeboat::tui::{screens, wizard};
 use serde_json::json;
@@ -82,6 +83,26 @@ fn words_that_were_typed_over_the_old_inventory_answer_nothing() {
     stage.keys("enter");
     wait(&mut stage, 1);
     assert_shows(&stage, "Question 1 of 2");
+}
+
+/// Both plan anew at once; neither may show, let alone run, what the other wished for.
+#[test]
+fn two_open_wizards_have_jobs_of_their_own() {
+    let mut stage = previewing(true);
+    stage.app.update(Msg::Asked(Action::Vault));
+    stage.keys("r");
+    assert_shows(&stage, "Restore");
+    stage.asked.clear();
+    stage.notice(reread(cast::FLEET, "/vault"));
+    let planned: Vec<(JobId, Wish)> = orders(&stage)
+        .into_iter()
+        .filter_map(|order| if let Order::Plan(job, wish) = order { Some((*job, wish.clone())) } else { None })
+        .collect();
+    assert_eq!(planned.len(), 2, "{planned:?}");
+    assert_ne!(planned[0].0, planned[1].0, "one number for two wishes");
+    for (job, wish) in planned {
+        assert_eq!(stage.app.model.job(job).unwrap().wish, wish);
+    }
 }
 
 /// A plan on its way when the inventory is read again is told no more: nobody waits for it.

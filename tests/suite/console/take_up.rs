@@ -58,7 +58,8 @@ fn restored(world: &World, fleet: &Fleet) -> Told {
 /// The page of a run of the vault.
 fn page_of(told: &Told) -> Stage {
     let mut stage = stage(screens::runs());
-    stage.notice(Notice::Runs(Ok(vec![(told.run.to_string(), Ok(told.clone()))])));
+    let (owner, _) = told.owner().unwrap();
+    stage.notice(Notice::Console(owner)).notice(Notice::Runs(Ok(vec![(told.run.to_string(), Ok(told.clone()))])));
     stage.keys("enter");
     stage
 }

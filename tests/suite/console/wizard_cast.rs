@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lifeboat::engine::canonical::plan_hash;
 use lifeboat::engine::fleet::Fleet;
-use lifeboat::engine::holdings::{CopyView, Holdings, ProofView, Shelf};
+use lifeboat::engine::holdings::{CopyView, Holdings, ProofView};
 use lifeboat::engine::planner::Planned;
 use lifeboat::engine::runs::{Ahead, Report};
 use lifeboat::engine::scan::Found;
@@ -97,7 +97,7 @@ pub fn holdings() -> Holdings {
         copy(GOOD, "2026-11-20T00:50:00Z", &rungs, &[]),
         copy("20261113T005000Z-0c4d", "2026-11-13T00:50:00Z", &rungs, &[]),
     ];
-    let shelf = |copies: &[CopyView]| Shelf { copies: copies.into(), identities: Arc::new([]) };
+    let shelf = |copies: &[CopyView]| super::cast::shelf(copies.to_vec());
     let items = [(item(IDENTITY), shelf(&identity)), (item(CHAINS), shelf(&identity[1..]))];
     Holdings { items: items.into_iter().collect(), findings: Vec::new() }
 }
@@ -108,7 +108,7 @@ pub fn with_the_newest_sound() -> Holdings {
     for shelf in found.items.values_mut() {
         let mut copies = shelf.copies.to_vec();
         copies[0].against.clear();
-        shelf.copies = copies.into();
+        *shelf = super::cast::shelf(copies);
     }
     found
 }

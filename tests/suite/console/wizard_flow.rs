@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use lifeboat::engine::holdings::Holdings;
 use lifeboat::model::exit::{Exit, Failure};
+use lifeboat::model::ids::SnapshotId;
 use lifeboat::tui::message::{Effect, Msg, Notice, Order, Wish};
 use lifeboat::tui::model::JobId;
 use lifeboat::tui::wizard;
@@ -409,6 +410,33 @@ fn a_preview_whose_copy_is_no_longer_the_newest_goes_back_to_its_checks() {
     assert_shows(&stage, "The vault has changed: look at the new plan.");
     stage.keys("enter");
     assert!(runs(&stage).is_empty(), "the key that was meant for the page before starts nothing");
+}
+
+/// Where two good copies have different identities nobody but the operator knows which is the one.
+#[test]
+fn a_copy_that_is_not_to_be_guessed_is_chosen_by_hand() {
+    let mut holdings = with_the_newest_sound();
+    for shelf in holdings.items.values_mut() {
+        shelf.best = Err("newer verified copies have another identity");
+    }
+    let mut stage = stage_with(wizard::restore(Some(item(IDENTITY)), None), holdings);
+    assert!(!orders(&stage).iter().any(|order| matches!(order, Order::Plan(..))), "nothing is guessed");
+    stage.keys("pgdn enter");
+    assert_shows(&stage, "Choose the copy yourself: newer verified copies have another identity.");
+}
+
+/// What checks stored copies has no plan that a change of the vault could make stale.
+#[test]
+fn a_verification_is_not_thrown_back_by_a_vault_that_was_read_again() {
+    let copy = (item(IDENTITY), SnapshotId::new(GOOD).unwrap());
+    let mut stage = stage(wizard::verify(vec![copy]));
+    stage.notice(Notice::Vault(Ok(Arc::new(with_the_newest_sound()))));
+    assert!(!shows(&stage, "The vault has changed"), "{}", stage.grid((80, 24)));
+    wait(&mut stage, 1);
+    stage.keys("enter");
+    wait(&mut stage, 1);
+    stage.keys("enter");
+    assert!(orders(&stage).iter().any(|order| matches!(order, Order::Do(..))), "{}", stage.grid((80, 24)));
 }
 
 /// A batch is tried again as it was wished for.

@@ -273,7 +273,7 @@ fn a_console_that_wakes_late_is_refused_and_others_see_who_is_at_work() {
     stranger.run(&["init"]).expect(0);
     enroll(&stranger, &spare);
     stranger.run(&["resume", &run, "--adopt"]).expect(7).says(&run);
-    answering(&stranger, &["resume", &run, "--adopt", "--on", "spare-1"]).expect(0);
+    answering(&stranger, &["resume", &run[..run.len() - 2], "--adopt", "--on", "spare-1"]).expect(0);
     assert_eq!(wait_for(Duration::from_secs(40), || try_identity(&spare)), Some(identity.clone()));
     assert_eq!(left_by_lifeboat(&spare), "");
     stranger.run(&["runs"]).expect(0).says(&run);
