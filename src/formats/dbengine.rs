@@ -18,7 +18,7 @@ mod page;
 pub use data::{DataFile, read_data_file, read_data_file_by_sums};
 pub use error::DbengineError;
 pub use index::{IndexFile, IndexState, read_index_file};
-pub use journal::{JournalFile, read_journal_file};
+pub use journal::{JournalFile, NamedBy, read_journal_file, read_journal_file_and_filling};
 pub use page::{Page, PageKind};
 
 use std::io::Read;
@@ -59,8 +59,18 @@ pub struct Compared {
 /// Compares a data file's extents, in file order, with those its journal names, in any order.
 pub fn compare_extents<E>(
     data: impl Iterator<Item = Result<Extent, E>>,
+    named: Vec<Extent>,
+    with_descriptors: bool,
+) -> Result<Compared, E> {
+    compare_extents_and_show(data, named, with_descriptors, &mut |_| {})
+}
+
+/// The same, and shows every extent of the data file that the journal does not name.
+pub(super) fn compare_extents_and_show<E>(
+    data: impl Iterator<Item = Result<Extent, E>>,
     mut named: Vec<Extent>,
     with_descriptors: bool,
+    unnamed: &mut dyn FnMut(Extent),
 ) -> Result<Compared, E> {
     named.sort_unstable();
     let mut found = Compared::default();
@@ -78,7 +88,10 @@ pub fn compare_extents<E>(
                 found.missing = found.missing.or(Some(wanted.offset));
                 next += 1;
             }
-            _ => found.unnamed += 1,
+            _ => {
+                found.unnamed += 1;
+                unnamed(extent);
+            }
         }
     }
     found.missing = found.missing.or_else(|| named.get(next).map(|named| named.offset));

@@ -50,6 +50,12 @@ pub enum DbengineError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The index is of a version that is not known here.
+    #[error("its index version {magic:#010x} is not known here")]
+    IndexVersion {
+        /// How it begins.
+        magic: u32,
+    },
     /// There are more extents than one file holds.
     #[error("it names more than {limit} extents, which is more than any agent writes to one file")]
     TooMany {

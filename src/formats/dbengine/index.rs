@@ -8,7 +8,7 @@ use std::io::Read;
 const MAGIC: u32 = 0x0123_0317;
 /// The agent has marked the file: it makes it anew at its next start.
 const REBUILD: u32 = 0x0023_0317;
-/// The agent has marked the file: it uses the journal instead.
+/// The agent has marked the file, and cut it to its header: it uses the journal instead.
 const SKIP: u32 = 0x0223_0317;
 const HEADER: usize = 72;
 const EXTENT: u64 = 16;
@@ -59,13 +59,15 @@ pub fn read_index_file(
     extent: &mut dyn FnMut(&Extent) -> std::io::Result<()>,
 ) -> Result<IndexFile, DbengineError> {
     let mut reader = Reader { input, at: 0, buffer: vec![0; 64 * 1024] };
-    let mut block = [0; BLOCK];
-    exact(reader.input, &mut block, 0)?;
-    reader.at = BLOCK as u64;
-    let header = block.get(..HEADER).unwrap_or_default();
+    // An agent that could not make an index leaves a header alone, marked.
+    let mut header = [0; HEADER];
+    exact(reader.input, &mut header, 0)?;
+    let header = header.as_slice();
+    reader.at = HEADER as u64;
     let Some(layout) = Layout::parse(header, size)? else {
         return Ok(IndexFile { bytes: size, state: IndexState::Marked, ..IndexFile::default() });
     };
+    reader.skip_to(BLOCK as u64)?;
     let mut failed = None;
     let list = reader.list(layout.extents, EXTENT, |bytes| {
         let named = Extent {
@@ -137,7 +139,7 @@ impl Layout {
         match number_32(header, 0) {
             MAGIC => {}
             REBUILD | SKIP => return Ok(None),
-            _ => return wrong(0, "it is of a version that is not known here"),
+            magic => return Err(DbengineError::IndexVersion { magic }),
         }
         let field = |at: usize| number::<4>(header, at);
         let (extents, metrics, pages) = (field(24), field(32), field(40));

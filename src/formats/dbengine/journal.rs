@@ -6,6 +6,8 @@ use super::{BLOCK, Extent, MAX_EXTENTS, check_super_block, exact, fill, number, 
 use std::io::Read;
 
 const MAGIC: &str = "netdata-journal-file";
+/// The type of the one record there is.
+const STORE_DATA: u8 = 1;
 const HEADER: usize = 15;
 const STORE: usize = 13;
 const TRAILER: usize = 4;
@@ -25,7 +27,19 @@ pub struct JournalFile {
     pub empty_blocks: u64,
 }
 
-/// Reads a journal from its first byte to its last, and shows every page and every extent it names.
+/// What in a journal names an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// A record.
+    Record,
+    /// What fills a block up: it would be a record if its first byte did not say that none follows.
+    ///
+    /// Agents up to 1.37 at least leave such behind, since they reuse memory (seen in their source). So it is damage
+    /// only where it names an extent that the data file holds and no record names.
+    Filling,
+}
+
+/// Reads a journal from its first byte to its last, and shows every page and every extent its records name.
 ///
 /// What fills a block up after its last record is whatever the agent's memory held, and is not looked at: only the
 /// hash of the archive vouches for it. Memory: one record.
@@ -36,6 +50,19 @@ pub fn read_journal_file(
     input: &mut dyn Read,
     page: &mut dyn FnMut(&Page),
     extent: &mut dyn FnMut(&Extent) -> std::io::Result<()>,
+) -> Result<JournalFile, DbengineError> {
+    let mut records = |named: &Extent, by| if by == NamedBy::Record { extent(named) } else { Ok(()) };
+    read_journal_file_and_filling(input, page, &mut records)
+}
+
+/// The same, and shows what the begin of each block's filling would name as well.
+///
+/// # Errors
+/// As [`read_journal_file`]'s.
+pub fn read_journal_file_and_filling(
+    input: &mut dyn Read,
+    page: &mut dyn FnMut(&Page),
+    extent: &mut dyn FnMut(&Extent, NamedBy) -> std::io::Result<()>,
 ) -> Result<JournalFile, DbengineError> {
     let mut found = JournalFile::default();
     // A record is 4 KiB at most (its length has 16 bits) and begins and ends within one block, as every agent so far
@@ -66,13 +93,21 @@ pub fn read_journal_file(
                 let reason = RecordFault::PageType;
                 page(&found.map_err(|kind| DbengineError::Record { offset, reason: reason(kind) })?);
             }
-            extent(&named)?;
+            extent(&named, NamedBy::Record)?;
             found.records += 1;
             found.pages += u64::from(named.pages);
             if found.records > MAX_EXTENTS {
                 return Err(DbengineError::TooMany { limit: MAX_EXTENTS });
             }
             at += size;
+        }
+        if let Some(filling) = block.get_mut(at..).filter(|_| at > 0)
+            && let Some(first) = filling.first_mut()
+        {
+            *first = STORE_DATA;
+            if let Ok((named, ..)) = parse(filling) {
+                extent(&named, NamedBy::Filling)?;
+            }
         }
         found.bytes += BLOCK as u64;
     }
@@ -81,7 +116,7 @@ pub fn read_journal_file(
 /// Reads the record a block goes on with: the extent it names, its descriptors, and the record's bytes.
 fn parse(record: &[u8]) -> Result<(Extent, &[u8], usize), RecordFault> {
     let byte = |at: usize| record.get(at).copied().unwrap_or_default();
-    if byte(0) != 1 {
+    if byte(0) != STORE_DATA {
         return Err(RecordFault::Type(byte(0)));
     }
     let payload = usize::try_from(number::<2>(record, HEADER - 2)).unwrap_or(usize::MAX);

@@ -254,9 +254,34 @@ fn what_no_known_version_writes_is_named() {
     assert!(journal(&newer).unwrap_err().to_string().contains("record type 2 is unknown"));
     let mut odd = index(0, &[], &[1]);
     odd[3] = 9;
-    assert!(read_index(&odd).unwrap_err().to_string().contains("version that is not known"));
-    odd[3] = 0;
-    assert_eq!(read_index(&odd).unwrap().0.state, IndexState::Marked);
+    assert!(read_index(&odd).unwrap_err().to_string().contains("index version 0x09230317 is not known"));
+    for mark in [0, 2] {
+        odd[3] = mark;
+        for size in [odd.len(), BLOCK, 72] {
+            let found = read_index(&odd[..size]).unwrap().0;
+            assert_eq!((found.state, found.bytes), (IndexState::Marked, size as u64));
+        }
+        assert!(read_index(&odd[..71]).unwrap_err().to_string().contains("cut short at byte 71"));
+    }
+}
+
+#[test]
+fn what_fills_a_block_up_is_shown_where_it_would_be_a_record() {
+    let (_, log) = sample();
+    let record = |number: usize, pages: usize| log[number * BLOCK..number * BLOCK + 32 + pages * 37].to_vec();
+    let mut two = log[..BLOCK].to_vec();
+    two.extend(block([record(1, 2), record(2, 1)].concat()));
+    let (found, named) = journal(&two).unwrap();
+    assert_eq!(found.records, 2);
+    two[BLOCK + record(1, 2).len()] = 0;
+    let mut shown = Vec::new();
+    let found = read_journal_file_and_filling(&mut two.as_slice(), &mut |_| {}, &mut |one, by| {
+        shown.push((*one, by));
+        Ok(())
+    });
+    assert_eq!(found.unwrap().records, 1);
+    assert_eq!(shown, [(named[0], NamedBy::Record), (named[1], NamedBy::Filling)]);
+    assert_eq!(journal(&two).unwrap().1, named[..1], "and is no record");
 }
 
 #[test]
