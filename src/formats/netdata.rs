@@ -8,10 +8,11 @@
 //! | `netdata-metrics/1` | the cache directory | `netdata-meta.db`, `dbengine` | none |
 //!
 //! Members are known by their last parts, so that a static install below `/opt/netdata` reads the same. They may come
-//! in any order: what one file of a pair names is kept in a list of 17 bytes an extent, which lies in an unlinked file
+//! in any order: what one file of a pair names is kept in a list of 18 bytes an extent, which lies in an unlinked file
 //! once it is large. Memory stays below 40 MiB whatever the size: mostly the ids of up to 900,000 metrics.
 //!
-//! Only the databases of `netdata-metrics/1` are spilled and opened. A database inside the other two, which no agent up
+//! Only the databases of `netdata-metrics/1` are spilled and opened, and of those the cache directory's own: that is where
+//! the directories of samples nearest the archive's root are. A database inside the other two, which no agent up
 //! to 2.11 has there, is hashed with the rest and said not to have been opened.
 
 mod config;

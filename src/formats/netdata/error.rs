@@ -55,6 +55,24 @@ pub enum NetdataError {
         /// Where the extent should be.
         offset: u64,
     },
+    /// A journal's record says that it is none, and is.
+    #[error(
+        "The journal {number} of \"{directory}\" passes over its record of the extent at byte {offset}, and over what follows it: it is altered."
+    )]
+    Hidden {
+        /// The tier's directory.
+        directory: EntryName,
+        /// The pair's number.
+        number: u32,
+        /// Where the extent lies in the data file.
+        offset: u64,
+    },
+    /// There are more directories of samples than any agent has.
+    #[error("There are more than {limit} directories of samples, which is more than any agent has.")]
+    TooManyTiers {
+        /// The limit.
+        limit: usize,
+    },
     /// There are more pairs than an agent opens.
     #[error("There are more than {limit} data files, which is more than any agent opens.")]
     TooManyPairs {
@@ -82,8 +100,10 @@ impl NetdataError {
         match self {
             Self::Dbengine { fault, .. } => !matches!(fault, DbengineError::Io(_)),
             Self::Sqlite { fault, .. } => !matches!(fault, SqliteError::Io(_) | SqliteError::Wal(WalError::Io(_))),
-            Self::NoData { .. } | Self::NoJournal { .. } | Self::Torn { .. } => true,
-            Self::TooManyPairs { .. } | Self::Guid | Self::Twice { .. } | Self::List(_) => false,
+            Self::NoData { .. } | Self::NoJournal { .. } | Self::Torn { .. } | Self::Hidden { .. } => true,
+            Self::TooManyTiers { .. } | Self::TooManyPairs { .. } | Self::Guid | Self::Twice { .. } | Self::List(_) => {
+                false
+            }
         }
     }
 }

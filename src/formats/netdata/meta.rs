@@ -1,7 +1,7 @@
 //! The databases beside the samples: spilled, checked, and asked for hosts and names.
 
 use super::error::NetdataError;
-use super::names::Known;
+use super::names::{Known, depth};
 use super::tally::Metrics;
 use crate::formats::error::FormatError;
 use crate::formats::sqlite::{Database, MAX_SPILL, Spill, SqliteError, open_database};
@@ -15,16 +15,23 @@ pub(super) const TABLES: [(&str, &[&str]); 3] = [
     ("dimension", &["dim_id", "chart_id", "id", "name"]),
 ];
 
-/// The databases of one cache directory, on the way to being checked.
+/// The most rows of the agent itself that are told. It has one; one more for every identity it had before.
+pub(super) const MAX_OWN: usize = 1000;
+
+/// The databases of one cache directory, on the way to being checked: of all directories that have some, the one nearest
+/// the archive's root. Everything in an archive of a cache directory lies below that, so no other can be the agent's.
 #[derive(Debug)]
 pub(super) struct Databases {
+    directory: Option<Vec<u8>>,
     spill: Spill,
     seen: BTreeSet<&'static str>,
+    /// Databases and logs in other directories, which are files like any other.
+    elsewhere: u64,
 }
 
 impl Default for Databases {
     fn default() -> Self {
-        Self { spill: Spill::new(MAX_SPILL), seen: BTreeSet::new() }
+        Self { directory: None, spill: Spill::new(MAX_SPILL), seen: BTreeSet::new(), elsewhere: 0 }
     }
 }
 
@@ -34,15 +41,34 @@ pub(super) struct Names {
     pub(super) hosts: i64,
     pub(super) charts: i64,
     pub(super) dimensions: i64,
-    /// The GUID of the agent itself, as its row has it.
-    pub(super) own: Option<[u8; 16]>,
+    /// The GUIDs of the hosts that are the agent itself: those no other agent passed on.
+    pub(super) own: Vec<[u8; 16]>,
+    /// Whether there are more of them than are told.
+    pub(super) more_own: bool,
     /// How many metrics with samples have a name.
     pub(super) named: u64,
 }
 
 impl Databases {
-    /// Spills a database or its log.
-    pub(super) fn store(&mut self, name: &'static str, path: &str, content: &mut dyn Read) -> Result<(), FormatError> {
+    /// Spills a database or its log, unless one lies nearer the root.
+    pub(super) fn store(
+        &mut self,
+        directory: &[u8],
+        name: &'static str,
+        path: &str,
+        content: &mut dyn Read,
+    ) -> Result<(), FormatError> {
+        match self.directory.as_deref() {
+            Some(known) if known == directory => {}
+            Some(known) if depth(known) <= depth(directory) => {
+                self.elsewhere += 1;
+                return Ok(());
+            }
+            _ => {
+                let elsewhere = self.elsewhere + self.seen.len() as u64;
+                *self = Self { directory: Some(directory.to_vec()), elsewhere, ..Self::default() };
+            }
+        }
         if !self.seen.insert(name) {
             return Err(NetdataError::Twice { name }.into());
         }
@@ -54,6 +80,16 @@ impl Databases {
 
     pub(super) fn has(&self, known: Known) -> bool {
         self.seen.contains(known.name())
+    }
+
+    /// Whether these are the databases of this directory.
+    pub(super) fn are_in(&self, directory: &[u8]) -> bool {
+        self.directory.as_deref() == Some(directory)
+    }
+
+    /// How many more lie in other directories.
+    pub(super) const fn elsewhere(&self) -> u64 {
+        self.elsewhere
     }
 
     /// Opens a database that was spilled, and checks it.
@@ -89,15 +125,14 @@ fn ask(database: &Database, metrics: &Metrics) -> Result<Names, SqliteError> {
         dimensions: database.count("SELECT count(*) FROM dimension")?,
         ..Names::default()
     };
-    let mut own = database.connection.prepare("SELECT host_id FROM host WHERE hops = 0 LIMIT 2")?;
+    let own = format!("SELECT DISTINCT host_id FROM host WHERE hops = 0 LIMIT {}", MAX_OWN + 1);
+    let mut own = database.connection.prepare(&own)?;
     let mut rows = own.query([])?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(uuid(row.get_ref(0)?));
+        names.own.extend(uuid(row.get_ref(0)?));
     }
-    if let [Some(guid)] = found.as_slice() {
-        names.own = Some(*guid);
-    }
+    names.more_own = names.own.len() > MAX_OWN;
+    names.own.truncate(MAX_OWN);
     let mut dimensions = database.connection.prepare("SELECT dim_id FROM dimension")?;
     let mut rows = dimensions.query([])?;
     while let Some(row) = rows.next()? {

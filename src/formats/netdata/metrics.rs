@@ -1,17 +1,19 @@
 //! The samples and what they mean: pairs of database files, and the databases that name them.
 
 use super::error::NetdataError;
-use super::meta::{Databases, Names, read_names};
+use super::meta::{Databases, MAX_OWN, Names, read_names};
 use super::names::{Known, Member, member, tier};
 use super::pairs::{PairNotes, Pairs};
-use super::tally::{Metrics, TierSum};
-use crate::formats::dbengine::{Page, read_data_file, read_data_file_by_sums, read_index_file, read_journal_file};
+use super::tally::{Metrics, Tiers};
+use crate::formats::dbengine::{
+    DbengineError, NamedBy, Page, read_data_file, read_data_file_by_sums, read_index_file,
+    read_journal_file_and_filling,
+};
 use crate::formats::error::FormatError;
 use crate::formats::tar::{EntryKind, TarEntry};
 use crate::formats::text::{EntryName, hex};
 use crate::formats::verify::{Archives, Damaged, Verdict, Verifier};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Checks `netdata-metrics/1`: the cache directory, every extent and every database in it.
@@ -24,7 +26,7 @@ pub struct NetdataMetrics {
 #[derive(Default)]
 struct Found {
     pairs: Pairs,
-    tiers: BTreeMap<Vec<u8>, TierSum>,
+    tiers: Tiers,
     metrics: Metrics,
     databases: Databases,
     empty_blocks: u64,
@@ -54,17 +56,18 @@ impl Verifier for NetdataMetrics {
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
         let mut verdict = self.archives.verdict()?;
         let mut found = self.found;
-        if found.pairs.is_empty() {
+        let Some(cache) = found.tiers.cache()? else {
             return Err(FormatError::Missing { path: "dbengine" });
-        }
-        if !found.databases.has(Known::Meta) {
+        };
+        if !found.databases.are_in(cache) || !found.databases.has(Known::Meta) {
             return Err(FormatError::Missing { path: Known::Meta.name() });
         }
-        let pairs = std::mem::take(&mut found.pairs);
-        let notes = pairs.judge(&mut |error| found.pass(error))?;
-        tell_tiers(&mut verdict, &found.tiers, &found.metrics);
+        let (pairs, tiers) = (std::mem::take(&mut found.pairs), std::mem::take(&mut found.tiers));
+        let notes = pairs.judge(&tiers, &mut |error| found.pass(error))?;
+        tell_tiers(&mut verdict, &tiers, &found.metrics);
         found.tell_databases(&mut verdict)?;
         verdict.fact("unnamed_extents", notes.unnamed);
+        verdict.fact("unused_indexes", notes.stale + notes.unknown + notes.damaged);
         verdict.fact("empty_blocks", found.empty_blocks);
         let counts = [
             (
@@ -72,7 +75,10 @@ impl Verifier for NetdataMetrics {
                 "Files that make an agent repair or throw away its databases at its next start, never to be restored",
             ),
             (found.strays, "Files beside the samples that are none; an agent passes over them"),
-            (found.other_databases, "Databases that no known agent has; they were only hashed"),
+            (
+                found.other_databases + found.databases.elsewhere(),
+                "Databases where no known agent keeps one; they were only hashed",
+            ),
             (found.empty_blocks, "Blocks of zeros where samples were to be written"),
         ];
         warn(&mut verdict, &notes, &counts);
@@ -89,41 +95,31 @@ impl Verifier for NetdataMetrics {
 
 impl Found {
     fn see(&mut self, path: &str, entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
+        if entry.kind == EntryKind::Directory {
+            let name = entry.name.as_bytes();
+            let name = name.strip_suffix(b"/").unwrap_or(name);
+            if tier(name).is_some() {
+                self.tiers.stands(name);
+            }
+        }
         if entry.kind != EntryKind::File {
             return Ok(());
         }
         let (directory, is) = member(entry.name.as_bytes());
-        let fault = |fault| NetdataError::Dbengine { path: entry.name.clone(), fault };
         match is {
-            Member::Data { number } => self.data((directory, number), entry, content)?,
-            Member::Journal { number } => {
-                let mut range = self.pairs.begin();
-                let pairs = &mut self.pairs;
-                let read = read_journal_file(content, &mut |_| {}, &mut |extent| pairs.push(&mut range, extent));
-                let bytes = &mut self.tiers.entry(directory.to_vec()).or_default().bytes;
-                *bytes = bytes.saturating_add(entry.size);
-                match read.map_err(fault) {
-                    Ok(found) => {
-                        self.empty_blocks += found.empty_blocks;
-                        self.pairs.journal(directory, number, range, found)?;
-                    }
-                    Err(error) => self.pass_file(error, (directory, number), content)?,
+            Member::Data { number } | Member::Journal { number } | Member::Index { number } => {
+                let key = (self.tiers.find(directory)?, number);
+                if let Some(tier) = self.tiers.get_mut(key.0) {
+                    tier.sum.bytes = tier.sum.bytes.saturating_add(entry.size);
+                }
+                match is {
+                    Member::Data { .. } => self.data(key, entry, content)?,
+                    Member::Journal { .. } => self.journal(key, entry, content)?,
+                    _ => self.index(key, entry, content)?,
                 }
             }
-            Member::Index { number } => {
-                let mut range = self.pairs.begin();
-                let pairs = &mut self.pairs;
-                let mut push = |extent: &_| pairs.push(&mut range, extent);
-                let read = read_index_file(content, entry.size, &mut |_| {}, &mut push);
-                let bytes = &mut self.tiers.entry(directory.to_vec()).or_default().bytes;
-                *bytes = bytes.saturating_add(entry.size);
-                match read.map_err(fault) {
-                    Ok(found) => self.pairs.index(directory, number, range, found)?,
-                    Err(error) => self.pass_file(error, (directory, number), content)?,
-                }
-            }
-            Member::Database(known) => self.databases.store(known.name(), path, content)?,
-            Member::Log(known) => self.databases.store(known.log(), path, content)?,
+            Member::Database(known) => self.databases.store(directory, known.name(), path, content)?,
+            Member::Log(known) => self.databases.store(directory, known.log(), path, content)?,
             Member::Sentinel => self.sentinels += 1,
             Member::Stray => self.strays += 1,
             Member::OtherDatabase => self.other_databases += 1,
@@ -134,18 +130,13 @@ impl Found {
 }
 
 impl Found {
-    fn data(
-        &mut self,
-        (directory, number): (&[u8], u32),
-        entry: &TarEntry,
-        content: &mut dyn Read,
-    ) -> Result<(), FormatError> {
+    fn data(&mut self, key: (usize, u32), entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
         let mut range = self.pairs.begin();
         let (pairs, metrics) = (&mut self.pairs, &mut self.metrics);
-        let sum = self.tiers.entry(directory.to_vec()).or_default();
+        let Some(tier) = self.tiers.get_mut(key.0) else { return Ok(()) };
+        let level = tier.level();
+        let sum = &mut tier.sum;
         sum.pairs += 1;
-        sum.bytes = sum.bytes.saturating_add(entry.size);
-        let level = level(directory);
         let mut page = |page: &Page| {
             sum.add(page);
             if page.is_usable() {
@@ -153,19 +144,45 @@ impl Found {
             }
         };
         let read = if self.by_sums { read_data_file_by_sums } else { read_data_file };
-        match read(content, &mut page, &mut |extent| pairs.push(&mut range, extent)) {
+        match read(content, &mut page, &mut |extent| pairs.push(&mut range, extent, NamedBy::Record)) {
             Ok(found) => {
                 sum.extents += found.extents;
                 sum.pages += found.pages;
                 self.empty_blocks += found.empty_blocks;
-                self.pairs.data(directory, number, range, found.torn)?;
+                self.pairs.data(key, range, found.torn)?;
                 Ok(())
             }
-            Err(fault) => {
-                let error = NetdataError::Dbengine { path: entry.name.clone(), fault };
-                self.pass_file(error, (directory, number), content)
-            }
+            Err(fault) => self.pass_file(fault, key, entry, content),
         }
+    }
+
+    fn journal(&mut self, key: (usize, u32), entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
+        let mut range = self.pairs.begin();
+        let pairs = &mut self.pairs;
+        let mut push = |extent: &_, by| pairs.push(&mut range, extent, by);
+        match read_journal_file_and_filling(content, &mut |_| {}, &mut push) {
+            Ok(found) => {
+                self.empty_blocks += found.empty_blocks;
+                self.pairs.journal(key, range, found)?;
+                Ok(())
+            }
+            Err(fault) => self.pass_file(fault, key, entry, content),
+        }
+    }
+
+    /// What a damaged index means is known once its journal has been seen.
+    fn index(&mut self, key: (usize, u32), entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
+        let mut range = self.pairs.begin();
+        let pairs = &mut self.pairs;
+        let mut push = |extent: &_| pairs.push(&mut range, extent, NamedBy::Record);
+        let found = match read_index_file(content, entry.size, &mut |_| {}, &mut push) {
+            Err(fault @ DbengineError::Io(_)) => {
+                return Err(NetdataError::Dbengine { path: entry.name.clone(), fault }.into());
+            }
+            found => found.map(|found| (range, found)),
+        };
+        self.pairs.index(key, found)?;
+        skip(entry, content)
     }
 
     /// Goes on past damage that leaves the rest readable, where it is to be noted.
@@ -182,18 +199,14 @@ impl Found {
     /// The same for a file of samples, of which the rest is not looked at: where its next extent begins nobody can tell.
     fn pass_file(
         &mut self,
-        error: NetdataError,
-        (directory, number): (&[u8], u32),
+        fault: DbengineError,
+        key: (usize, u32),
+        entry: &TarEntry,
         content: &mut dyn Read,
     ) -> Result<(), FormatError> {
-        let path = match &error {
-            NetdataError::Dbengine { path, .. } => path.to_string(),
-            _ => String::new(),
-        };
-        self.pass(error)?;
-        self.pairs.spoil(directory, number)?;
-        std::io::copy(content, &mut std::io::sink()).map_err(|error| FormatError::io(&path, error))?;
-        Ok(())
+        self.pass(NetdataError::Dbengine { path: entry.name.clone(), fault })?;
+        self.pairs.spoil(key)?;
+        skip(entry, content)
     }
 
     /// Checks every database, and what the samples are called.
@@ -243,9 +256,10 @@ impl Found {
     }
 }
 
-/// The tier a directory holds; the oldest agents have only one, in directories of other names.
-fn level(directory: &[u8]) -> u8 {
-    tier(directory.rsplit(|byte| *byte == b'/').next().unwrap_or_default()).unwrap_or(0)
+/// Reads a file to its end.
+fn skip(entry: &TarEntry, content: &mut dyn Read) -> Result<(), FormatError> {
+    let read = std::io::copy(content, &mut std::io::sink());
+    read.map(|_| ()).map_err(|error| FormatError::io(&entry.name.to_string(), error))
 }
 
 fn time(microseconds: u64) -> Value {
@@ -253,14 +267,16 @@ fn time(microseconds: u64) -> Value {
     at.map_or(Value::Null, |at| at.to_string().into())
 }
 
-fn tell_tiers(verdict: &mut Verdict, tiers: &BTreeMap<Vec<u8>, TierSum>, metrics: &Metrics) {
+fn tell_tiers(verdict: &mut Verdict, tiers: &Tiers, metrics: &Metrics) {
     let (mut told, mut extents, mut points, mut unusable) = (Vec::new(), 0_u64, 0_u64, 0_u64);
-    for (directory, sum) in tiers {
+    let of = metrics.by_tier();
+    for tier in tiers.by_name() {
+        let (sum, level) = (&tier.sum, tier.level());
         let range = sum.range_us;
         told.push(json!({
-            "tier": level(directory), "directory": EntryName::from(directory.as_slice()).to_string(),
+            "tier": level, "directory": EntryName::from(tier.directory.as_slice()).to_string(),
             "pairs": sum.pairs, "bytes": sum.bytes, "extents": sum.extents, "pages": sum.pages, "points": sum.points,
-            "metrics": metrics.count(Some(level(directory))),
+            "metrics": of.get(usize::from(level)),
             "from": range.map(|(from, _)| time(from)), "to": range.map(|(_, to)| time(to)),
         }));
         extents += sum.extents;
@@ -270,7 +286,7 @@ fn tell_tiers(verdict: &mut Verdict, tiers: &BTreeMap<Vec<u8>, TierSum>, metrics
     verdict.fact("tiers", told);
     verdict.fact("extents", extents);
     verdict.fact("points", points);
-    verdict.fact("metrics", metrics.count(None));
+    verdict.fact("metrics", metrics.count());
     if metrics.is_full() {
         verdict.warnings.push("There are more metrics than are counted; their number is a floor.".to_owned());
     }
@@ -286,28 +302,48 @@ fn tell_tiers(verdict: &mut Verdict, tiers: &BTreeMap<Vec<u8>, TierSum>, metrics
 fn tell_names(verdict: &mut Verdict, names: Option<Names>, metrics: &Metrics) {
     let Some(names) = names else {
         verdict.fact("host_guid", Value::Null);
-        let text =
-            "The tables that name hosts, charts and dimensions are not as they are known here: no name was checked.";
-        verdict.warnings.push(text.to_owned());
+        let text = "The tables that name hosts, charts and dimensions are not as they are known here";
+        verdict.warnings.push(format!("{text}: no name was checked, nor whose the samples are."));
         return;
     };
-    let guid = names.own.map(|id| {
-        let digits = hex(&id);
-        [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default().to_owned()).join("-")
-    });
-    verdict.fact("host_guid", guid);
+    tell_owners(verdict, &names);
     verdict.fact("hosts", names.hosts);
     verdict.fact("charts", names.charts);
     verdict.fact("dimensions", names.dimensions);
     if metrics.is_full() {
         return;
     }
-    let nameless = metrics.count(None).saturating_sub(names.named);
+    let nameless = metrics.count().saturating_sub(names.named);
     verdict.fact("nameless_metrics", nameless);
     if nameless > 0 {
         let text = "have no name in \"netdata-meta.db\", so that no chart shows them";
         verdict.warnings.push(format!("Metrics with samples that {text}: {nameless}."));
     }
+}
+
+/// Tells which agent the samples are of, by its own word.
+fn tell_owners(verdict: &mut Verdict, names: &Names) {
+    let guid = |id: &[u8; 16]| {
+        let digits = hex(id);
+        [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default().to_owned()).join("-")
+    };
+    let own: Vec<String> = names.own.iter().map(guid).collect();
+    let text = match own.as_slice() {
+        [] => Some(
+            "No host of \"netdata-meta.db\" is the agent itself: whose the samples are was not checked.".to_owned(),
+        ),
+        [_] => None,
+        _ if names.more_own => Some(format!(
+            "More than {MAX_OWN} hosts of \"netdata-meta.db\" say that they are the agent itself; the first of them are told."
+        )),
+        _ => Some(format!(
+            "Hosts of \"netdata-meta.db\" that say they are the agent itself, as after a new GUID: {}.",
+            own.len()
+        )),
+    };
+    verdict.warnings.extend(text);
+    verdict.fact("host_guid", if let [one] = own.as_slice() { Some(one.as_str()) } else { None });
+    verdict.fact("host_guids", own);
 }
 
 fn warn(verdict: &mut Verdict, notes: &PairNotes, counts: &[(u64, &str)]) {
@@ -318,9 +354,17 @@ fn warn(verdict: &mut Verdict, notes: &PairNotes, counts: &[(u64, &str)]) {
             "Data files that end within an extent that was still being written: the agent did not end cleanly",
         ),
         (notes.stale, "Indexes that no longer fit their journals; an agent makes them anew"),
+        (
+            notes.unknown,
+            "Indexes of a version that is not known here; of these pairs the data and the journals were checked",
+        ),
         (notes.gaps, "Data files missing from the middle of a tier: their history is lost"),
     ];
     for (count, text) in of_pairs.iter().chain(counts).filter(|(count, _)| *count > 0) {
         verdict.warnings.push(format!("{text}: {count}."));
+    }
+    if let Some(first) = &notes.first_damaged {
+        let text = "Their journals are sound, and agents make indexes anew; one that takes a damaged index for sound shows no history of it until the file is removed";
+        verdict.warnings.push(format!("Indexes that are damaged: {}. {first} {text}.", notes.damaged));
     }
 }

@@ -86,16 +86,30 @@ impl Known {
 
 /// A member's directory and what it is.
 pub(super) fn member(name: &[u8]) -> (&[u8], Member) {
-    let split = name.iter().rposition(|byte| *byte == b'/');
-    let (directory, file) = split.map_or((b"".as_slice(), name), |at| {
-        (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default())
-    });
-    let parent = directory.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    (directory, by_name(parent, file))
+    let (directory, file) = split(name);
+    (directory, by_name(directory, file))
 }
 
-fn by_name(parent: &[u8], file: &[u8]) -> Member {
-    if tier(parent).is_some() {
+/// A name's directory and its last part.
+fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    match name.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
+        None => (b"", name),
+    }
+}
+
+/// The directory a name is in.
+pub(super) fn parent(name: &[u8]) -> &[u8] {
+    split(name).0
+}
+
+/// How many directories a name leads through.
+pub(super) fn depth(name: &[u8]) -> usize {
+    name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).count()
+}
+
+fn by_name(directory: &[u8], file: &[u8]) -> Member {
+    if tier(directory).is_some() {
         return sample(file).unwrap_or(Member::Stray);
     }
     for known in Known::ALL {
@@ -106,7 +120,7 @@ fn by_name(parent: &[u8], file: &[u8]) -> Member {
             return Member::Log(known);
         }
     }
-    match (parent, file) {
+    match (split(directory).1, file) {
         (_, b".netdata-meta.db.recover" | b".netdata-meta.db.delete" | b".ml.db.delete") => Member::Sentinel,
         (b"registry", b"netdata.public.unique.id") => Member::Guid,
         (b"cloud.d", b"claimed_id") => Member::ClaimedId,
@@ -127,9 +141,9 @@ fn by_name(parent: &[u8], file: &[u8]) -> Member {
 
 /// Which tier a directory of samples is of.
 pub(super) fn tier(directory: &[u8]) -> Option<u8> {
-    match directory {
+    match split(directory).1 {
         b"dbengine" => Some(0),
-        _ => match directory.strip_prefix(b"dbengine-tier")? {
+        last => match last.strip_prefix(b"dbengine-tier")? {
             [digit @ b'1'..=b'4'] => Some(digit - b'0'),
             _ => None,
         },

@@ -41,7 +41,7 @@ pub(in crate::formats) fn look_metrics(path: &str, input: &mut dyn Read, view: &
             return Ok(());
         }
         let (directory, is) = member(entry.name.as_bytes());
-        let level = tier(directory.rsplit(|byte| *byte == b'/').next().unwrap_or_default()).unwrap_or(0);
+        let level = tier(directory).unwrap_or(0);
         match is {
             Member::Data { .. } => {
                 let mut page = |page: &Page| see(&mut seen, page, level);
@@ -55,8 +55,8 @@ pub(in crate::formats) fn look_metrics(path: &str, input: &mut dyn Read, view: &
                     Ok(_) => {}
                 }
             }
-            Member::Database(Known::Meta) => databases.store(Known::Meta.name(), path, content)?,
-            Member::Log(Known::Meta) => databases.store(Known::Meta.log(), path, content)?,
+            Member::Database(Known::Meta) => databases.store(directory, Known::Meta.name(), path, content)?,
+            Member::Log(Known::Meta) => databases.store(directory, Known::Meta.log(), path, content)?,
             _ => {}
         }
         Ok(())

@@ -6,6 +6,10 @@ use rusqlite::Connection;
 use serde_json::json;
 use std::io;
 
+mod indexes;
+mod owners;
+mod places;
+
 const STOPPED: &[u8] = include_bytes!("../../../tests/fixtures/netdata/metrics-stopped.tar.zst");
 const KILLED: &[u8] = include_bytes!("../../../tests/fixtures/netdata/metrics-killed.tar.zst");
 const IDENTITY: &[u8] = include_bytes!("../../../tests/fixtures/netdata/identity.tar.zst");
@@ -391,21 +395,30 @@ proptest! {
     }
 }
 
-/// The fixture with a database of a few pages in place of one in a large log, and what is told of it.
+/// The fixture with an index, and a database of a few pages in place of one in a large log, and what is told of it.
 fn small_set() -> &'static (Vec<u8>, Verdict) {
     static SET: std::sync::OnceLock<(Vec<u8>, Verdict)> = std::sync::OnceLock::new();
     SET.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("d");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE host(host_id); CREATE TABLE chart(id);").unwrap();
-        let bytes = std::fs::read(path).unwrap();
         let plain = changed(|files| {
-            files.retain(|(name, _)| !name.ends_with("-wal") && !name.ends_with("-shm"));
-            *file(files, "netdata-meta.db") = bytes;
+            shrink(files);
+            indexes::add(files);
         });
         let told = metrics(&plain).unwrap();
         (plain, told)
     })
+}
+
+/// Puts a database of a few pages in place of one in a large log.
+fn shrink(files: &mut Files) {
+    static DATABASE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let bytes = DATABASE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE host(host_id); CREATE TABLE chart(id);").unwrap();
+        std::fs::read(path).unwrap()
+    });
+    files.retain(|(name, _)| !name.ends_with("-wal") && !name.ends_with("-shm"));
+    bytes.clone_into(file(files, "netdata-meta.db"));
 }
 
 /// Whether a byte of a fixture's file lies behind a record or extent, where the agent's memory was written out with it.
