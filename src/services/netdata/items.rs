@@ -1,6 +1,6 @@
 //! What can be saved of an agent, and what cannot and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -124,10 +124,18 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
     let saw = item.facts["guid"].as_str();
     let guid = ["guid", "machine_guid", "host_guid"].iter().find_map(|key| verified.get(*key)?.as_str());
     let guid = guid.map(str::to_ascii_lowercase);
-    if let (Some(guid), Some(saw)) = (&guid, saw)
-        && guid != saw
-    {
-        conclusion.refused = Some(format!("its bytes are of {guid}, but the agent is {saw}"));
+    // A database of names tells every GUID its agent ever had.
+    let own = verified.get("host_guids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let own: BTreeSet<String> = own.map(str::to_ascii_lowercase).chain(guid.clone()).collect();
+    match saw {
+        Some(saw) if !own.is_empty() && !own.contains(saw) => {
+            let own: Vec<&str> = own.iter().take(3).map(String::as_str).collect();
+            conclusion.refused = Some(format!("its bytes are of {}, but the agent is {saw}", own.join(", ")));
+        }
+        None if item.id.as_str() == METRICS => {
+            conclusion.marks.push("the agent's GUID was not known, so whose the samples are was not checked".into());
+        }
+        _ => {}
     }
     if item.id.as_str() == IDENTITY {
         let claim = verified.get("claimed_id").and_then(Value::as_str).map(str::to_ascii_lowercase);
@@ -197,5 +205,24 @@ mod tests {
         assert!(conclude(&identity, &verified("b")).refused.is_some());
         let good = conclude(&identity, &verified("A"));
         assert_eq!((good.refused, good.identities[0].value.as_str()), (None, "a"));
+    }
+
+    #[test]
+    fn samples_of_another_agent_are_refused_whatever_their_database_says_beside_it() {
+        let judged = |guid: Option<&str>, told: Value| {
+            let facts = Facts { own: own_value(&Own { guid: guid.map(str::to_owned), ..own() }), ..Facts::default() };
+            let metrics = items(&facts).into_iter().find(|item| item.id.as_str() == METRICS).unwrap();
+            conclude(&metrics, &serde_json::from_value(told).unwrap())
+        };
+        let two = json!({"host_guid": null, "host_guids": ["A", "b"]});
+        assert_eq!(judged(Some("a"), two.clone()), Conclusion::default());
+        let refused = judged(Some("c"), two.clone()).refused.unwrap();
+        assert_eq!(refused, "its bytes are of a, b, but the agent is c");
+        assert!(judged(Some("c"), json!({"host_guid": "a", "host_guids": ["a"]})).refused.is_some());
+        assert!(judged(Some("c"), json!({"host_guid": "a"})).refused.is_some());
+        // Its format says so; there is nothing to compare.
+        assert_eq!(judged(Some("c"), json!({"host_guid": null, "host_guids": []})), Conclusion::default());
+        let unknown = judged(None, two);
+        assert!(unknown.refused.is_none() && unknown.marks[0].to_string().contains("was not known"));
     }
 }
