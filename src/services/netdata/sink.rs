@@ -36,8 +36,21 @@ p=$(dirname -- "$new")
 mkdir -p -- "$p"
 rm -rf -- "$w" "$new"
 mkdir -m 700 -- "$w"
-tar --extract --file=- --directory="$w" --preserve-permissions --same-owner --delay-directory-restore
+# Where nobody bears a saved name its files come with a number, and only tar tells which name that was.
+tar --extract --file=- --directory="$w" --preserve-permissions --same-owner --delay-directory-restore -vv --quoting-style=escape >"$w/.members"
 cat >/dev/null
+# The number a saved name has here. $1 what it is of, `passwd` or `group`; $2 the format of `stat` that tells it.
+number() {
+  if n=$(getent "$1" "$from"); then printf '%s' "$n" | cut -d : -f 3; return; fi
+  n=$(OF=$1 NAME=$from awk '
+    !/^[-d]/ || /\\/ || !match($0, " +[0-9]+ [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9] ") { next }
+    { who = substr($0, 12, RSTART - 12); slash = index(who, "/") }
+    (ENVIRON["OF"] == "group" ? substr(who, slash + 1) : substr(who, 1, slash - 1)) == ENVIRON["NAME"] {
+      print substr($0, RSTART + RLENGTH); exit
+    }' "$w/.members")
+  [ -z "$n" ] || stat -c "$2" -- "$w/$n"
+}
+uid=$(number passwd %u); gid=$(number group %g)
 src=$w/$inside
 [ -d "$src" ] && [ ! -L "$src" ] || { echo "the archive does not hold $inside" >&2; exit 1; }
 printf '%s\n' "$8" | while IFS= read -r n; do [ -z "$n" ] || rm -rf -- "${src:?}/$n"; done
@@ -50,7 +63,8 @@ printf '%s\n' "$7" | while IFS= read -r n; do
   fi
 done
 if [ "$from" != "$to" ]; then
-  if getent passwd "$from" >/dev/null; then find "$src" -user "$from" -exec chown -h -- "$to:" {} +; fi
+  [ -z "$gid" ] || find "$src" -gid "$gid" -exec chgrp -h -- "$(id -g -- "$to")" {} +
+  [ -z "$uid" ] || find "$src" -uid "$uid" -exec chown -h -- "$to" {} +
 fi
 mv -T -- "$src" "$new"
 rm -rf -- "$w"
