@@ -21,7 +21,7 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::ItemRef;
 use crate::model::item::Standing;
 use crate::model::units::ByteSize;
-use crate::vault::{Catalogue, Vault};
+use crate::vault::{Catalogue, DOUBT, Vault};
 
 /// Backs up what was selected; what should be saved and cannot be fails the command.
 ///
@@ -64,7 +64,7 @@ pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
     if exits.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of the selected items can be backed up."));
     }
-    // Everything was saved, and some of it as damaged as it lay: that is no part that was not done.
+    // Everything was saved, and some of it does not count: that is no part that was not done.
     if exits.contains(&Exit::Warning) && exits.iter().all(|exit| is_saved(*exit)) {
         return Ok(Exit::Warning);
     }
@@ -256,7 +256,13 @@ fn tell(app: &App, place: &ItemRef, report: &Report) {
     let (kept, others): (Vec<_>, Vec<_>) = report.outs.values().partition(|out| out.get("snapshot").is_some());
     for out in kept {
         let size = ByteSize(out["bytes"].as_u64().unwrap_or(0));
-        let rung = if is_damaged(out) { "damaged" } else { "verified" };
+        let rung = if is_damaged(out) {
+            "damaged"
+        } else if is_doubted(out) {
+            "suspect"
+        } else {
+            "verified"
+        };
         app.out.line(format!("{place}@{}  {size}  {rung}", out["snapshot"].as_str().unwrap_or("?")));
         for remark in texts(out, "remarks") {
             app.out.line(format!("  {remark}"));
@@ -272,9 +278,15 @@ fn tell(app: &App, place: &ItemRef, report: &Report) {
     }
 }
 
-/// What a backup that was made ends with: one of damaged files is kept, and no end that goes unseen.
+/// What a backup that was made ends with: one of damaged files, or one that something speaks against, is kept, and no end
+/// that goes unseen.
 fn end_of(report: &Report) -> Exit {
-    if report.outs.values().any(is_damaged) { Exit::Warning } else { Exit::Done }
+    if report.outs.values().any(|out| is_damaged(out) || is_doubted(out)) { Exit::Warning } else { Exit::Done }
+}
+
+/// Whether something was found against the copy while it was made.
+fn is_doubted(out: &Value) -> bool {
+    out[DOUBT].is_string()
 }
 
 /// Whether a capture kept what was damaged on the node.

@@ -21,7 +21,7 @@ use crate::model::plan::Step;
 use crate::model::text::CleanText;
 use crate::services::{self, Cx, SourceFile};
 use crate::transport::Script;
-use crate::vault::{FileMeta, Holder, Sealing, StageRequest, Staging, Vault, VaultError};
+use crate::vault::{DOUBT, FileMeta, Holder, Sealing, StageRequest, Staging, Vault, VaultError};
 
 const CHUNK: usize = 256 * 1024;
 const QUEUE: usize = 8;
@@ -46,6 +46,8 @@ pub struct Capture<'e> {
     pub reason: Option<String>,
     /// The service's version, for the manifest.
     pub version: Option<CleanText>,
+    /// What the preview told that the source tells again beside what it measured.
+    pub foretold: Value,
 }
 
 /// The failure an operator reads for the vault's error.
@@ -78,7 +80,11 @@ impl Capture<'_> {
             holder: &holder,
         };
         let staging = self.vault.stage(&request, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
-        let mut source = driver.source(cx, &step.args["source"])?;
+        let mut args = step.args["source"].clone();
+        if !self.foretold.is_null() {
+            args["foretold"] = self.foretold.clone();
+        }
+        let mut source = driver.source(cx, &args)?;
         if let Some(size) = item.size {
             board.expect(size.0);
         }
@@ -98,7 +104,11 @@ impl Capture<'_> {
             facts[key] = value;
         }
         facts["verified"] = json!(verdict.facts);
-        let mut marks = source.marks();
+        let (mut marks, doubt) = (source.marks(), source.doubt());
+        if let Some(why) = &doubt {
+            facts[DOUBT] = json!(why);
+            marks.insert(0, CleanText::new(&format!("does not count: {why}")));
+        }
         marks.extend(conclusion.marks);
         marks.extend(damaged.iter().map(|what| CleanText::new(&format!("damaged: {what}"))));
         marks.extend(verdict.warnings.iter().map(|warning| CleanText::new(warning)));
@@ -141,7 +151,7 @@ impl Capture<'_> {
         Ok(json!({
             "snapshot": published.id, "item": self.place, "path": published.path, "sums_sha256": published.sums_sha256,
             "bytes": manifest.files.iter().map(|file| file.plain_size).sum::<u64>(), "identities": manifest.identities, "marks": manifest.marks,
-            "remarks": source.remarks(), "damaged": damaged,
+            "remarks": source.remarks(), "damaged": damaged, DOUBT: doubt,
         }))
     }
 }

@@ -134,8 +134,16 @@ mod tests {
             leaves: vec![],
             proves: false,
         };
-        let planned =
-            Planned { plan, hash: String::new(), found, item, choices: vec![], expects: vec![], sightings: vec![] };
+        let planned = Planned {
+            plan,
+            hash: String::new(),
+            found,
+            item,
+            choices: vec![],
+            expects: vec![],
+            foretold: serde_json::Value::Null,
+            sightings: vec![],
+        };
         Job::new(place, planned)
     }
 

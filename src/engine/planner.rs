@@ -13,7 +13,7 @@ use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Chosen, Command, Effect, Gate, Plan};
 use crate::model::text::CleanText;
 use crate::model::units::{ByteSize, Seconds};
-use crate::services::{self, Ask, Draft, Sighting, common};
+use crate::services::{self, Ask, Draft, GUARD_CHOICE, Sighting, common};
 use crate::vault::Vault;
 
 /// A plan with everything its preview shows.
@@ -31,6 +31,8 @@ pub struct Planned {
     pub choices: Vec<Choice>,
     /// What it is likely to cost; estimates, so no part of the plan.
     pub expects: Vec<CleanText>,
+    /// Those of them that are told again beside what was measured; see [`Draft::foretold`].
+    pub foretold: serde_json::Value,
     /// Where else the identity was looked for.
     pub sightings: Vec<Sighting>,
 }
@@ -73,9 +75,6 @@ pub fn may_not_fit(size: u64, free: u64) -> String {
 pub fn open_gates<'g>(gates: &'g [Gate], given: &BTreeMap<String, String>) -> Vec<&'g Gate> {
     gates.iter().filter(|gate| given.get(gate.id.as_str()) != Some(&gate.word)).collect()
 }
-
-/// The engine's own choice: how long a node waits for the console.
-const GUARD_CHOICE: &str = "guard";
 
 fn guard_choice() -> Choice {
     Choice {
@@ -249,7 +248,7 @@ fn assemble(
     choices.push(guard_choice());
     let chosen = choose(&choices, set)?;
     let mut draft = driver.plan(&Ask { chosen: &chosen, ..ask })?;
-    let expects = std::mem::take(&mut draft.expects);
+    let (expects, foretold) = (std::mem::take(&mut draft.expects), draft.foretold.take());
     if let Some(saved) = saved {
         let lists = [(BROUGHT, &saved.manifest.identities), (REPLACED, &found.facts.identities)];
         let told = lists.into_iter().filter(|(_, identities)| !identities.is_empty());
@@ -259,7 +258,7 @@ fn assemble(
     let plan = finish(command, draft, &choices, &chosen, set)?;
     let hash = plan_hash(&plan)?;
     let sightings = sightings.counted.into_iter().chain(sightings.untold).collect();
-    Ok(Planned { plan, hash, found, item, choices, expects, sightings })
+    Ok(Planned { plan, hash, found, item, choices, expects, foretold, sightings })
 }
 
 /// Who restores onto another host than the one a copy came from, or over another identity, says so by name, unless the

@@ -120,6 +120,8 @@ struct PlanCarrier<'e> {
     run: RunId,
     command: Command,
     version: Option<CleanText>,
+    /// What the preview told that is told again; a run that is taken up knows nothing of it.
+    foretold: Value,
     snapshot: Option<Snapshot>,
 }
 
@@ -141,6 +143,7 @@ impl Carrier for PlanCarrier<'_> {
             place,
             reason,
             version: self.version.clone(),
+            foretold: self.foretold.clone(),
         };
         capture.run(cx, step, board, counts)
     }
@@ -191,8 +194,8 @@ impl Runs<'_> {
         let (dir, reserve) = self.begin(&run, &planned.plan)?;
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
         let version = planned.found.facts.version.clone();
-        let carrier =
-            PlanCarrier { runs: self, run: run.clone(), command: planned.plan.command.clone(), version, snapshot };
+        let (command, foretold) = (planned.plan.command.clone(), planned.foretold.clone());
+        let carrier = PlanCarrier { runs: self, run: run.clone(), command, version, foretold, snapshot };
         let mut executor =
             Executor::new(self.means(&carrier), run.clone(), planned.plan.clone(), self.record(journal), 1);
         executor.note(EventKind::RunStarted {
@@ -403,6 +406,7 @@ impl Runs<'_> {
             run: told.run.clone(),
             command: told.plan.command.clone(),
             version: None,
+            foretold: Value::Null,
             snapshot,
         };
         let mut executor =
@@ -474,8 +478,8 @@ impl Runs<'_> {
         let (run, plan) = (self.new_id()?, rollback::plan_of(told)?);
         let (dir, reserve) = self.begin(&run, &plan)?;
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
-        let carrier =
-            PlanCarrier { runs: self, run: run.clone(), command: plan.command.clone(), version: None, snapshot: None };
+        let (command, foretold) = (plan.command.clone(), Value::Null);
+        let carrier = PlanCarrier { runs: self, run: run.clone(), command, version: None, foretold, snapshot: None };
         let mut executor = Executor::new(self.means(&carrier), run.clone(), plan.clone(), self.record(journal), 1)
             .undoing(&told.run, states);
         executor.note(EventKind::RunStarted {

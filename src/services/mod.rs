@@ -215,6 +215,9 @@ impl Ask<'_> {
     }
 }
 
+/// The engine's own choice of every plan that stops something: for how many seconds a node waits for the console.
+pub const GUARD_CHOICE: &str = "guard";
+
 /// What was found on another host when an identity was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
@@ -261,6 +264,9 @@ pub struct Draft {
     pub leaves: Vec<CleanText>,
     /// What it is likely to cost, such as the time a service is down: shown, and no part of the plan, for estimates change.
     pub expects: Vec<CleanText>,
+    /// Estimates among them that the capture's source tells again beside what it measured: it finds them as `foretold` in
+    /// its arguments. No part of the plan either.
+    pub foretold: Value,
     /// Whether its last steps show that what was restored is what was saved: then the snapshot is *proven*.
     pub proves: bool,
 }
@@ -276,6 +282,11 @@ pub trait Source {
     /// What the operator should read once the copy is kept: how long the service was down. Known after the last file.
     fn remarks(&self) -> Vec<CleanText> {
         Vec::new()
+    }
+    /// What speaks against the copy for good, found while it was made: it is kept, named, and does not count. Known after
+    /// the last file.
+    fn doubt(&self) -> Option<CleanText> {
+        None
     }
     /// Facts learned while copying, merged into the manifest's.
     fn learned(&self) -> BTreeMap<String, Value> {

@@ -44,7 +44,7 @@ pub use reader::ClearReader;
 pub use receipt::{Chain, Receipt, ReceiptBefore};
 pub use run::{Reserve, RunDir};
 pub use seal::Sealing;
-pub use select::{Candidate, Policy, Selected, SnapshotRef, Which, choose_best};
+pub use select::{Candidate, DOUBT, Policy, Selected, SnapshotRef, Which, choose_best};
 pub use snapshot::{PROOF_VERSION, Snapshot};
 pub use staging::{PublishStep, Published, StageRequest, Staging, Watch};
 pub use writer::{FileMeta, FileWriter};

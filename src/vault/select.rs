@@ -95,6 +95,9 @@ impl Default for Policy {
     }
 }
 
+/// The fact that says what was found against a copy while it was made, whatever its format says of it.
+pub const DOUBT: &str = "doubt";
+
 /// A snapshot with what speaks against it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
@@ -158,6 +161,7 @@ impl Catalogue {
             if damaged.is_some_and(|found| !found.is_empty()) {
                 against.push("damaged on the node when it was copied".into());
             }
+            against.extend(snapshot.manifest().facts[DOUBT].as_str().map(str::to_owned));
             let known = policy.known.as_deref().or_else(|| trusted.as_ref().map(|t| &t.manifest().identities[..]));
             if let Some(known) = known
                 && !same(known, &snapshot.manifest().identities)

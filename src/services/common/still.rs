@@ -9,8 +9,9 @@
 //! the stop is as long as the link is slow.
 //!
 //! Both parts are one tar archive, every name in it once and relative to the root. It counts only if no settled file
-//! changed from the first look until the stop, nothing else had files of the tree open, and nothing changed or started
-//! the unit in between. Hard links are never used: files change in place.
+//! changed from the first look until the stop, nobody else had files of the tree open to write to them, and nothing changed
+//! or started the unit in between. What the service itself dropped because it was full, after it had travelled whole, is
+//! in the archive ([`StillArgs::drops_oldest`]). Hard links are never used: files change in place.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -29,14 +30,14 @@ use crate::model::ids::UnitName;
 use crate::model::units::ByteSize;
 use crate::services::{Cx, SourceFile};
 use crate::transport::quote::quote;
-use crate::transport::{Output, Script};
+use crate::transport::{End, Output, Script};
 
 /// What is copied, as it stands in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StillArgs {
     /// The unit that is stopped; it must run.
     pub unit: UnitName,
-    /// How many seconds its stop may take; then it is killed, started, and nothing is saved.
+    /// How many seconds its stop may take, whoever waits for it; then it is killed, started, and nothing is saved.
     pub stop_within: u64,
     /// The tree, absolute and without links in its path.
     pub root: String,
@@ -44,12 +45,18 @@ pub struct StillArgs {
     pub stage: String,
     /// Patterns of names that are written once, as `find -name` takes them.
     pub settled: Vec<String>,
+    /// Whether the service drops the oldest of them when it is full: everything in a directory that bears the lowest number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drops_oldest: bool,
     /// Patterns of names that are never saved.
     pub leave_out: Vec<String>,
     /// Whether everything is sent during the stop, and nothing is copied beside.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain: bool,
 }
+
+/// What says that this run stopped the unit, and when by the node's uptime, below the run's directory.
+const STOPPED: &str = "still/stopped";
 
 /// Where the copy of a tree stands while it travels.
 pub fn stage_path(root: &str) -> String {
@@ -63,7 +70,7 @@ impl StillArgs {
             "bad=\nif [ -e \"$d/still/stopped\" ]; then\n{}{{\n{}\n}} && {{\n{}\n}} && rm -f \"$d/still/stopped\" || bad=1\nfi\n\
              rm -rf -- {}\n[ -z \"$bad\" ]\n",
             unhold(&self.unit),
-            bring_up(&self.unit, self.stop_within),
+            bring_up(&self.unit, self.stop_within, STOPPED),
             stays_up(&self.unit, self.stop_within),
             quote(self.stage.as_bytes())
         )
@@ -135,8 +142,8 @@ cat "$w/rest" >>"$w/last"
 
 /// What every script of the stop begins with; `back` is called whatever happens, and starts the unit. Time is counted by
 /// the node's uptime, which no change of its clock touches. `$1` unit, `$2` seconds for the stop, `$3` way, `$4` root, `$5`
-/// stage.
-const IN_THE_STOP: &str = r#"limit=$2 way=$3 root=$4 stage=$5
+/// stage, `$6` whether the oldest of what travelled may be gone.
+const IN_THE_STOP: &str = r#"limit=$2 way=$3 root=$4 stage=$5 drops=$6
 w=$d/still; top=${root#/}; why=
 now() { read -r t _ </proc/uptime; printf '%s' "$t"; }
 shown() { systemctl show --property="$1" --value -- "$u"; }
@@ -156,18 +163,38 @@ trap 'exit 143' TERM HUP INT
 # The shell says of a child that was ended, and nobody may be there to read it.
 trap '' PIPE
 cd /
+# Whether all that is gone was the oldest of its directory, with everything that bears its number.
+oldest() {
+  { tr '\n\000' '\001\n' <"$w/gone" | sed 's/^/g/'; tr '\n\000' '\001\n' <"$w/first" | sed 's/^/f/'; } | awk '
+    { file = substr($0, 2); dir = file; sub("/[^/]*$", "", dir); number = -1 }
+    match(file, "-[0-9]+[.][^./]*$") { number = substr(file, RSTART + 1) + 0 }
+    /^g/ { gone[file]; if (number < 0) bad = 1; if (!(dir in most) || number > most[dir]) most[dir] = number; next }
+    !(file in gone) && dir in most && number <= most[dir] { bad = 1 }
+    END { exit bad }'
+}
 same() {
-  records <"$w/first" >"$w/first.now" 2>/dev/null || fail "a file that had been copied while the service ran is gone; try again$1"
-  cmp -s "$w/first.stat" "$w/first.now" || fail "a file that had been copied while the service ran has changed; try again$1"
+  records <"$w/first" >"$w/first.now" 2>/dev/null || :
+  if cmp -s "$w/first.stat" "$w/first.now"; then return 0; fi
+  xargs -0 -r sh -c 'for f do [ -e "$f" ] || printf "%s\0" "$f"; done' sh <"$w/first" >"$w/gone"
+  comm -z -23 "$w/first" "$w/gone" >"$w/stays"
+  records <"$w/stays" >"$w/first.now" 2>/dev/null || :
+  sort -z "$w/first.stat" >"$w/first.was"
+  sort -z "$w/first.now" | comm -z -13 "$w/first.was" - >"$w/other"
+  [ -s "$w/gone" ] && [ ! -s "$w/other" ] || fail "a file that had been copied while the service ran has changed; try again$1"
+  [ "$drops" = yes ] && oldest || fail "a file that had been copied while the service ran is gone; try again$1"
+}
+# Who only reads does no harm, whoever he is.
+writers() {
+  find /proc/[0-9]*/fd -maxdepth 1 -lname "$root/*" 2>/dev/null | while IFS= read -r f; do
+    p=${f#/proc/}; p=${p%%/*}; how=
+    while read -r k v; do [ "$k" != flags: ] || how=$v; done 2>/dev/null <"/proc/$p/fdinfo/${f##*/}" || continue
+    case $how in *[123]) echo "$p"; break ;; esac
+  done
 }
 held_still() {
   # First who else is at work there: what he wrote would tell no name.
-  for p in /proc/[0-9]*; do
-    n=
-    read -r n 2>/dev/null <"$p/comm" || :
-    [ "$n" = "$name" ] || continue
-    [ -z "$(find "$p/fd" -lname "$root/*" -print -quit 2>/dev/null)" ] || fail "process ${p#/proc/} uses $root too"
-  done
+  other=$(writers)
+  [ -z "$other" ] || fail "process $other has files of $root open to write to them"
   records <"$w/rest" >"$w/rest.is" 2>/dev/null || :
   all >"$w/all.is" || :
   cmp -s "$w/rest.was" "$w/rest.is" && cmp -s "$w/all" "$w/all.is" || fail "something wrote to $root while $u was stopped"
@@ -181,8 +208,7 @@ held_still() {
 const STOP: &str = r#"[ "$(shown ActiveState)" = active ] || fail "$u no longer runs"
 same " (nothing was stopped)"
 id=$(shown InvocationID)
-read -r name <"/proc/$(shown MainPID)/comm"
-: >"$w/stopped"
+echo "$(now)" >"$w/stopped"
 hold "$u"
 down=$(now)
 timeout --foreground "$limit" systemctl stop -- "$u" || :
@@ -216,6 +242,7 @@ back || fail "$u is $(shown ActiveState) after its start"
 started=$(now)
 sum() { xargs -0 -r stat -c %s -- | awk '{ s += $1; n++ } END { printf "%.0f %.0f", s, n }'; }
 printf 'down %s\nstopped %s\ncopied %s\nstarted %s\n' "$down" "$stopped" "$copied" "$started"
+[ ! -s "$w/gone" ] || printf 'dropped %s\n' "$(tr -cd '\000' <"$w/gone" | wc -c)"
 printf 'again %s\nat %s\ninvocation %s\n' "$(sum <"$w/rest")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$id"
 "#;
 
@@ -223,13 +250,13 @@ printf 'again %s\nat %s\ninvocation %s\n' "$(sum <"$w/rest")" "$(date -u +%Y-%m-
 const STAY_DOWN: &str = r#"find "$top" -xdev -type d -print0 >"$w/listed"
 sort -z "$w/listed" >"$w/dirs"
 cat "$w/dirs" "$w/rest" >"$w/last"
-printf '%s\n%s\n%s\n%s\n' "$id" "$name" "$down" "$stopped" >"$w/noted"
+printf '%s\n%s\n%s\n' "$id" "$down" "$stopped" >"$w/noted"
 trap - EXIT
 "#;
 
 /// Reads what was noted at the stop.
 const GO_ON: &str = r#"[ -e "$w/stopped" ] || fail "$u is no longer stopped by this run"
-{ read -r id; read -r name; read -r down; read -r stopped; } <"$w/noted"
+{ read -r id; read -r down; read -r stopped; } <"$w/noted"
 "#;
 
 /// What the script says of a stop that did not end well, and of a start that did not.
@@ -252,6 +279,8 @@ pub struct Still<'a> {
     way: String,
     first: u64,
     rest: u64,
+    /// Whether the oldest of what travelled live may be gone: all of it travelled whole, so nothing is lost.
+    may_drop: bool,
     state: State,
     learned: Value,
     /// What is typed to try again.
@@ -297,8 +326,8 @@ impl<'a> Still<'a> {
             return Err(Failure::new(Exit::NoSpace, message)
                 .hint("Make room there, or copy all of it while the service is stopped: --set copy=plain."));
         }
-        let mut still =
-            Self { cx, args, way, first, rest, state: State::Broken, learned: Value::Null, again: again.to_owned() };
+        let (state, learned, again) = (State::Broken, Value::Null, again.to_owned());
+        let mut still = Self { cx, args, way, first, rest, may_drop: false, state, learned, again };
         still.state = if still.args.plain {
             let unit = &still.args.unit;
             still.in_the_stop(&[STOP, STAY_DOWN], &format!("Stopping {unit}"))?;
@@ -349,11 +378,12 @@ impl<'a> Still<'a> {
             "{ALL}u=$1\nhold() {{\n{HOLD}}}\ntidy() {{\n{}}}\nback() {{\nrm -f \"/var/lib/lifeboat/hold/$u\"\n{}\n\
              case $(shown ActiveState) in active|activating) rm -f \"$w/stopped\" ;; *) return 1 ;; esac\n}}\n{IN_THE_STOP}{}",
             unhold(unit),
-            bring_up(unit, self.args.stop_within),
+            bring_up(unit, self.args.stop_within, STOPPED),
             parts.concat(),
         );
-        let words = [unit.as_str(), &limit, &self.way, &self.args.root, &self.args.stage];
-        let most = Duration::from_secs(2 * self.args.stop_within) + Duration::from_mins(30);
+        let drops = if self.may_drop { "yes" } else { "no" };
+        let words = [unit.as_str(), &limit, &self.way, &self.args.root, &self.args.stage, drops];
+        let most = Duration::from_secs(self.args.stop_within) + Duration::from_mins(30);
         let done = run_change_with(self.cx, &script, &words, doing, most).map_err(no_room);
         done.map_err(|failure| self.may_be_repeated(failure))
     }
@@ -397,6 +427,7 @@ impl<'a> Still<'a> {
             .get("again")
             .map(|text| text.split_whitespace().filter_map(|word| word.parse().ok()).collect())
             .unwrap_or_default();
+        let dropped: u64 = number(&told, "dropped");
         self.learned = json!({
             "downtime": {
                 "measured_ms": span("down", "started"), "stop_ms": span("down", "stopped"),
@@ -408,6 +439,9 @@ impl<'a> Still<'a> {
             },
             "stopped_at": told.get("at"), "invocation": told.get("invocation"),
         });
+        if let Some(copied) = self.learned.get_mut("copied").filter(|_| dropped > 0) {
+            copied["dropped_files"] = dropped.into();
+        }
     }
 }
 
@@ -431,6 +465,9 @@ impl Read for Still<'_> {
             let next = match &mut self.state {
                 State::Live(members) => match members.read(into)? {
                     0 if !into.is_empty() => {
+                        // A file that was cut while it was read is told by tar, and is not whole.
+                        let ended = members.inner().finished().map(|finished| &finished.end);
+                        self.may_drop = self.args.drops_oldest && ended == Some(&End::Exited(0));
                         // Whatever happens in there is not tried again.
                         self.state = State::Broken;
                         State::Rest(self.stop_copy_start().map_err(io::Error::other)?)
@@ -522,6 +559,7 @@ mod tests {
             root: "/srv/app".to_owned(),
             stage: stage_path("/srv/app"),
             settled: Vec::new(),
+            drops_oldest: false,
             leave_out: Vec::new(),
             plain: false,
         };

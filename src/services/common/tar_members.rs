@@ -29,6 +29,11 @@ impl<R: Read> Members<R> {
         Self { from, held: Vec::new(), at: 0, passing: 0, size: None, over: false }
     }
 
+    /// What is read.
+    pub const fn inner(&self) -> &R {
+        &self.from
+    }
+
     /// Reads the next header, and all of an extended one.
     fn header(&mut self) -> io::Result<()> {
         let mut block = [0; BLOCK];

@@ -57,15 +57,29 @@ pub(super) fn unhold(unit: &UnitName) -> String {
 /// How many seconds a stop under way is given by an undo that knows nothing better.
 const PATIENCE: u64 = 90;
 
-/// The words that start a unit, without a line feed at the end. A stop that is still under way gets `patience` seconds;
-/// one that hangs longer is ended by force, for nothing else brings the unit back.
-pub(super) fn bring_up(unit: &UnitName, patience: u64) -> String {
+/// Where a stop notes the node's uptime when it began, below the run's directory.
+const BEGAN: &str = "down";
+
+/// The words that start a unit, without a line feed at the end. A stop that is still under way gets `patience` seconds from
+/// when it began, which `began` holds below the run's directory; whoever brings the unit back, it gets them once. One that
+/// hangs longer is ended by force, for nothing else brings the unit back.
+pub(super) fn bring_up(unit: &UnitName, patience: u64, began: &str) -> String {
     let unit = quote(unit.as_str().as_bytes());
     format!(
-        "i=0\nwhile [ \"$(systemctl show --property=ActiveState --value -- {unit})\" = deactivating ] && [ $i -lt {} ]; do\n\
-         [ $i -ne {patience} ] || systemctl kill --signal=KILL -- {unit} || :\ni=$((i + 1))\nsleep 1\ndone\n\
-         systemctl reset-failed -- {unit} 2>/dev/null || :\nsystemctl start -- {unit}",
-        patience.saturating_add(30)
+        r#"left={patience}
+if {{ read -r since <"$d/{began}" && read -r is _ </proc/uptime; }} 2>/dev/null; then
+  left=$((${{since%.*}} + left - ${{is%.*}}))
+  [ "$left" -le {patience} ] || left={patience}
+fi
+[ "$left" -ge 0 ] || left=0
+i=0
+while [ "$(systemctl show --property=ActiveState --value -- {unit})" = deactivating ] && [ "$i" -lt "$((left + 30))" ]; do
+  [ "$i" -lt "$left" ] || systemctl kill --signal=KILL -- {unit} || :
+  i=$((i + 1))
+  sleep 1
+done
+systemctl reset-failed -- {unit} 2>/dev/null || :
+systemctl start -- {unit}"#
     )
 }
 
@@ -150,7 +164,7 @@ impl Op for Stop {
         let UnitArgs { unit } = args_of(args)?;
         let mut script = unhold(&unit);
         if before.get("was_running").and_then(Value::as_bool) == Some(true) {
-            script += &format!("{} && {{\n{}\n}}\n", bring_up(&unit, PATIENCE), stays_up(&unit, PATIENCE));
+            script += &format!("{} && {{\n{}\n}}\n", bring_up(&unit, PATIENCE, BEGAN), stays_up(&unit, PATIENCE));
         }
         Ok(Some(script))
     }

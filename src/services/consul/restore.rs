@@ -94,6 +94,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         steps,
         leaves,
         expects: Vec::new(),
+        foretold: Value::Null,
         proves: true,
     })
 }

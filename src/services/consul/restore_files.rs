@@ -88,6 +88,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         steps,
         leaves,
         expects: Vec::new(),
+        foretold: Value::Null,
         // The agent starts with nothing but these files and is asked for the leader; without a known API nobody could.
         proves: own.access.is_some(),
     })

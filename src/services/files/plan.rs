@@ -175,6 +175,7 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
         steps,
         leaves,
         expects: Vec::new(),
+        foretold: Value::Null,
         proves: true,
     })
 }

@@ -32,6 +32,9 @@ pub struct AcceptArgs {
     pub log: String,
 }
 
+/// What is said where no chart can be missed.
+pub const NO_CHARTS: &str = "charts are not compared, for none was noted by name at backup";
+
 /// Accepts an agent by its GUID and its samples.
 pub struct Accept;
 
@@ -46,7 +49,7 @@ impl Op for Accept {
         let charts = args.figures.as_ref().map_or(0, |figures| figures.names.len());
         let and = match (charts, samples) {
             (_, 0) => String::new(),
-            (0, _) => format!(" and answers with {samples} samples of before"),
+            (0, _) => format!(" and answers with {samples} samples of before; {NO_CHARTS}"),
             _ => format!(" and answers with {charts} charts and {samples} samples of before"),
         };
         let port = args.api.port;
@@ -73,7 +76,12 @@ impl Op for Accept {
         match asked.until_it_answers_as_before(cx, figures)? {
             Compared { differs: None, charts, same } => {
                 let version = info.version;
-                Ok(json!({"guid": info.guid, "version": version, "charts": charts, "same_samples_by_tier": same}))
+                let mut told =
+                    json!({"guid": info.guid, "version": version, "charts": charts, "same_samples_by_tier": same});
+                if charts == 0 {
+                    told["remarks"] = json!([format!("Proven by samples alone: {NO_CHARTS}.")]);
+                }
+                Ok(told)
             }
             Compared { differs: Some(what), .. } => {
                 Err(asked.not_accepted(cx, &format!("it does not answer as before: {what}")))

@@ -19,7 +19,7 @@ use crate::services::common::{
     Downtime, ScriptReader, StepMaker, Still, StillArgs, args_of, as_failure, capture_step, keeping_damaged, own_facts,
     read_node, stage_path, stopping_capture_step,
 };
-use crate::services::{Ask, Cx, Draft, Source, SourceFile};
+use crate::services::{Ask, Cx, Draft, GUARD_CHOICE, Source, SourceFile};
 use crate::transport::{End, Script};
 
 /// What is read off the node: the `source` of a capture step.
@@ -44,6 +44,9 @@ pub struct SourceArgs {
     /// What is copied, as it is named on the command line.
     #[serde(default)]
     pub place: String,
+    /// For how many milliseconds the preview told that the agent would be down. It stands in no plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foretold: Option<u64>,
 }
 
 /// What an agent writes once and then only reads or deletes, all but the newest of a tier.
@@ -57,6 +60,8 @@ const STOP_ESTIMATE: Duration = Duration::from_millis(2500);
 /// Bytes a second that a node copies beside, and that it sends, when nothing better is known.
 const COPY_RATE: u64 = 200 << 20;
 const SEND_RATE: u64 = 60 << 20;
+/// Bytes a second that are copied by reference: of them nothing is read.
+const REFLINK_RATE: u64 = 20 << 30;
 
 /// How long the agent will be down, before anybody tried.
 fn estimate(bytes: u64, rate: u64) -> Duration {
@@ -81,6 +86,7 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
         figures: None,
         log: own.dir("log").to_owned(),
         place: ask.place.to_string(),
+        foretold: None,
     };
     if id != METRICS {
         draft.steps.push(capture_step(&live, KIND, ask.item, json!(args))?);
@@ -106,6 +112,7 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
         stage: stage_path(&dir),
         root: dir,
         settled: SETTLED.map(str::to_owned).to_vec(),
+        drops_oldest: true,
         leave_out: LEFT_OUT.map(str::to_owned).to_vec(),
         plain,
     };
@@ -114,16 +121,32 @@ pub fn plan(ask: &Ask) -> Result<Draft> {
     draft.steps.push(kept(stopping_capture_step(down.held(), KIND, ask.item, json!(args), &undo)?));
     let (expected, how) = if plain {
         (estimate(size, SEND_RATE), "all of it is sent while it is stopped")
+    } else if own.reflinks {
+        (estimate(size, REFLINK_RATE), "all of it is copied by reference, in no time")
     } else {
         (estimate(own.stopped_bytes, COPY_RATE), "what does not change is copied before the stop")
     };
     let text = format!("Netdata will be down for about {:.1} s: {how}.", expected.as_secs_f64());
     draft.expects.push(text.as_str().into());
+    draft.foretold = json!(u64::try_from(expected.as_millis()).unwrap_or(u64::MAX));
+    draft.expects.extend(hung_stop(ask, own.stop_within));
     if own.children > 0 {
         let text = format!("{} children stream to it and will see it gone for that long.", own.children);
         draft.expects.push(text.as_str().into());
     }
     Ok(draft)
+}
+
+/// What is told where a stop may take longer than the guard waits: only force brings an agent back whose stop hangs, and
+/// force costs the samples it holds in memory, so a stop has its time whoever waits for it.
+fn hung_stop(ask: &Ask, stop_within: u64) -> Option<CleanText> {
+    let lapse: u64 = ask.choice(GUARD_CHOICE).parse().ok()?;
+    (stop_within > lapse).then(|| {
+        let text = format!(
+            "Should its stop hang, it is ended by force {stop_within} s after it began and started again, also when the console is gone: the guard does not cut a stop short."
+        );
+        text.as_str().into()
+    })
 }
 
 /// The facts a backup rests on.
@@ -195,6 +218,8 @@ struct Files<'a> {
     figures: Option<Figures>,
     marks: Vec<CleanText>,
     remarks: Vec<CleanText>,
+    /// What speaks against the copy.
+    doubt: Option<CleanText>,
     learned: BTreeMap<String, Value>,
 }
 
@@ -241,6 +266,7 @@ pub fn source<'a>(cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Source + 'a>> 
         figures: None,
         marks: Vec::new(),
         remarks: Vec::new(),
+        doubt: None,
         learned: BTreeMap::new(),
     };
     files.take_figures();
@@ -253,7 +279,11 @@ impl Files<'_> {
         let Some((api, tiers)) = &self.args.figures else { return };
         let taken = figures::take(self.cx, api, *tiers);
         match taken {
-            Ok(Taken { figures, silent }) => {
+            Ok(Taken { figures, silent, unlisted }) => {
+                if let Some(why) = unlisted {
+                    let text = format!("no charts were noted by name: a restore compares none ({why})");
+                    self.marks.push(text.as_str().into());
+                }
                 for tier in silent {
                     self.marks
                         .push(format!("no samples of tier {tier} were noted: a restore cannot prove that tier").into());
@@ -285,7 +315,7 @@ impl Files<'_> {
             }
             State::Still(mut still) => {
                 let told = still.finish()?;
-                self.answers_again(told)?;
+                self.answers_again(&told)?;
             }
         }
         self.note_owners()
@@ -351,22 +381,31 @@ impl Files<'_> {
             .hint("Try again."))
     }
 
-    /// The agent was started again: it must answer as who it was, with the samples it had, or the copy does not count.
-    fn answers_again(&mut self, told: Value) -> Result<()> {
-        let Some(still) = &self.args.still else { return Ok(()) };
-        let down = told["downtime"]["measured_ms"].as_u64().unwrap_or(0);
-        let again = told["copied"]["stopped_bytes"].as_u64().unwrap_or(0);
-        let expected = estimate(again, if still.plain { SEND_RATE } else { COPY_RATE });
+    /// Takes in how the stop went, beside what the preview told of it.
+    fn note_stop(&mut self, unit: &UnitName, told: &Value) {
         for (key, value) in told.as_object().into_iter().flatten() {
             self.learned.insert(key.clone(), value.clone());
         }
-        let estimated = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
-        if let Some(downtime) = self.learned.get_mut("downtime") {
-            downtime["estimated_ms"] = estimated.into();
+        let seconds = |millis: u64| Duration::from_millis(millis).as_secs_f64();
+        let mut estimated = String::new();
+        if let (Some(foretold), Some(downtime)) = (self.args.foretold, self.learned.get_mut("downtime")) {
+            downtime["estimated_ms"] = foretold.into();
+            estimated = format!(" (estimated {:.2} s)", seconds(foretold));
         }
-        let seconds = Duration::from_millis(down).as_secs_f64();
-        let text = format!("{} was down for {seconds:.2} s (estimated {:.2} s).", still.unit, expected.as_secs_f64());
-        self.remarks.push(text.as_str().into());
+        let down = seconds(told["downtime"]["measured_ms"].as_u64().unwrap_or(0));
+        self.remarks.push(format!("{unit} was down for {down:.2} s{estimated}.").into());
+        if let Some(dropped) = told["copied"]["dropped_files"].as_u64() {
+            let text = format!(
+                "the agent dropped {dropped} files of its oldest samples once they had been copied: the copy holds them"
+            );
+            self.marks.push(text.as_str().into());
+        }
+    }
+
+    /// The agent was started again: it must answer as who it was, with the samples it had, or the copy does not count.
+    fn answers_again(&mut self, told: &Value) -> Result<()> {
+        let Some(still) = self.args.still.clone() else { return Ok(()) };
+        self.note_stop(&still.unit, told);
         let Some((api, _)) = &self.args.figures else {
             self.marks.push("the agent's API did not answer before the stop, so it was not asked after it".into());
             return Ok(());
@@ -387,7 +426,7 @@ impl Files<'_> {
         let samples = Figures { names: Vec::new(), ..figures.clone() };
         let compared = asked.until_it_answers_as_before(self.cx, &samples)?;
         if let Some(what) = compared.differs {
-            self.marks.push(format!("after its start the agent does not answer as before: {what}").into());
+            self.doubt = Some(format!("after its start the agent did not answer as before: {what}").into());
         }
         Ok(())
     }
@@ -435,6 +474,9 @@ impl Source for Files<'_> {
     }
     fn remarks(&self) -> Vec<CleanText> {
         self.remarks.clone()
+    }
+    fn doubt(&self) -> Option<CleanText> {
+        self.doubt.clone()
     }
     fn learned(&self) -> BTreeMap<String, Value> {
         self.learned.clone()

@@ -51,6 +51,9 @@ pub struct Own {
     pub children: usize,
     /// Bytes of the cache that a copy takes while the agent is stopped.
     pub stopped_bytes: u64,
+    /// Whether its filesystem is known to copy by reference.
+    #[serde(default)]
+    pub reflinks: bool,
     /// Where facts come from that have several places to come from, by their dotted names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub from: BTreeMap<String, String>,

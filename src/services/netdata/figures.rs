@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::api;
 use super::facts::Api;
-use crate::model::exit::Result;
+use crate::model::exit::{Exit, Result};
 use crate::services::Cx;
 
 /// What an agent answered at backup.
@@ -71,6 +71,8 @@ pub struct Taken {
     pub figures: Figures,
     /// Tiers that have history enough, and of which the agent told no sample.
     pub silent: Vec<usize>,
+    /// Why no chart was noted by name, where the agent did not list those it has history of.
+    pub unlisted: Option<String>,
 }
 
 /// Puts a question to an agent, by its target.
@@ -85,9 +87,13 @@ fn take_by(asking: Asking, tiers: usize) -> Result<Taken> {
     let all = asking("/api/v1/charts")?;
     let charts = all.get("charts").and_then(Value::as_object).map_or(0, serde_json::Map::len);
     let there = |chart: &&str| all.pointer(&format!("/charts/{chart}")).is_some();
-    // Not every version lists what it has history of.
-    let names = with_history(asking).map(|all| spread(all.collected)).unwrap_or_default();
-    let mut taken = Taken { figures: Figures { charts, names, ..Figures::default() }, silent: Vec::new() };
+    // Not every version lists what it has history of, and a list may be longer than is read.
+    let (names, unlisted) = match with_history(asking) {
+        Ok(all) => (spread(all.collected), None),
+        Err(failure) if failure.exit == Exit::Cancelled => return Err(failure),
+        Err(failure) => (Vec::new(), Some(failure.message.trim_end_matches('.').to_owned())),
+    };
+    let mut taken = Taken { figures: Figures { charts, names, ..Figures::default() }, silent: Vec::new(), unlisted };
     let (tiers, mut asked) = (tiers_of(asking, tiers), BTreeMap::new());
     for chart in CHARTS.iter().filter(|chart| there(chart)).take(MOST_CHARTS) {
         let (first, last) = span_of(asking, chart)?;
@@ -338,7 +344,7 @@ fn difference(then: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::exit::{Exit, Failure};
+    use crate::model::exit::Failure;
     use serde_json::json;
 
     #[test]
@@ -419,6 +425,20 @@ mod tests {
         many.names.extend(["x.1".to_owned(), "x.2".to_owned()]);
         let told = compare_by(&|target| answers(target, "", 1000), &many).unwrap();
         assert_eq!((told.charts, told.differs.unwrap().as_str()), (4, "the chart x.1 (and 1 more) is not there"));
+    }
+
+    #[test]
+    fn a_list_of_charts_that_does_not_come_is_told() {
+        let taken = |fails: bool| {
+            let asking = |target: &str| match target.starts_with("/api/v1/contexts") && fails {
+                true => Err(Failure::new(Exit::Failed, "Asking Netdata on n1 failed: it did not answer in time.")),
+                false => answers(target, "", 1000),
+            };
+            take_by(&asking, 1).unwrap()
+        };
+        assert_eq!((taken(false).figures.names.len(), taken(false).unlisted), (2, None));
+        let silent = taken(true);
+        assert!(silent.figures.names.is_empty() && silent.unlisted.unwrap().ends_with("in time"), "it is told");
     }
 
     #[test]

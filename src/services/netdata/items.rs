@@ -68,7 +68,7 @@ fn item(
         facts: json!({
             "path": own.dir(dir), "guid": own.known_guid(), "claimed_id": own.claimed_id, "user": own.user,
             "variant": facts.variant, "unit": own.unit, "api": {"host": own.api.host, "port": own.api.port, "socket": own.api.socket},
-            "db": {"mode": own.db.mode, "limits": own.db.limits},
+            "db": {"mode": own.db.mode, "limits": own.db.limits}, "streams_to": own.streams_to,
         }),
     })
 }

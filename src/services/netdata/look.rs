@@ -48,6 +48,7 @@ if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ]; then
   args=$(tr '\n\000' '\001\n' <"/proc/$pid/cmdline")
   program=$(readlink "/proc/$pid/exe")
   user=$(stat -c %U "/proc/$pid")
+  [ "$user" != UNKNOWN ] || user=$(stat -c %u "/proc/$pid")
 else
   args=$(printf '%s\n' "$show" | sed -n 's/^ExecStart={ path=.* ; argv\[\]=\(.*\) ; ignore_errors=.*/\1/p' | head -n 1 | tr ' ' '\n')
   program=$(printf '%s\n' "$args" | head -n 1)
@@ -94,6 +95,10 @@ fi
 [ ! -f "$3/netdata-meta.db" ] || echo 1 | put has-meta
 [ ! -d "$3/dbengine" ] || echo 1 | put has-engine
 if [ -d "$3" ]; then
+  case $(stat -f -c %T -- "$3") in
+    btrfs|bcachefs) echo 1 | put reflinks ;;
+    xfs) if xfs_info "$(stat -c %m -- "$3")" 2>/dev/null | grep -q 'reflink=1'; then echo 1 | put reflinks; fi ;;
+  esac
   find "$3/" -mindepth 2 -maxdepth 2 -type f \( -name '*.ndf' -o -name '*.njf' -o -name '*.njfv2' \) -printf '%s %P\n' | head -n 20000 | put samples
 fi
 "#;

@@ -64,6 +64,7 @@ const ORIGINS: &[(&str, &str)] = &[
     ("streams_to", "stream.conf"),
     ("children", "its API"),
     ("stopped_bytes", "the file system"),
+    ("reflinks", "the file system"),
 ];
 
 /// The driver of Netdata agents.

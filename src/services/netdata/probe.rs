@@ -208,6 +208,7 @@ pub(super) fn add_files(own: &mut Own, there: &Answers) {
     let stored = look::stored(&there.text("samples"));
     let cache = own.seen("cache").map_or(0, |seen| seen.size);
     own.stopped_bytes = cache.saturating_sub(stored.settled);
+    own.reflinks = there.bytes("reflinks").is_some();
     own.db.stored = stored.tiers;
     let mut wrong = |name: &str, why: &str, is_wrong: bool| {
         if is_wrong {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::accept::AcceptArgs;
+use super::accept::{AcceptArgs, NO_CHARTS};
 use super::backup::LEFT_OUT;
 use super::facts::{Api, Own, is_guid, version_of};
 use super::figures::Figures;
@@ -17,12 +17,13 @@ use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, UnitName};
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Effect, Gate, Step};
+use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
 use crate::services::common::{
     DiscardArgs, Downtime, Fencing, StepMaker, SwapArgs, deliver_step, kept_path, own_facts, plan_fencing, staged_path,
     text_of,
 };
-use crate::services::{Ask, Draft};
+use crate::services::{Ask, Draft, Whereabouts};
 use crate::transport::quote::quote;
 
 /// How long a restored agent may take until it tells who it is: reading in a large database comes first.
@@ -227,6 +228,10 @@ impl Restore<'_> {
         draft.steps.push(self.accept(down.forward())?);
         draft.guards.extend(down.guard());
         draft.proves = self.proves();
+        draft.expects.extend(self.parents());
+        if draft.proves && self.id == METRICS && self.figures().is_none_or(|figures| figures.names.is_empty()) {
+            draft.leaves.push(format!("It is proven by samples alone: {NO_CHARTS}.").into());
+        }
         if self.replaces() && !self.discard {
             draft.leaves.push(format!("What was there is kept in {}.", kept_path(&self.target)).into());
         }
@@ -244,6 +249,26 @@ impl Restore<'_> {
             _ => {}
         }
         Ok(draft)
+    }
+
+    /// Who could tell that the agent still runs somewhere: a parent tells of its children only if it is asked, and only
+    /// those of the inventory are.
+    fn parents(&self) -> Option<CleanText> {
+        let to = text_of(&self.manifest.facts, "streams_to");
+        if self.id != IDENTITY || self.as_data || to.is_empty() {
+            return None;
+        }
+        let asked = self.ask.sightings.iter().filter(|seen| !matches!(seen.state, Whereabouts::Unreachable(_)));
+        let asked: Vec<_> = asked.map(|seen| seen.host.as_str()).collect();
+        let asked = if asked.is_empty() {
+            "nobody".to_owned()
+        } else {
+            format!("only {}, which the inventory has", asked.join(", "))
+        };
+        let text = format!(
+            "When it was saved the agent streamed to {to}. Asked whether they hear it: {asked}. A parent that is not among them could say that it still runs, and was not asked."
+        );
+        Some(text.as_str().into())
     }
 
     /// Whether the accept step shows that what was saved is what now runs.
@@ -330,6 +355,16 @@ impl Restore<'_> {
                 ),
             )?;
         }
+        let unknown = self.unknown_limits();
+        if !unknown.is_empty() {
+            ask(
+                "unknown-limits",
+                format!(
+                    "Netdata on {host} does not tell how much it keeps of {}. If that is less than the snapshot holds, it deletes the oldest of it soon after its start. Set its limits first (dbengine multihost disk space in 1.x, retention size in 2.x), or restore 'config' first.",
+                    unknown.join(", ")
+                ),
+            )?;
+        }
         let damaged = self.manifest.facts.pointer("/verified/damaged").and_then(Value::as_array);
         if let Some(damaged) = damaged.filter(|found| !found.is_empty()) {
             let what: Vec<_> = damaged.iter().filter_map(Value::as_str).take(3).collect();
@@ -383,8 +418,8 @@ impl Restore<'_> {
         (self.id == CONFIG && was != is && is_known(was) && is_known(&is)).then_some((was, is))
     }
 
-    /// Tiers whose limit is below what the snapshot holds.
-    fn smaller_limits(&self) -> Vec<(usize, String)> {
+    /// The tiers a snapshot of samples holds, with their bytes.
+    fn saved_tiers(&self) -> Vec<(usize, u64)> {
         if self.id != METRICS {
             return Vec::new();
         }
@@ -392,9 +427,19 @@ impl Restore<'_> {
         let of = |tier: usize| {
             tier_bytes(stored, tier).or_else(|| self.manifest.facts.pointer(&format!("/stored/{tier}"))?.as_u64())
         };
+        (0..5).filter_map(|tier| Some((tier, of(tier).filter(|bytes| *bytes > 0)?))).collect()
+    }
+
+    /// Tiers of which nobody knows how much is kept there.
+    fn unknown_limits(&self) -> Vec<String> {
+        let is_unknown = |(tier, _): &(usize, u64)| self.own.db.limits.get(*tier) == Some(&None);
+        self.saved_tiers().into_iter().filter(is_unknown).map(|(tier, _)| format!("tier {tier}")).collect()
+    }
+
+    /// Tiers whose limit is below what the snapshot holds.
+    fn smaller_limits(&self) -> Vec<(usize, String)> {
         let mut small = Vec::new();
-        for tier in 0..5 {
-            let Some(bytes) = of(tier).filter(|bytes| *bytes > 0) else { continue };
+        for (tier, bytes) in self.saved_tiers() {
             match self.own.db.limits.get(tier) {
                 None => small.push((tier, format!("tier {tier}: {} saved, not kept there at all", ByteSize(bytes)))),
                 Some(Some(limit)) if *limit > 0 && *limit < bytes => {

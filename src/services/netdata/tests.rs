@@ -220,6 +220,68 @@ fn what_the_agent_would_delete_is_asked_first() {
 }
 
 #[test]
+fn a_limit_nobody_knows_is_asked_about_and_its_samples_are_demanded_all_the_same() {
+    let unknown = facts(|own| own.db.limits = vec![None, Some(0)]);
+    let draft = plan("metrics", &unknown, Some(&manifest("metrics", |_| {})), &[], &[]).unwrap();
+    assert_eq!(gates(&draft), ["overwrite", "unknown-limits"]);
+    assert!(draft.gates[1].question.as_str().contains("tier 0."), "{:?}", draft.gates);
+    assert!(draft.proves);
+    let none_saved =
+        manifest("metrics", |whole| whole["facts"]["verified"]["tiers"] = json!([{"tier": 1, "bytes": 9}]));
+    assert_eq!(gates(&plan("metrics", &unknown, Some(&none_saved), &[], &[]).unwrap()), ["overwrite"]);
+}
+
+#[test]
+fn a_stop_that_may_take_longer_than_the_guard_waits_is_told() {
+    let said = |stop_within: u64, lapse: &str| {
+        let facts = facts(|own| own.stop_within = stop_within);
+        let draft = plan("metrics", &facts, None, &[], &[("guard", lapse)]).unwrap();
+        draft.expects.iter().find(|text| text.as_str().contains("by force")).map(ToString::to_string)
+    };
+    assert!(said(160, "60").unwrap().contains("160 s after it began"));
+    assert_eq!((said(20, "60"), said(60, "60")), (None, None));
+    assert!(said(20, "5").is_some());
+}
+
+#[test]
+fn where_copies_are_made_by_reference_nothing_is_charged_for_their_bytes() {
+    let draft = plan("metrics", &facts(|own| own.reflinks = true), None, &[], &[]).unwrap();
+    assert!(draft.expects[0].as_str().contains("about 2.5 s: all of it is copied by reference"), "{:?}", draft.expects);
+    assert_eq!(draft.foretold, json!(2550));
+}
+
+#[test]
+fn a_parent_that_was_not_asked_is_said_to_be_missing() {
+    let blank = facts(|own| (own.running, own.guid, own.api.guid) = (false, None, None));
+    let said = |to: Value, sightings: &[Sighting]| {
+        let saved = manifest("identity", |whole| whole["facts"]["streams_to"] = to.clone());
+        let draft = plan("identity", &blank, Some(&saved), sightings, &[]).unwrap();
+        draft.expects.iter().map(ToString::to_string).collect::<String>()
+    };
+    let seen = |host: &str, state| Sighting { host: HostId::new(host).unwrap(), unit: Some(unit()), state };
+    let gone = || seen("mon-1", Whereabouts::Unreachable("no route".into()));
+    assert!(
+        said(json!("10.0.0.5:19999"), &[gone()])
+            .contains("streamed to 10.0.0.5:19999. Asked whether they hear it: nobody.")
+    );
+    let asked = said(json!("10.0.0.5"), &[gone(), seen("parent", Whereabouts::Elsewhere)]);
+    assert!(asked.contains("only parent, which the inventory has"), "{asked}");
+    assert_eq!(said(Value::Null, &[gone()]), "");
+}
+
+#[test]
+fn a_restore_that_can_miss_no_chart_says_so() {
+    let said = |names: Value| {
+        let saved = manifest("metrics", |whole| whole["facts"]["figures"]["names"] = names.clone());
+        let draft = plan("metrics", &facts(|_| {}), Some(&saved), &[], &[]).unwrap();
+        let told = Netdata.ops()[1].tell(&draft.steps[5].args).unwrap().what;
+        let left = draft.leaves.iter().map(ToString::to_string).collect::<String>();
+        (told.contains("charts are not compared"), left.contains("charts are not compared"))
+    };
+    assert_eq!((said(json!([])), said(json!(["system.cpu"]))), ((true, true), (false, false)));
+}
+
+#[test]
 fn samples_of_another_agent_or_for_an_older_one_are_refused() {
     let saved = manifest("metrics", |_| {});
     let other = facts(|own| (own.guid, own.api.guid) = (Some(HERE.to_owned()), Some(HERE.to_owned())));

@@ -17,6 +17,7 @@ use crate::tui::message::Wish;
 use crate::tui::model::{Job, Model, Stage};
 use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
+use crate::vault::DOUBT;
 
 /// How every job ended.
 pub fn rows(model: &Model, jobs: &[&Job]) -> Vec<Row> {
@@ -113,6 +114,9 @@ fn copied(model: &Model, report: Option<&Report>) -> Vec<Row> {
             0 => Row::signed(Sign::Done, "Verified: the copy was read in full and is sound."),
             _ => Row::signed(Sign::Warn, "Not verified: files were damaged on the node already; the marks name them."),
         });
+        if out.get(DOUBT).is_some_and(Value::is_string) {
+            rows.push(Row::signed(Sign::Warn, "It does not count all the same; the first mark says why."));
+        }
         rows.push(Row::gap());
         rows.push(Row::pair("copy", format!("{id}, {size}")));
         let place = out.get("item").and_then(|item| serde_json::from_value(item.clone()).ok());

@@ -147,7 +147,16 @@ fn planned(place: &ItemRef, host: &str, plan: Value, choices: Vec<Choice>, sight
         facts: facts(),
         items: vec![thing.clone()],
     };
-    Planned { hash: plan_hash(&plan).unwrap(), plan, found, item: thing, choices, expects: Vec::new(), sightings }
+    Planned {
+        hash: plan_hash(&plan).unwrap(),
+        plan,
+        found,
+        item: thing,
+        choices,
+        expects: Vec::new(),
+        foretold: serde_json::Value::Null,
+        sightings,
+    }
 }
 
 fn step(id: &str, host: &str, title: &str, op: &str, args: Value, effect: &str) -> Value {

@@ -97,6 +97,46 @@ fn a_file_that_is_not_what_travelled_before_the_stop_makes_the_copy_fail() {
 }
 
 #[test]
+fn the_oldest_pair_that_was_dropped_once_it_had_travelled_is_in_the_copy_and_told() {
+    // While the live part travels, and by the agent's own last breath.
+    for in_the_stop in [false, true] {
+        let (world, node) = (World::new(), laid(true));
+        let drop = format!("rm -f {TIER}/datafile-1-0000000001.ndf {TIER}/journalfile-1-0000000001.njf");
+        if in_the_stop {
+            node.on_stop(UNIT, &drop);
+        } else {
+            node.instead_of("tar", &format!("/usr/bin/tar \"$@\"\ns=$?\n{drop}\nexit $s"));
+        }
+        let snapshot = save(&world, &node, "metrics").unwrap();
+        let marks: Vec<_> = snapshot.manifest().marks.iter().map(|mark| mark.as_str().to_owned()).collect();
+        assert!(marks.iter().any(|mark| mark.contains("dropped 2 files of its oldest samples")), "{marks:?}");
+        assert_eq!(snapshot.manifest().facts["copied"]["dropped_files"], 2);
+        assert!(crate::vault::intact(&world.vault, &snapshot).is_empty());
+        let target = laid(false);
+        onto(&world, &target, &snapshot, &[("as", "data")]).unwrap();
+        assert!(target.path(&format!("{TIER}/datafile-1-0000000001.ndf")).exists(), "it travelled whole");
+    }
+}
+
+#[test]
+fn anything_else_that_is_gone_makes_the_copy_fail() {
+    let pair =
+        |number: u8| format!("{TIER}/datafile-1-000000000{number}.ndf {TIER}/journalfile-1-000000000{number}.njf");
+    for (act, status) in [
+        (format!("rm {}", pair(2)), 0),
+        (format!("rm -f {TIER}/journalfile-1-0000000001.njf"), 0),
+        (format!("rm {}; printf x >>{TIER}/datafile-1-0000000002.ndf", pair(1)), 0),
+        // tar read a file that was being cut.
+        (format!("rm -f {}", pair(1)), 1),
+    ] {
+        let (world, node) = (World::new(), laid(true));
+        node.instead_of("tar", &format!("/usr/bin/tar \"$@\" && {{ {act}; exit {status}; }}"));
+        let failure = save(&world, &node, "metrics").unwrap_err();
+        assert!(failure.message.contains("try again (nothing was stopped)"), "{act}: {failure:?}");
+    }
+}
+
+#[test]
 fn what_changed_before_the_stop_stops_nothing() {
     for (act, says) in [
         (format!("printf x >>{TIER}/datafile-1-0000000001.ndf"), "has changed; try again (nothing was stopped)"),
@@ -140,6 +180,85 @@ fn whoever_meddles_while_the_agent_is_stopped_makes_the_copy_fail() {
         let failure = save(&world, &node, "metrics").unwrap_err();
         assert!(failure.message.contains(says), "{act}: {failure:?}");
     }
+}
+
+#[test]
+fn who_could_write_to_the_samples_makes_the_copy_fail_whatever_he_is_called_and_who_reads_does_not() {
+    for (how, is_harmless) in [("3<", true), ("3>>", false), ("3<>", false)] {
+        let (world, node) = (World::new(), laid(true));
+        node.run(&format!("/usr/bin/sleep 600 {how}/var/cache/netdata/netdata-meta.db >/dev/null 2>&1 &"));
+        let ended = save(&world, &node, "metrics");
+        match ended {
+            Ok(_) => assert!(is_harmless, "{how}"),
+            Err(failure) => {
+                assert!(!is_harmless, "{how}: {failure:?}");
+                assert!(failure.message.contains("open to write to them"), "{failure:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_does_not_answer_as_before_leaves_a_copy_that_does_not_count() {
+    let (world, node) = (World::new(), laid(true));
+    let sound = save(&world, &node, "metrics").unwrap();
+    // What it reads in at its next start is not what it told before.
+    node.on_stop(UNIT, "echo another >/var/cache/netdata/odd");
+    let snapshot = save(&world, &node, "metrics").unwrap();
+    let why = "after its start the agent did not answer as before";
+    let facts = &snapshot.manifest().facts;
+    assert!(facts["doubt"].as_str().is_some_and(|doubt| doubt.starts_with(why)), "{}", facts["doubt"]);
+    assert!(snapshot.manifest().marks[0].as_str().contains("does not count"), "{:?}", snapshot.manifest().marks);
+    let catalogue = world.vault.catalogue().unwrap();
+    let judged = catalogue.judged(snapshot.item(), &Policy::default());
+    assert!(judged[0].against.iter().any(|against| against.starts_with(why)), "{:?}", judged[0].against);
+    let chosen = catalogue.select(&world.vault, &snapshot.item().to_string().parse().unwrap(), &Policy::default());
+    assert_eq!(chosen.unwrap().snapshot.id(), sound.id());
+}
+
+#[test]
+fn what_the_preview_said_of_the_downtime_is_what_is_told_after_it() {
+    let (world, node) = (World::new(), laid(true));
+    let ballast = node.path("/var/cache/netdata/ballast");
+    std::fs::File::create(&ballast).unwrap().set_len(8 << 30).unwrap();
+    world.with(0, &Fleet::sound(netdata(), &[("old", &node)]), |runs, prober| {
+        let found = prober.probe(&wanted_of(prober.inventory)[0]).unwrap();
+        let planned = prober.plan_backup(&found.place(&"metrics".parse().unwrap()), None, &BTreeMap::new()).unwrap();
+        let said = planned.expects[0].as_str().split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap();
+        assert!(said > 2.6, "{:?}", planned.expects);
+        // It is gone by the time of the copy, which is no other plan.
+        std::fs::remove_file(&ballast).unwrap();
+        let report = runs.run(&planned, None, &BTreeMap::new()).unwrap();
+        let remarks = report.outs.values().map(|out| out["remarks"].to_string()).collect::<String>();
+        assert!(remarks.contains("(estimated ") && !remarks.contains("(estimated 2.5"), "{remarks}");
+        let kept = world.vault.catalogue().unwrap().snapshots.pop().unwrap();
+        let estimated = kept.manifest().facts["downtime"]["estimated_ms"].as_f64().unwrap() / 1000.0;
+        assert!((estimated - said).abs() < 0.06, "{said} s were told, and {estimated} s are noted");
+    });
+}
+
+#[test]
+fn files_of_an_account_that_is_not_there_belong_to_the_one_the_agent_runs_as() {
+    let (world, node) = (World::new(), laid(true));
+    let runs_as = |node: &Node, who: &str| {
+        let conf = format!("sed -i '/run as user/d' $f; printf '[global]\\n\\trun as user = {who}\\n' >>$f");
+        node.run(&format!("f=/etc/netdata/netdata.conf; {conf}"));
+    };
+    runs_as(&node, "netdata");
+    let from = save(&world, &node, "metrics").unwrap();
+    let target = laid(false);
+    runs_as(&target, "nd");
+    // What the saved account's number is here belongs to somebody else.
+    target.run(
+        "sed -i 's/^netdata:.*/nd:x:301:302::\\/:\\/bin\\/false/; $a other:x:201:201::/:/bin/false' /etc/passwd
+         sed -i 's/^netdata:.*/nds:x:302:/; $a other:x:201:' /etc/group
+         chown -R nd:nds /var/cache/netdata /var/lib/netdata",
+    );
+    onto(&world, &target, &from, &[("as", "data")]).unwrap();
+    let owners = target.run("find /var/cache/netdata -printf '%u:%g\n' | sort -u");
+    let saved = node.run("find /var/cache/netdata -printf '%u:%g\n' | sort -u");
+    assert!(saved.contains("netdata:netdata"), "{saved}");
+    assert_eq!(owners, saved.replace("netdata:", "nd:").replace(":netdata", ":nds"));
 }
 
 #[test]
@@ -341,6 +460,11 @@ fn what_describes_an_installation_stays_with_it() {
         ("INSTALL_TYPE='of the new'\n", "RELEASE=new\n")
     );
     assert!(read("netdata.conf").contains("practice-1"), "the configuration itself did not come");
+    // What is not there is not made up by another installation's either.
+    let bare = laid(false);
+    bare.run("rm /etc/netdata/.install-type");
+    onto(&world, &bare, &from, &[]).unwrap();
+    assert!(!bare.path("etc/netdata/.install-type").exists() && !bare.path("etc/netdata/.environment").exists());
     assert!(!target.path("etc/netdata/only-target.conf").exists(), "a restore merged two directories");
 }
 
