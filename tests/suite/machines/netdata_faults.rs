@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::faults::nothing_staged;
 use super::fleet::Fleet;
 use super::host::{host, wait_for};
 use super::machine::Machine;
@@ -67,6 +68,12 @@ fn nothing_saved(console: &Console) {
     assert!(!listed.out.contains(METRICS), "{}", listed.out);
 }
 
+/// The same once the console ended by itself, or its run was taken up: nothing half is left in the vault either.
+fn nothing_left(console: &Console) {
+    nothing_saved(console);
+    nothing_staged(&console.path("vault"));
+}
+
 /// The one run that lies on the node.
 fn run_on(machine: &Machine) -> String {
     machine.exec("ls /var/lib/lifeboat/runs").ok().trim().to_owned()
@@ -77,6 +84,7 @@ fn finish_and_try_again(console: &Console, machine: &Machine, run: &str) {
     assert_eq!(left_by_lifeboat(machine), "");
     runs_again(machine, Duration::from_secs(5));
     backup(console, &[]).expect(0);
+    nothing_staged(&console.path("vault"));
     assert_eq!(left_by_lifeboat(machine), "");
 }
 
@@ -269,7 +277,7 @@ fn a_stop_that_hangs_or_is_forced_is_no_backup_and_the_agent_runs_again() {
     drop_in(&machine, "ExecStop=/bin/sleep 600\\nTimeoutStopSec=infinity");
     console.run(&["backup", METRICS]).expect(1).says("did not stop within 5 seconds").says("Everything is as it was");
     runs_again(&machine, Duration::from_secs(5));
-    nothing_saved(&console);
+    nothing_left(&console);
     assert_eq!(left_by_lifeboat(&machine), "");
 
     // The same with nobody there to give up.
@@ -287,8 +295,31 @@ fn a_stop_that_hangs_or_is_forced_is_no_backup_and_the_agent_runs_again() {
     drop_in(&machine, "ExecStop=/bin/sleep 600\\nTimeoutStopSec=1");
     console.run(&["backup", METRICS]).expect(1).says("did not end by itself");
     runs_again(&machine, Duration::from_secs(5));
-    nothing_saved(&console);
+    nothing_left(&console);
     assert_eq!(left_by_lifeboat(&machine), "");
+}
+
+#[test]
+fn a_hung_stop_has_its_time_once_whoever_waits_for_it() {
+    let (console, machine) = one("stop_within = 14\n");
+    drop_in(&machine, "ExecStop=/bin/sleep 600\nTimeoutStopSec=infinity");
+    let planned = console.run(&["backup", METRICS, "--plan", "--set", "guard=10"]).expect(0);
+    planned.says("it is ended by force 14 s after it began");
+    let once = Duration::from_secs(14 + 6);
+    // With the console there.
+    let mut child = stopping(&console, &machine, "guard=10");
+    runs_again(&machine, once);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    nothing_left(&console);
+    assert_eq!(left_by_lifeboat(&machine), "");
+    // With nobody there, and a guard that acts before the stop's time is over.
+    kill_all_but_the_guard(stopping(&console, &machine, "guard=10"), &machine);
+    runs_again(&machine, once);
+    let run = run_on(&machine);
+    let fired = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
+    assert!(wait_for(Duration::from_secs(30), || machine.exec(&fired).success().then_some(())).is_some());
+    machine.exec("rm /etc/systemd/system/netdata.service.d/10-test.conf; systemctl daemon-reload").ok();
+    finish_and_try_again(&console, &machine, &run);
 }
 
 #[test]
@@ -319,11 +350,11 @@ fn what_cannot_be_saved_whole_is_said_before_or_undone_after() {
         )
         .ok();
     console.run(&["scan", "val-1"]).says("second Netdata");
-    backup(&console, &[]).expect(1).says("uses /var/cache/netdata too");
+    backup(&console, &[]).expect(1).says("has files of /var/cache/netdata open to write to them");
     // Two that wrote to one database have ruined it: a copy of that would not pass its check.
     machine.exec(&format!("systemctl stop second netdata; rm -rf {CACHE}/*; systemctl start netdata")).ok();
     runs_again(&machine, Duration::from_secs(5));
-    nothing_saved(&console);
+    nothing_left(&console);
     assert_eq!(left_by_lifeboat(&machine), "");
 
     // A start that fails is told, and the guard goes on trying for us.
@@ -422,7 +453,7 @@ fn a_disk_that_fills_up_in_the_stop(console: &Console, old: &Machine) {
     backup(console, &[]).expect(18).says("No space left on device");
     assert_ne!(invocation(old), before, "it had been stopped");
     runs_again(old, Duration::from_secs(5));
-    nothing_saved(console);
+    nothing_left(console);
     assert_eq!(left_by_lifeboat(old), "");
     assert_eq!(old.exec("ls -A /mnt/small").ok(), "netdata\n", "the copy that was begun is gone");
     drop_in(old, "ReadWritePaths=/mnt/small");
