@@ -118,7 +118,7 @@ impl Local {
         let lane = Arc::new(Lane::gated(&self.spec.name, Arc::clone(&waker), &wrapped, script.rights));
         let mut pump = Pump { child, lane: Arc::clone(&lane), waker, over: Arc::clone(&self.over) };
         std::thread::Builder::new().name("local script".into()).spawn(move || pump.run()).map_err(refused)?;
-        ScriptRun::begin(lane, script, cancel, wrapped.nonce, None)
+        ScriptRun::begin(lane, script, cancel, wrapped, None)
     }
 }
 

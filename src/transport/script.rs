@@ -13,6 +13,8 @@ use crate::model::text::{CleanText, hex};
 ///   that never reaches a reader.
 /// * In mode `watch` a reader of standard input sends TERM to the script's whole process group as soon as the
 ///   console is gone. In mode `input` the script reads standard input itself and sees its end.
+/// * After `long-` the script stands not in `$3` but on standard input, up to a line that is the nonce; one that was cut
+///   off before it is not run. `read` takes no byte that comes after that line.
 /// * The last line on standard error is the nonce and the script's status: without it nothing is known of the end.
 const WRAPPER: &str = r#"n=$1 m=$2 s=$3
 shift 3
@@ -20,6 +22,15 @@ LC_ALL=C
 export LC_ALL
 printf '%s+\n' "$n"
 printf '%s+\n' "$n" >&2
+case $m in
+  long-*)
+    m=${m#long-} l=
+    while IFS= read -r l && [ "$l" != "$n" ]; do
+      s="$s$l
+"
+    done
+    [ "$l" = "$n" ] || exit 93 ;;
+esac
 if [ "$m" = input ]; then
   /bin/sh -c "$s" lifeboat "$@"
   r=$?
@@ -61,10 +72,29 @@ pub struct Wrapped {
     pub nonce: String,
     /// The password to send when `sudo` asks.
     pub password: Option<SecretString>,
+    /// What comes before the script's own input once it has begun: the script itself, where it is too long for a word.
+    pub before_input: Vec<u8>,
 }
 
 /// Puts the wrapper around `script`. `root` is how root is reached, when it is wanted.
 pub fn wrap(script: &Script, root: Option<&RootWay>) -> Wrapped {
+    let mut wrapped = around(script, root, "");
+    wrapped.argv.push(script.text.clone().into_bytes());
+    wrapped.argv.extend(script.args.iter().cloned());
+    wrapped
+}
+
+/// As [`wrap`], for a script that takes more room with its arguments than a command line has: both come as input.
+pub fn wrap_long(script: &Script, root: Option<&RootWay>) -> Wrapped {
+    let mut wrapped = around(script, root, "long-");
+    wrapped.argv.push(Vec::new());
+    let words = [&b"set"[..], b"--"].into_iter().chain(script.args.iter().map(Vec::as_slice));
+    let end = format!("\n{}\n", wrapped.nonce);
+    wrapped.before_input = [&quote::line(words), &b"\n"[..], script.text.as_bytes(), end.as_bytes()].concat();
+    wrapped
+}
+
+fn around(script: &Script, root: Option<&RootWay>, long: &str) -> Wrapped {
     let nonce = nonce();
     let mut argv: Vec<Vec<u8>> = Vec::new();
     let mut password = None;
@@ -78,10 +108,9 @@ pub fn wrap(script: &Script, root: Option<&RootWay>) -> Wrapped {
         }
         Some(RootWay::Doas) => push(&["doas", "-n", "--"]),
     }
-    let mode = if script.input { "input" } else { "watch" };
-    push(&["/bin/sh", "-c", WRAPPER, "lifeboat", &nonce, mode, &script.text]);
-    argv.extend(script.args.iter().cloned());
-    Wrapped { argv, nonce, password }
+    let mode = format!("{long}{}", if script.input { "input" } else { "watch" });
+    push(&["/bin/sh", "-c", WRAPPER, "lifeboat", &nonce, &mode]);
+    Wrapped { argv, nonce, password, before_input: Vec::new() }
 }
 
 impl Wrapped {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Limits};
+use super::script::Wrapped;
 use super::{Cancel, Duplex, Finished, Running, Script, TransportError, script};
 
 /// What must live as long as a stream does: its connection.
@@ -22,16 +23,19 @@ pub(super) struct ScriptRun {
 }
 
 impl ScriptRun {
-    /// Waits until the script began.
+    /// Waits until the script began, and sends what comes before its own input.
     pub(super) fn begin(
         lane: Arc<Lane>,
         script: &Script,
         cancel: &Cancel,
-        nonce: String,
+        wrapped: Wrapped,
         keep: Option<Keep>,
     ) -> Result<Self, TransportError> {
-        let run = Self { lane, limits: limits(script, cancel), nonce, input: script.input, _keep: keep };
+        let limits = limits(script, cancel);
+        let mut run = Self { lane, limits, nonce: wrapped.nonce, input: script.input, _keep: keep };
         run.lane.wait_open(&run.limits, "a command to begin")?;
+        let sent = run.write_all(&wrapped.before_input);
+        sent.map_err(|error| TransportError::from_io(run.lane.host(), &error))?;
         Ok(run)
     }
 }

@@ -95,7 +95,7 @@ fn word(path: &str) -> String {
     quote(path.as_bytes())
 }
 
-/// `t s k` of every entry: 1 where it exists (also as a dangling link), 0 where not; `m` when the target is a mount point.
+/// Of every path 1 where it exists (also as a dangling link), 0 where not.
 const LOOK: &str = r#"is() { if [ -e "$1" ] || [ -L "$1" ]; then printf 1; else printf 0; fi; }
 for p in "$@"; do is "$p"; done; echo
 "#;
@@ -108,6 +108,37 @@ fn look(cx: &Cx, args: &SwapArgs) -> Result<Vec<[bool; 3]>> {
     let seen = read_node(cx, script, "Looking at what is to be swapped")?.stdout;
     let flags: Vec<bool> = seen.iter().filter(|b| matches!(b, b'0' | b'1')).map(|&b| b == b'1').collect();
     Ok(flags.as_chunks::<3>().0.to_vec())
+}
+
+/// `$1` target, `$2` staged, `$3` kept, `$4` whether something was there. Every path stands once in a script: there may
+/// be many, and they may be long.
+const IN: &str = r#"is() { [ -e "$1" ] || [ -L "$1" ]; }
+put() {
+  if is "$2"; then
+    if [ "$4" = 1 ] && ! is "$3"; then mv -T "$1" "$3"; fi
+    mv -T "$2" "$1"
+  fi
+  sync -f "$(dirname "$1")"
+}
+"#;
+
+/// As [`IN`], with `$5` where what stands there is put aside; without it that becomes the staged copy again. What is put
+/// aside is never put over what was put aside before: then this has been undone.
+const BACK: &str = r#"is() { [ -e "$1" ] || [ -L "$1" ]; }
+back() {
+  to=${5:-$2}
+  if [ "$4" = 0 ] || is "$3"; then
+    if ! is "$to" && ! is "$2" && is "$1"; then mv -T "$1" "$to"; fi
+  fi
+  if [ "$4" = 1 ] && is "$3"; then mv -T "$3" "$1"; fi
+  sync -f "$(dirname "$1")"
+}
+"#;
+
+fn call(name: &str, entry: &SwapEntry, was_there: bool) -> String {
+    let aside = entry.aside.as_deref().map(word).unwrap_or_default();
+    let (target, staged, kept) = (word(&entry.target), word(&entry.staged), word(&entry.kept));
+    format!("{name} {target} {staged} {kept} {} {aside}\n", u8::from(was_there))
 }
 
 impl Op for Swap {
@@ -162,14 +193,9 @@ impl Op for Swap {
     fn run(&self, cx: &Cx, args: &Value, before: &Value) -> Result<Value> {
         let args: SwapArgs = args_of(args)?;
         let was_there: Vec<bool> = args_of(&before["was_there"])?;
-        let mut script = String::new();
+        let mut script = IN.to_owned();
         for (entry, was_there) in args.entries.iter().zip(was_there) {
-            let (target, staged, kept) = (word(&entry.target), word(&entry.staged), word(&entry.kept));
-            script += &format!("if [ -e {staged} ] || [ -L {staged} ]; then\n");
-            if was_there {
-                script += &format!("  [ -e {kept} ] || [ -L {kept} ] || mv -T {target} {kept}\n");
-            }
-            script += &format!("  mv -T {staged} {target}\nfi\nsync -f \"$(dirname {target})\"\n");
+            script += &call("put", entry, was_there);
         }
         run_change(cx, &script, "Swapping the restored files in")?;
         Ok(json!({"kept": args.kept()}))
@@ -177,24 +203,9 @@ impl Op for Swap {
     fn undo_script(&self, args: &Value, before: &Value) -> Result<Option<String>> {
         let args: SwapArgs = args_of(args)?;
         let was_there: Vec<bool> = args_of(&before["was_there"])?;
-        let mut script = String::new();
+        let mut script = BACK.to_owned();
         for (entry, was_there) in args.entries.iter().zip(was_there).rev() {
-            let (target, staged, kept) = (word(&entry.target), word(&entry.staged), word(&entry.kept));
-            // What is put aside is never put over what was put aside before: then this has been undone.
-            let aside = entry.aside.as_deref().map(word);
-            let (to, free) = match &aside {
-                Some(aside) => (aside, format!("[ ! -e {aside} ] && [ ! -L {aside} ] && ")),
-                None => (&staged, String::new()),
-            };
-            let back = format!(
-                "{{ {free}[ ! -e {staged} ] && {{ [ -e {target} ] || [ -L {target} ]; }} && mv -T {target} {to}; }}"
-            );
-            if was_there {
-                script += &format!("if [ -e {kept} ] || [ -L {kept} ]; then {back} || :; mv -T {kept} {target}; fi\n");
-            } else {
-                script += &format!("{back} || :\n");
-            }
-            script += &format!("sync -f \"$(dirname {target})\"\n");
+            script += &call("back", entry, was_there);
         }
         Ok(Some(script))
     }

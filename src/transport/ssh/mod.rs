@@ -30,7 +30,7 @@ pub use version::linked_libssh2_version;
 use job::{Job, Task};
 use owner::Link;
 
-/// The longest command line an SSH packet of the library carries.
+/// The longest command line an SSH packet of the library carries; what is longer comes as input.
 const LONGEST_COMMAND: usize = 32_000;
 
 /// One logged-in session and the way to it.
@@ -306,20 +306,19 @@ impl Shared {
         cancel: &Cancel,
     ) -> Result<ScriptRun, TransportError> {
         cancel.check()?;
-        let wrapped = super::script::wrap(script, root);
-        let command = wrapped.command_line();
-        if command.len() > LONGEST_COMMAND {
-            let why =
-                format!("a script with its arguments takes {} bytes, and SSH carries {LONGEST_COMMAND}", command.len());
-            return Err(setting(&self.spec, &why));
-        }
-        if wrapped.argv.iter().any(|word| word.contains(&0)) {
+        if script.text.contains('\0') || script.args.iter().any(|word| word.contains(&0)) {
             return Err(setting(&self.spec, &"a script's argument holds a NUL"));
+        }
+        let mut wrapped = super::script::wrap(script, root);
+        let mut command = wrapped.command_line();
+        if command.len() > LONGEST_COMMAND {
+            wrapped = super::script::wrap_long(script, root);
+            command = wrapped.command_line();
         }
         let lane = Arc::new(Lane::gated(&self.spec.name, Arc::clone(&self.link.waker), &wrapped, script.rights));
         let share = Budget::shared().take(self.window());
         self.link.submit(Job::new(Arc::clone(&lane), Task::Exec(command), share));
-        ScriptRun::begin(lane, script, cancel, wrapped.nonce, keep)
+        ScriptRun::begin(lane, script, cancel, wrapped, keep)
     }
 
     /// Whether a jump host on the way is no longer logged in to.

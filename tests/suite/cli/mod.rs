@@ -3,6 +3,7 @@
 mod docs;
 mod enrolling;
 mod kept;
+mod long;
 mod room;
 mod several;
 mod terminal;
