@@ -57,6 +57,9 @@ pub(super) fn unhold(unit: &UnitName) -> String {
 /// How many seconds a stop under way is given by an undo that knows nothing better.
 const PATIENCE: u64 = 90;
 
+/// How long the script of a step may stop or start a unit: as long as the step itself.
+const LIMIT: Duration = Duration::from_mins(10);
+
 /// Where a stop notes the node's uptime when it began, below the run's directory.
 const BEGAN: &str = "down";
 
@@ -149,13 +152,7 @@ impl Op for Stop {
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let UnitArgs { unit } = args_of(args)?;
         let started = cx.clock.elapsed();
-        run_change_with(
-            cx,
-            &format!("{HOLD}{STOP}"),
-            &[unit.as_str()],
-            "Stopping the service",
-            Duration::from_mins(3),
-        )?;
+        run_change_with(cx, &format!("{HOLD}{STOP}"), &[unit.as_str()], "Stopping the service", LIMIT)?;
         Ok(
             json!({"took_ms": u64::try_from(cx.clock.elapsed().saturating_sub(started).as_millis()).unwrap_or(u64::MAX)}),
         )
@@ -203,19 +200,17 @@ impl Op for Start {
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let UnitArgs { unit } = args_of(args)?;
-        let script = format!("{}{DOWN}", start_now(&unit));
-        let output = run_change_with(cx, &script, &[], "Starting the service", Duration::from_mins(3))?;
-        let now = probe_unit(cx, &unit)?;
-        if now.is_running() {
-            let mut told = json!({"invocation": now.invocation});
-            if let Some(down) = down_for(output.text().as_str()) {
-                told["down_ms"] = u64::try_from(down.as_millis()).unwrap_or(u64::MAX).into();
-                told["remarks"] = json!([format!("{unit} was down for {:.2} s.", down.as_secs_f64())]);
-            }
-            return Ok(told);
+        let script = format!("{}{DOWN}{}\n", start_now(&unit), stays_up(&unit, PATIENCE));
+        let output = run_change_with(cx, &script, &[], "Starting the service", LIMIT).map_err(|failure| {
+            let hint = format!("Read its log there: journalctl -u {unit} -n 50.");
+            if failure.exit == Exit::Failed && !failure.cut { failure.hint(hint) } else { failure }
+        })?;
+        let mut told = json!({"invocation": probe_unit(cx, &unit)?.invocation});
+        if let Some(down) = down_for(output.text().as_str()) {
+            told["down_ms"] = u64::try_from(down.as_millis()).unwrap_or(u64::MAX).into();
+            told["remarks"] = json!([format!("{unit} was down for {:.2} s.", down.as_secs_f64())]);
         }
-        Err(Failure::new(Exit::Failed, format!("{unit} on {} is {} after its start.", cx.host, now.active))
-            .hint(format!("Read its log there: journalctl -u {unit} -n 50.")))
+        Ok(told)
     }
     fn undo_script(&self, args: &Value, _before: &Value) -> Result<Option<String>> {
         let UnitArgs { unit } = args_of(args)?;
