@@ -81,7 +81,8 @@ impl Executor<'_> {
     /// After an undoing that left something: a guard keeps what it can still bring back, and is taken off when that is
     /// nothing. One that could not be reached stays as it was.
     ///
-    /// What was undone after the step that was not is undone again: whoever stops a service once more must start it too.
+    /// What was undone is undone again with it, before and after: the service may have been started meanwhile on what was
+    /// not brought back, and nothing is taken from under a service that runs.
     pub(super) fn settle_guards(&mut self, ways: &[(Guard, Parts)]) {
         for (guard, parts) in
             ways.iter().filter(|(guard, _)| self.heartbeats.contains_key(&guard.host)).cloned().collect::<Vec<_>>()
@@ -89,8 +90,8 @@ impl Executor<'_> {
             let is_undone = |name: &str| {
                 self.states.iter().any(|(step, state)| step.as_str() == name && *state == StepState::Reverted)
             };
-            let rest: Parts = parts.into_iter().skip_while(|(name, _)| is_undone(name)).collect();
-            let settled = if rest.is_empty() { self.disarm(&guard.host) } else { self.arm_to_revert(&guard, &rest) };
+            let is_done = parts.iter().all(|(name, _)| is_undone(name));
+            let settled = if is_done { self.disarm(&guard.host) } else { self.arm_to_revert(&guard, &parts) };
             if let Err(failure) = settled {
                 let text = format!("The guard on {} stays as it was set before: {}", guard.host, failure.message);
                 let _ = self.note(EventKind::Note { text: text.as_str().into() });

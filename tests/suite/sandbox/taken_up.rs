@@ -193,6 +193,30 @@ fn a_run_broken_off_after_its_start_keeps_aside_what_was_written_since_however_i
     }
 }
 
+/// The service was started again on what could not be brought back. The guard, which tries once more, stops it first.
+#[test]
+fn a_guard_that_is_left_with_a_swap_takes_nothing_from_under_a_service_that_runs() {
+    let stage = Stage::set("files held by their unit", "tree");
+    let unit = "app.service";
+    stage.node.on_start(unit, "cat /srv/app/data >/run/read");
+    stage.node.run(&format!("systemctl stop {unit}; systemctl start {unit}"));
+    let before = digest(stage.fixture, &stage.node);
+    let run = stage.broken_off_after("start");
+    stage.node.instead_of("mv", "[ \"$1\" != -T ] || [ ! -e /stub/stuck ] || exit 1\nexec /usr/bin/mv \"$@\"");
+    stage.node.run("touch /stub/stuck");
+    let failure = stage.resume(&run, Resume::RollBack).unwrap_err();
+    assert_eq!(failure.exit, Exit::Changed, "{failure:?}");
+    assert!(stage.node.is_running(unit), "{failure:?}");
+    assert_eq!(stage.read("run/read"), "saved", "{failure:?}");
+    stage.node.run("rm /stub/stuck");
+    assert_eq!(stage.node.lapse(), 1, "no guard counts: {failure:?}");
+    assert!(stage.node.is_running(unit));
+    assert_eq!(digest(stage.fixture, &stage.node), before);
+    assert_eq!(stage.read("run/read"), "target", "the service runs on what it read before");
+    stage.resume(&run, Resume::RollBack).unwrap();
+    assert!(stage.node.is_running(unit));
+}
+
 #[test]
 fn a_run_broken_off_before_its_start_leaves_no_second_copy_of_what_the_vault_has() {
     let stage = Stage::set("files held by their unit", "tree");
