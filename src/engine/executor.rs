@@ -165,17 +165,22 @@ impl<'e> Executor<'e> {
     /// # Errors
     /// The vault's, as long as nothing is being brought back.
     pub fn note(&mut self, kind: EventKind) -> Result<()> {
-        let event = match self.journal(kind) {
-            Ok(event) => event,
-            Err(failure) if self.is_winding_up => {
-                self.unwritten.get_or_insert(failure);
-                return Ok(());
-            }
-            Err(failure) => return Err(failure),
-        };
+        let Some(event) = self.note_here(kind)? else { return Ok(()) };
         self.spread(&event)?;
         self.means.board.add(event);
         Ok(())
+    }
+
+    /// Journals an event in the vault; nothing comes of it when that fails while things are brought back.
+    fn note_here(&mut self, kind: EventKind) -> Result<Option<Event>> {
+        match self.journal(kind) {
+            Ok(event) => Ok(Some(event)),
+            Err(failure) if self.is_winding_up => {
+                self.unwritten.get_or_insert(failure);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     fn journal(&mut self, kind: EventKind) -> Result<Event> {
@@ -200,16 +205,21 @@ impl<'e> Executor<'e> {
     }
 
     fn spread_to(&mut self, host: &HostId) -> Result<()> {
-        let had = match self.spread.remove(host) {
-            Some(had) => had,
-            None => self.with_cx(host, &self.means.cancel, |cx| node_run::count_journal(cx, &self.run))?,
-        };
-        // One that has more than it should gets the newest all the same; whoever reads it passes over what it has twice.
-        let missing = self.events.iter().skip(had.min(self.events.len().saturating_sub(1)));
-        let lines: String = missing.map(|event| serde_json::to_string(event).unwrap_or_default() + "\n").collect();
+        let lines = self.missing_on(host, &self.means.cancel.clone())?;
         self.with_cx(host, &self.means.cancel, |cx| node_run::append_journal(cx, &lines))?;
         self.spread.insert(host.clone(), self.events.len());
         Ok(())
+    }
+
+    /// The lines that a node's journal does not have. Until they are known to have arrived nobody knows how many it has.
+    fn missing_on(&mut self, host: &HostId, cancel: &Cancel) -> Result<String> {
+        let had = match self.spread.remove(host) {
+            Some(had) => had,
+            None => self.with_cx(host, cancel, |cx| node_run::count_journal(cx, &self.run))?,
+        };
+        // One that has more than it should gets the newest all the same; whoever reads it passes over what it has twice.
+        let missing = self.events.iter().skip(had.min(self.events.len().saturating_sub(1)));
+        Ok(missing.map(|event| serde_json::to_string(event).unwrap_or_default() + "\n").collect())
     }
 
     /// Runs every step that is not done; on failure undoes what was done.
@@ -284,15 +294,22 @@ impl<'e> Executor<'e> {
     pub fn leave(&mut self) -> Result<()> {
         self.open_nodes()?;
         self.heartbeats.clear();
-        for host in self.opened.clone() {
-            self.with_cx(&host, &Cancel::new(), |cx| {
-                if !node_run::read_run_file(cx, &self.run, "fired")?.is_empty() {
-                    node_run::set_fired_aside(cx, &self.mark)?;
+        // A node's note of what its guard did goes with the run there. So it is journalled before, and those nodes are the
+        // last: whoever goes on after a leaving that broke off must know what was undone.
+        let mut hosts: Vec<HostId> = self.opened.iter().cloned().collect();
+        hosts.sort_by_key(|host| self.plan.guards.iter().any(|guard| guard.host == *host));
+        for host in &hosts {
+            if let Some(fired) = self.with_cx(host, &Cancel::new(), |cx| node_run::read_fired(cx, &self.run))? {
+                for event in self.note_fired(host, &fired)? {
+                    self.means.board.add(event);
                 }
-                Ok(())
-            })?;
-            let left = self.beside(&host)?;
-            self.close_node(&host, left, None)?;
+            }
+        }
+        for host in &hosts {
+            let left = self.beside(host)?;
+            let list = list_of(&left);
+            self.with_cx(host, &Cancel::new(), |cx| node_run::leave_run(cx, &list))?;
+            self.closed(host, left);
         }
         Ok(())
     }
@@ -308,13 +325,17 @@ impl<'e> Executor<'e> {
 
     /// Closes the run on one node, where `kept` is listed from then on, and what `undone` had kept no longer.
     fn close_node(&mut self, host: &HostId, kept: Vec<String>, undone: Option<&RunId>) -> Result<()> {
-        let list = if kept.is_empty() { String::new() } else { serde_json::to_string(&[&kept]).unwrap_or_default() };
+        let list = list_of(&kept);
         self.with_cx(host, &Cancel::new(), |cx| node_run::close_run(cx, &list, undone))?;
+        self.closed(host, kept);
+        Ok(())
+    }
+
+    fn closed(&mut self, host: &HostId, kept: Vec<String>) {
         self.opened.remove(host);
         if !kept.is_empty() {
             self.kept.insert(host.clone(), kept);
         }
-        Ok(())
     }
 
     fn outs(&self) -> BTreeMap<StepId, Value> {
@@ -499,4 +520,9 @@ impl<'e> Executor<'e> {
             name => services::op(name)?.run(cx, &step.args, before),
         })
     }
+}
+
+/// What was kept aside, as a node lists it.
+fn list_of(kept: &[String]) -> String {
+    if kept.is_empty() { String::new() } else { serde_json::to_string(&[kept]).unwrap_or_default() }
 }

@@ -58,14 +58,16 @@ new=
 "#;
 
 /// Owner and guard are looked at, but the lock is not taken: a step may hold it for long while the guard is renewed.
-const SHOWN: &str = r#"d=/var/lib/lifeboat/runs/$1
+const OWNED: &str = r#"d=/var/lib/lifeboat/runs/$1
 [ -d "$d" ] || exit 96
 o=; IFS= read -r o <"$d/owner" || :
 [ "$o" = "$2" ] || exit 97
-[ ! -e "$d/fired" ] || exit 98
 shift 2
 set -eu
 "#;
+
+/// What a guard that has acted keeps from happening.
+const NOT_FIRED: &str = "[ ! -e \"$d/fired\" ] || exit 98\n";
 
 /// What a lost link cut short is not added.
 const APPEND: &str = r#"umask 077
@@ -76,7 +78,8 @@ sync -d "$d/journal.jsonl"
 "#;
 
 /// The key's lock is given back and the run's directory removed; what was kept aside stays listed. Neither a step nor the
-/// guard is at work meanwhile, and nobody looks at the locks.
+/// guard is at work meanwhile, and nobody looks at the locks. `$3` is `fired` for a run that is closed whatever its guard
+/// has done: the note of it goes with everything else, and not before.
 const CLOSE: &str = r#"b=/var/lib/lifeboat
 exec 9>>"$d/lock"
 flock -w 20 9 || exit 95
@@ -84,7 +87,7 @@ rm -f "$d/room"
 echo $$ >"$d/holder" || :
 exec 8>>"$d/timer"
 flock -w 20 8 || exit 95
-[ ! -e "$d/fired" ] || exit 98
+[ "$3" = fired ] || [ ! -e "$d/fired" ] || exit 98
 exec 7<"$b/locks"
 flock -w 20 7 || exit 95
 IFS= read -r k <"$d/key"
@@ -138,8 +141,13 @@ pub fn open_run(cx: &Cx, mark: &Mark, key: &str, plan: &[u8]) -> Result<()> {
 
 /// Runs a script that shows the mark but does not wait for the run's lock.
 fn run_shown(cx: &Cx, body: &str, args: &[&str], input: Option<&[u8]>, doing: &str) -> Result<()> {
+    run_owned(cx, &format!("{NOT_FIRED}{body}"), args, input, doing)
+}
+
+/// As [`run_shown`], also after the guard has acted.
+fn run_owned(cx: &Cx, body: &str, args: &[&str], input: Option<&[u8]>, doing: &str) -> Result<()> {
     let mark = cx.run.ok_or_else(|| Failure::new(Exit::Failed, format!("{doing} was asked for outside a run.")))?;
-    let mut script = Script::new(format!("{SHOWN}{body}")).arg(mark.run.as_str()).arg(&mark.owner).as_root();
+    let mut script = Script::new(format!("{OWNED}{body}")).arg(mark.run.as_str()).arg(&mark.owner).as_root();
     for arg in args {
         script = script.arg(arg);
     }
@@ -178,9 +186,21 @@ pub fn check_run(cx: &Cx) -> Result<()> {
 
 /// Gives the lock back and removes the run from the node; `kept` is listed by `lifeboat kept`, what the run `undone`
 /// had kept no longer is.
+///
+/// # Errors
+/// The guard has acted: then its note is all that tells of it.
 pub fn close_run(cx: &Cx, kept: &str, undone: Option<&RunId>) -> Result<()> {
+    let undone = undone.map_or("", RunId::as_str);
+    closed(cx, run_shown(cx, CLOSE, &[kept, undone, ""], None, "Closing the run"))
+}
+
+/// As [`close_run`], for a run that is left as it is now: its guard may have acted, and may have failed.
+pub fn leave_run(cx: &Cx, kept: &str) -> Result<()> {
+    closed(cx, run_owned(cx, CLOSE, &[kept, "", "fired"], None, "Closing the run"))
+}
+
+fn closed(cx: &Cx, closed: Result<()>) -> Result<()> {
     let mark = cx.run.map(|mark| mark.run.clone());
-    let closed = run_shown(cx, CLOSE, &[kept, undone.map_or("", RunId::as_str)], None, "Closing the run");
     match (closed, mark) {
         // Closing twice, or closing what was never made, is closed.
         (Err(failure), Some(run)) if !failure.cut && owner_of(cx, &run)?.is_none() => Ok(()),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::node_run::Fired;
 use super::states::StepState;
 use super::{Executor, REVERT_LIMIT, node_run};
-use crate::model::event::EventKind;
+use crate::model::event::{Event, EventKind};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
 use crate::model::plan::{Effect, OnLapse, Step};
@@ -19,6 +20,9 @@ use crate::transport::Cancel;
 
 /// How long a node is given to say who owns the run.
 const OWNER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long removing what was delivered may take: nothing runs on it, and a database of a million files takes its time.
+const REMOVE_LIMIT: Duration = Duration::from_hours(6);
 
 fn sentence(failure: &Failure) -> String {
     failure.message.trim_end_matches('.').to_owned()
@@ -31,10 +35,11 @@ impl Executor<'_> {
     }
 
     fn absorb_guard(&mut self, host: &HostId) -> Result<()> {
-        let cancel = Cancel::new().within(REVERT_LIMIT);
-        let Some(fired) = self.with_cx(host, &cancel, |cx| node_run::read_fired(cx, &self.run))? else {
+        let patience = if self.is_winding_up { Cancel::new() } else { self.means.cancel.clone() };
+        let Some(fired) = self.with_cx(host, &patience, |cx| node_run::read_fired(cx, &self.run))? else {
             return Ok(());
         };
+        let cancel = Cancel::new().within(REVERT_LIMIT);
         // The timer has run out; a new one counts from the next guarded step on.
         self.heartbeats.remove(host);
         if !fired.is_sound {
@@ -45,24 +50,32 @@ impl Executor<'_> {
             )
             .hint(format!("Look at the service on {host}, then: lifeboat resume {} --leave", self.run)));
         }
-        self.with_cx(host, &cancel, |cx| node_run::set_fired_aside(cx, &self.mark))?;
+        let events = self.note_fired(host, &fired)?;
+        let lines = self.missing_on(host, &cancel)?;
+        self.with_cx(host, &cancel, |cx| node_run::set_fired_aside(cx, &lines))?;
+        self.spread.insert(host.clone(), self.events.len());
+        events.into_iter().for_each(|event| self.means.board.add(event));
+        Ok(())
+    }
+
+    /// Journals, in the vault, what the guard on a host did: it must stand there before the node's own note of it goes, or
+    /// whoever goes on after a cut would pass over what was undone. To journal it twice does no harm.
+    pub(super) fn note_fired(&mut self, host: &HostId, fired: &Fired) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
         for guard in self.plan.guards.clone().into_iter().filter(|guard| guard.host == *host) {
-            self.note(EventKind::GuardFired { guard: guard.id.clone() })?;
-            let undone = self
-                .plan
-                .steps
-                .iter()
-                .filter(|step| step.guard.as_ref() == Some(&guard.id))
-                .map(|step| step.id.clone());
-            for id in undone.collect::<Vec<_>>() {
-                let begun = matches!(self.states.get(&id), Some(StepState::Started(_) | StepState::Finished(..)));
-                if fired.on_lapse == OnLapse::Revert && begun {
+            events.extend(self.note_here(EventKind::GuardFired { guard: guard.id.clone() })?);
+            if fired.on_lapse != OnLapse::Revert || !fired.is_sound {
+                continue;
+            }
+            let guarded = self.plan.steps.iter().filter(|step| step.guard.as_ref() == Some(&guard.id));
+            for id in guarded.map(|step| step.id.clone()).collect::<Vec<_>>() {
+                if matches!(self.states.get(&id), Some(StepState::Started(_) | StepState::Finished(..))) {
                     self.states.insert(id.clone(), StepState::Reverted);
-                    self.note(EventKind::StepReverted { step: id })?;
+                    events.extend(self.note_here(EventKind::StepReverted { step: id })?);
                 }
             }
         }
-        Ok(())
+        Ok(events)
     }
 
     /// The console that took the run over, if one did: then nothing more may be touched here. A node that cannot say, also
@@ -220,7 +233,8 @@ impl Executor<'_> {
 
     /// Whether the step could be undone and was.
     fn revert_step(&mut self, step: &Step, before: &Value) -> Result<bool> {
-        let cancel = Cancel::new().within(REVERT_LIMIT);
+        let limit = if step.op == DELIVER { REMOVE_LIMIT } else { REVERT_LIMIT };
+        let cancel = Cancel::new().within(limit);
         let script = Self::undo_script(step, before)?;
         let Some(script) = script else {
             if step.effect == Effect::Fence && self.is_as_it_was(step, before)? {
@@ -230,9 +244,10 @@ impl Executor<'_> {
         };
         let undo = |this: &Self| {
             this.with_cx(&step.host, &cancel, |cx| match step.op.as_str() {
-                DELIVER => services::common::run_change(cx, &script, "Removing what was delivered").map(|_| ()),
-                CAPTURE => {
-                    let (doing, limit) = ("Bringing back what the copy stopped", REVERT_LIMIT);
+                DELIVER | CAPTURE => {
+                    let is_copy = step.op == CAPTURE;
+                    let doing =
+                        if is_copy { "Bringing back what the copy stopped" } else { "Removing what was delivered" };
                     services::common::run_change_with(cx, &script, &[], doing, limit).map(|_| ())
                 }
                 name => services::op(name)?.revert(cx, &step.args, before),

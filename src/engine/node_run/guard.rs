@@ -2,14 +2,16 @@
 //!
 //! Its timer and service are unit files on disk, so that a reboot does not disarm it.
 
-use super::{read_run_file, run_shown};
-use crate::model::exit::Result;
+use std::time::Duration;
+
+use super::{APPEND, run_owned, run_shown};
+use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GuardId, RunId};
 use crate::model::plan::OnLapse;
 use crate::model::text::CleanText;
 use crate::model::units::Seconds;
+use crate::services::Cx;
 use crate::services::common::read_node;
-use crate::services::{Cx, Mark};
 use crate::transport::Script;
 
 /// Arming, renewing and taking off never overlap: a renewal that comes late must not start a timer that is gone.
@@ -95,42 +97,59 @@ pub struct Fired {
     pub log: CleanText,
 }
 
-/// Whether the run's guard has acted; when it has, waits until it is through, at most a minute.
+/// How long a guard at work is waited for: it may wait for a stop that hangs, and for a service that comes up slowly.
+const AT_WORK: Duration = Duration::from_mins(15);
+
+/// When and how the guard acted, whether it is at work, and its log. It holds the run's lock until it is through.
+const FIRED: &str = r#"d=/var/lib/lifeboat/runs/$1
+[ -s "$d/fired" ] || exit 0
+head -n 1 "$d/fired"
+flock -n "$d/lock" true
+if [ $? -eq 1 ]; then echo busy; else echo idle; fi
+cat "$d/fired.log" 2>/dev/null || :
+"#;
+
+/// Whether the run's guard has acted; when it has, waits until it is through. One that ended before that has failed.
+///
+/// # Errors
+/// It is still at work after [`AT_WORK`], or when the wait is cancelled: nobody knows yet what it comes to.
 pub fn read_fired(cx: &Cx, run: &RunId) -> Result<Option<Fired>> {
-    let fired = read_run_file(cx, run, "fired")?;
-    if fired.is_empty() {
-        return Ok(None);
-    }
-    let fired = CleanText::from_bytes(&fired);
-    let on_lapse = match fired.as_str().split_whitespace().nth(1) {
-        Some("revert") => OnLapse::Revert,
-        Some("start") => OnLapse::Start,
-        _ => OnLapse::StayDown,
-    };
-    let mut log = Vec::new();
-    for _ in 0..120 {
-        log = read_run_file(cx, run, "fired.log")?;
-        if log.ends_with(b"all done\n") {
-            let is_sound = !log.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"failed: "));
-            return Ok(Some(Fired { on_lapse, is_sound, log: CleanText::from_bytes(&log) }));
+    let mut waited = Duration::ZERO;
+    loop {
+        let said = read_node(cx, Script::new(FIRED).arg(run.as_str()), "Reading the run")?.stdout;
+        let mut lines = said.splitn(3, |&byte| byte == b'\n');
+        let (Some(fired), Some(state)) = (lines.next(), lines.next()) else { return Ok(None) };
+        let log = lines.next().unwrap_or_default();
+        let is_through = log.ends_with(b"all done\n");
+        if is_through || state == b"idle" {
+            let failed = log.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"failed: "));
+            let on_lapse = match CleanText::from_bytes(fired).as_str().split_whitespace().nth(1) {
+                Some("revert") => OnLapse::Revert,
+                Some("start") => OnLapse::Start,
+                _ => OnLapse::StayDown,
+            };
+            return Ok(Some(Fired { on_lapse, is_sound: is_through && !failed, log: CleanText::from_bytes(log) }));
         }
-        if cx.cancel.wait(std::time::Duration::from_millis(500)) {
-            break;
+        let pause = Duration::from_millis(if waited.as_secs() < 20 { 500 } else { 2000 });
+        if waited >= AT_WORK || cx.cancel.wait(pause) {
+            return Err(Failure::new(Exit::Changed, format!("The guard on {} is still at work.", cx.host))
+                .hint(format!("See what it does: ssh {} systemctl status lifeboat-guard-{run}.service", cx.host))
+                .hint(format!("Then see what is true: lifeboat runs {run}")));
         }
+        waited += pause;
     }
-    Ok(Some(Fired { on_lapse, is_sound: false, log: CleanText::from_bytes(&log) }))
 }
 
-const SET_ASIDE: &str = r#"d=/var/lib/lifeboat/runs/$1
-[ "$(cat "$d/owner")" = "$2" ] || exit 97
-mv "$d/fired" "$d/fired.before"
+/// The lines stand in the journal before the note goes: nothing else tells then what the guard undid.
+const SET_ASIDE: &str = r#"[ ! -e "$d/fired" ] || mv "$d/fired" "$d/fired.before"
 cat /proc/sys/kernel/random/boot_id >"$d/boot"
 "#;
 
-/// Sets the note of a guard that acted aside, so that the run can go on under this mark.
-pub fn set_fired_aside(cx: &Cx, mark: &Mark) -> Result<()> {
-    let script = Script::new(SET_ASIDE).arg(mark.run.as_str()).arg(&mark.owner);
-    read_node(cx, script, "Setting the guard's note aside").map(|_| ())
+/// Adds `lines`, which tell what the guard did, to the journal, and then sets its note aside, so that the run can go on
+/// under this mark.
+pub fn set_fired_aside(cx: &Cx, lines: &str) -> Result<()> {
+    let (body, length) = (format!("{APPEND}{SET_ASIDE}"), lines.len().to_string());
+    run_owned(cx, &body, &[&length], Some(lines.as_bytes()), "Setting the guard's note aside")
 }
 
 /// The guard's whole script: takes the run's lock (ending a step that hangs), notes that it acted, then runs `parts` in order.
@@ -156,7 +175,7 @@ if ! flock -w 5 9; then
   flock -w 30 9 || :
 fi
 [ -d "$d" ] && [ ! -e "$d/disarmed" ] && [ ! -e "$d/fired" ] || exit 0
-rm -f "$d/room"
+rm -f "$d/room" "$d/fired.log"
 printf '%s {how}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$d/fired"
 sync -f "$d"
 exec >"$d/fired.log" 2>&1

@@ -152,6 +152,7 @@ fn plan() -> Plan {
         ],
         leaves: vec![],
         proves: true,
+        entry: None,
     }
 }
 
@@ -295,6 +296,47 @@ fn a_console_that_dies_at_any_call_leaves_it_to_the_guard_and_another_console_fi
             }
         }
     }
+}
+
+/// A guard has put back what a run had finished. The console that takes the run over, or leaves it, dies or loses the node
+/// at each call: whoever goes on then does again what was undone, and takes nothing of it for done.
+#[test]
+fn what_a_guard_undid_is_done_again_whoever_died_taking_it_in() {
+    let is_undone = |first: &Console| {
+        let states = states_of(&first.journal.events.lock().unwrap());
+        let swap = states.iter().find(|(step, _)| step.as_str() == "swap");
+        matches!(swap, Some((_, StepState::Finished(..)))) && first.node.lapse() == 1 && content(first.node) == "old"
+    };
+    let broken_off = |node: &Node, at: usize| {
+        let first = console(node, Some((at, Trip::CrashAfter)));
+        first.with(|executor| executor.execute()).unwrap_err();
+        is_undone(&first).then(|| first.journal.clone())
+    };
+    let at = (0..calls_of_a_clean_run()).find(|at| broken_off(&node(), *at).is_some());
+    let at = at.expect("no guard undoes a swap that is finished");
+    let mut tries = 0;
+    for leaves in [false, true] {
+        for trip in [Trip::CrashAfter, Trip::CutAfter] {
+            for call in 0.. {
+                let node = node();
+                let journal = broken_off(&node, at).unwrap();
+                let wire = Arc::new(Wire { at: Some((call, trip)), ..Wire::default() });
+                let second = Console { node: &node, wire: wire.clone(), journal: journal.clone(), epoch: 2 };
+                let taken = second.with(|executor| if leaves { executor.leave() } else { executor.take_over() });
+                let context = format!("leaves {leaves}, {trip:?} at call {call}: {taken:?}");
+                let third = Console { node: &node, wire: Arc::default(), journal, epoch: 3 };
+                let done = third.with(|executor| executor.take_over().and_then(|()| executor.execute()));
+                assert!(done.is_ok(), "{context}: {done:?}");
+                assert_eq!((content(&node).as_str(), node.is_running(UNIT)), ("new", true), "{context}");
+                assert_clean(&node, &context);
+                if wire.calls.load(Ordering::SeqCst) <= call {
+                    break;
+                }
+                tries += 1;
+            }
+        }
+    }
+    assert!(tries > 15, "{tries} tries");
 }
 
 #[test]

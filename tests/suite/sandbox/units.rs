@@ -1,11 +1,14 @@
 //! The words that bring a unit back, and those that fence one, where systemd says yes and means no.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use lifeboat::engine::node_run::guard_script;
+use lifeboat::engine::node_run::{guard_script, read_fired};
+use lifeboat::model::exit::Failure;
 use lifeboat::model::ids::{GuardId, HostId, ItemRef, RunId};
 use lifeboat::model::plan::OnLapse;
 use lifeboat::services::{Cx, Mark, Now, op};
+use lifeboat::transport::Cancel;
 use serde_json::json;
 
 use super::Node;
@@ -67,6 +70,73 @@ fn a_unit_that_comes_up_slowly_or_does_its_work_and_ends_is_brought_back() {
         let ended = node.try_run(&format!("set -eu\n{undo}"));
         assert!(ended.status.success(), "{make}: {ended:?}");
     }
+}
+
+/// What a script of a run shows before it changes anything, and the run it shows.
+fn opened(node: &Node) -> Mark {
+    let run = RunId::new("20261120T184500Z-7f3a9c").unwrap();
+    node.run(&format!("mkdir -p /var/lib/lifeboat/runs/{run} && echo 'c 1' >/var/lib/lifeboat/runs/{run}/owner"));
+    Mark { run, owner: "c 1".into() }
+}
+
+fn on<T>(node: &Node, mark: &Mark, work: impl FnOnce(&Cx) -> Result<T, Failure>) -> Result<T, Failure> {
+    let fixture = *FIXTURES.iter().find(|known| known.name() == "files in use").unwrap();
+    World::new().with(0, &Fleet::sound(fixture, &[("n1", node)]), |_, prober| {
+        prober.on(&HostId::new("n1").unwrap(), |cx| work(&Cx { run: Some(mark), ..*cx }))
+    })
+}
+
+#[test]
+fn a_start_is_done_once_the_unit_has_stayed_up() {
+    let dies = "echo 'echo failed >/stub/units/app.service/active' >/stub/while-waiting";
+    let again = "cd /stub/units/app.service; echo activating >becomes; echo auto-restart >SubState";
+    let oneshot = "cd /stub/units/app.service; echo inactive >becomes; echo oneshot >Type; echo success >Result; echo yes >ConditionResult";
+    for (make, says) in [("true", None), (oneshot, None), (dies, Some("is failed")), (again, Some("is activating"))] {
+        let (node, _) = stopped();
+        let mark = opened(&node);
+        node.run(make);
+        let args = json!({"unit": UNIT});
+        let started = on(&node, &mark, |cx| op("service.start/1")?.run(cx, &args, &json!(null)));
+        match says {
+            None => assert!(started.is_ok(), "{make}: {started:?}"),
+            Some(says) => {
+                let failure = started.unwrap_err();
+                assert!(failure.message.contains(&format!("{UNIT} {says} after its start")), "{make}: {failure:?}");
+                assert!(failure.hints[0].contains("journalctl"), "{failure:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_guard_at_work_is_not_called_one_that_failed() {
+    let node = Node::blank();
+    let mark = opened(&node);
+    let dir = format!("/var/lib/lifeboat/runs/{}", mark.run);
+    let parts = [("stop".to_owned(), "echo begun\nwhile [ ! -e /srv/go ]; do sleep 0.05; done\n".to_owned())];
+    let script = guard_script(&mark.run, &GuardId::new("app").unwrap(), OnLapse::Revert, &parts);
+    std::fs::write(node.path(&format!("{dir}/guard.sh")), script).unwrap();
+    let read = |patience: u64| {
+        on(&node, &mark, |cx| {
+            let cancel = Cancel::new().within(Duration::from_secs(patience));
+            read_fired(&Cx { cancel: &cancel, ..*cx }, &mark.run)
+        })
+    };
+    assert_eq!(read(60).unwrap(), None);
+    std::thread::scope(|threads| {
+        let guard = threads.spawn(|| node.run(&format!("sh {dir}/guard.sh")));
+        while !node.path(&format!("{dir}/fired.log")).exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let failure = read(2).unwrap_err();
+        assert!(failure.message.contains("is still at work"), "{failure:?}");
+        node.run("touch /srv/go");
+        guard.join().unwrap();
+    });
+    assert!(read(60).unwrap().unwrap().is_sound);
+    // One that ended in its middle, as at a restart of the node, is not waited for.
+    node.run(&format!("echo begun >{dir}/fired.log"));
+    assert!(!read(60).unwrap().unwrap().is_sound);
 }
 
 #[test]
