@@ -211,7 +211,7 @@ impl Desk {
         }
         let vault = Vault::open(&settings.path, settings.id.as_deref()).map_err(|e| vault_failure(&e))?;
         let mut warnings: Vec<String> = vault.warnings().iter().map(ToString::to_string).collect();
-        let sealing = self.sealing()?;
+        let sealing = self.sealing_to(vault.recipients())?;
         let console =
             ConsoleKey::load_or_create(&self.paths.data_dir, &*self.entropy).map_err(|e| vault_failure(&e))?;
         let keys = self.keys(&mut warnings)?;
@@ -220,11 +220,17 @@ impl Desk {
 
     /// To whom the inventory seals.
     pub fn sealing(&self) -> Result<Sealing> {
+        self.sealing_to(&[])
+    }
+
+    /// To whom the inventory seals; where it names nobody, to those that the vault was made with.
+    fn sealing_to(&self, vault_s: &[String]) -> Result<Sealing> {
         let settings = &self.inventory.vault;
-        if settings.recipients.is_empty() && settings.allow_plaintext {
+        let recipients = if settings.recipients.is_empty() { vault_s } else { settings.recipients.as_slice() };
+        if recipients.is_empty() && settings.allow_plaintext {
             return Ok(Sealing::plaintext_allowed());
         }
-        Sealing::to(&settings.recipients).map_err(|e| vault_failure(&e))
+        Sealing::to(recipients).map_err(|e| vault_failure(&e))
     }
 
     fn keys(&self, warnings: &mut Vec<String>) -> Result<Keys> {

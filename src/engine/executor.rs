@@ -357,14 +357,14 @@ impl<'e> Executor<'e> {
 
     fn open_nodes(&mut self) -> Result<()> {
         let plan = serde_json::to_vec_pretty(&self.written).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-        let key = self.plan.command.place().service.to_string();
         let changed = self.plan.steps.iter().filter(|step| step.effect != Effect::Read).map(|step| step.host.clone());
         for host in changed.collect::<BTreeSet<_>>() {
             if self.opened.contains(&host) {
                 continue;
             }
             let open = |this: &Self| {
-                this.with_cx(&host, &this.means.cancel, |cx| node_run::open_run(cx, &this.mark, &key, &plan))
+                let key = this.plan.service_on(&host).as_str();
+                this.with_cx(&host, &this.means.cancel, |cx| node_run::open_run(cx, &this.mark, key, &plan))
             };
             let mut opened = open(self);
             if opened.as_ref().is_err_and(|failure| failure.cut) {

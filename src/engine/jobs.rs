@@ -133,6 +133,7 @@ mod tests {
             steps: vec![],
             leaves: vec![],
             proves: false,
+            entry: None,
         };
         let planned = Planned {
             plan,

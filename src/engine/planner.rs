@@ -255,7 +255,8 @@ fn assemble(
         draft.basis.extend(told.map(|(name, identities)| (name.to_owned(), serde_json::json!(identities))));
         draft.gates.extend(overwrite(&draft, &found, &item, saved)?);
     }
-    let plan = finish(command, draft, &choices, &chosen, set)?;
+    let entry = Some(&found.service).filter(|entry| **entry != place.service).cloned();
+    let plan = Plan { entry, ..finish(command, draft, &choices, &chosen, set)? };
     let hash = plan_hash(&plan)?;
     let sightings = sightings.counted.into_iter().chain(sightings.untold).collect();
     Ok(Planned { plan, hash, found, item, choices, expects, foretold, sightings })
@@ -338,6 +339,7 @@ fn finish(
         steps: draft.steps,
         leaves: draft.leaves,
         proves: draft.proves,
+        entry: None,
     };
     check_plan(&plan)?;
     Ok(plan)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ids::{GateId, GuardId, HostId, ItemRef, SnapshotId, StepId, UnitName};
+use super::ids::{GateId, GuardId, HostId, ItemRef, ServiceName, SnapshotId, StepId, UnitName};
 use super::text::CleanText;
 use super::units::Seconds;
 
@@ -69,6 +69,17 @@ pub struct Plan {
     /// Whether its last steps show that what was restored is what was saved.
     #[serde(default)]
     pub proves: bool,
+    /// The target's own entry, where it goes by another name than the one the item was saved under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<ServiceName>,
+}
+
+impl Plan {
+    /// The service that is worked on at a host, by the name it has there: what a run locks.
+    pub fn service_on(&self, host: &HostId) -> &ServiceName {
+        let is_target = matches!(&self.command, Command::Restore { to, .. } if to == host);
+        self.entry.as_ref().filter(|_| is_target).unwrap_or(&self.command.place().service)
+    }
 }
 
 /// A question with a default that shapes a plan: a wizard's field and `--set KEY=VALUE`.

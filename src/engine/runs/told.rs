@@ -229,6 +229,7 @@ mod tests {
             steps: vec![],
             leaves: vec![],
             proves: false,
+            entry: None,
         };
         let events = (0..).zip(kinds).map(|(seq, kind)| Event {
             schema: 1,

@@ -2,6 +2,7 @@
 
 mod docs;
 mod enrolling;
+mod entries;
 mod kept;
 mod long;
 mod room;
