@@ -70,7 +70,8 @@ impl Call<'_> {
     /// The snapshot a word means.
     fn choose<'w>(&self, named: &'w str) -> Result<Wish<'w>> {
         let reference: SnapshotRef = named.parse().map_err(|e| vault_failure(&e))?;
-        let selected = self.store.vault.select(&reference, &Policy::default()).map_err(|e| vault_failure(&e))?;
+        let selected = self.store.vault.select(&reference, &Policy::at(self.app.desk.clock.now()));
+        let selected = selected.map_err(|e| vault_failure(&e))?;
         for passed in &selected.passed_over {
             self.app.out.aside(format!("passed over: {passed}"));
         }

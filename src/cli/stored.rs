@@ -102,7 +102,8 @@ pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
 pub fn run_show(app: &App, wanted: &str) -> Result<Exit> {
     let store = app.store()?;
     let reference: SnapshotRef = wanted.parse().map_err(|e| vault_failure(&e))?;
-    let snapshot = store.vault.select(&reference, &Policy::default()).map_err(|e| vault_failure(&e))?.snapshot;
+    let snapshot =
+        store.vault.select(&reference, &Policy::at(app.desk.clock.now())).map_err(|e| vault_failure(&e))?.snapshot;
     let manifest = snapshot.manifest();
     app.out.document("snapshot", &json!({"manifest": manifest, "proofs": snapshot.proofs(), "path": snapshot.dir()}));
     let source = &manifest.source;
@@ -196,7 +197,9 @@ fn named_and_selected(app: &App, store: &Store, words: &[String], exits: &mut Ve
     let mut snapshots = Vec::new();
     for text in &named {
         let reference: SnapshotRef = text.parse().map_err(|e| vault_failure(&e))?;
-        snapshots.push(store.vault.select(&reference, &Policy::default()).map_err(|e| vault_failure(&e))?.snapshot);
+        snapshots.push(
+            store.vault.select(&reference, &Policy::at(app.desk.clock.now())).map_err(|e| vault_failure(&e))?.snapshot,
+        );
     }
     if named.is_empty() || !selectors.is_empty() {
         let found = catalogue(app, store)?;

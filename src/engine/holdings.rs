@@ -178,7 +178,7 @@ impl Holdings {
         let mut items = BTreeMap::new();
         let findings = vault.walk(&mut |shelf: &mut Catalogue| {
             if let Some(place) = shelf.snapshots.first().map(|snapshot| snapshot.item().clone()) {
-                let policy = Policy::default();
+                let policy = Policy::at(now);
                 let judged = shelf.judged(&place, &policy);
                 items.insert(place, Shelf::of(&judged, &policy, now));
             }

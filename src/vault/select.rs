@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
+use crate::model::clock::is_ahead;
 use crate::model::facts::Identity;
 use crate::model::ids::{ItemId, ItemRef, OwnerId, ServiceName};
 use crate::model::manifest::Rung;
@@ -87,11 +88,24 @@ pub struct Policy {
     pub known: Option<Vec<Identity>>,
     /// A copy smaller than this share of the trusted one before it is suspect, in percent.
     pub least_percent: u64,
+    /// The chooser's clock: of a copy dated ahead of it nobody can tell when it was made. Without it dates are believed.
+    pub now: Option<Timestamp>,
+}
+
+impl Policy {
+    /// The usual one, for a chooser whose clock says `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self { now: Some(now), ..Self::default() }
+    }
+
+    fn is_ahead(&self, snapshot: &Snapshot) -> bool {
+        self.now.is_some_and(|now| is_ahead(snapshot.manifest().created, now))
+    }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { known: None, least_percent: 50 }
+        Self { known: None, least_percent: 50, now: None }
     }
 }
 
@@ -157,6 +171,9 @@ impl Catalogue {
                     None => "nothing was proven of it, or a check failed".to_owned(),
                 });
             }
+            if policy.is_ahead(snapshot) {
+                against.push("dated ahead of this console's clock".to_owned());
+            }
             let damaged = snapshot.manifest().facts.pointer("/verified/damaged").and_then(|found| found.as_array());
             if damaged.is_some_and(|found| !found.is_empty()) {
                 against.push("damaged on the node when it was copied".into());
@@ -203,6 +220,9 @@ impl Catalogue {
         let Some(newest) = fitting.first() else { return Err(nothing()) };
         match &wanted.which {
             Which::Id(_) if fitting.len() > 1 => return Err(undecided("several ids start like this", &fitting)),
+            Which::Latest if policy.is_ahead(&newest.snapshot) => {
+                return Err(undecided("the newest is dated ahead of this console's clock", &fitting));
+            }
             Which::Id(_) | Which::Latest => {
                 return Ok(Selected { snapshot: newest.snapshot.clone(), passed_over: Vec::new() });
             }

@@ -61,6 +61,24 @@ fn the_newest_verified_copy_is_taken_and_an_unverified_one_is_passed_over() {
 }
 
 #[test]
+fn a_copy_dated_ahead_of_the_clock_is_passed_over_and_is_not_the_latest() {
+    let bench = Bench::new();
+    let copy = Copy::secret(&bench);
+    let good = bench.put(&copy).unwrap();
+    let now = bench.clock.now();
+    bench.clock.pass(Duration::from_hours(24 * 365));
+    let ahead = bench.put(&copy).unwrap();
+    let chosen = select(&bench, ITEM, &Policy::at(now)).unwrap();
+    assert_eq!((chosen.snapshot.id(), chosen.passed_over.len()), (&good.id, 1));
+    assert_eq!(chosen.passed_over[0].against, ["dated ahead of this console's clock"]);
+    let latest = select(&bench, &format!("{ITEM}@latest"), &Policy::at(now)).unwrap_err().to_string();
+    assert!(latest.contains("dated ahead of this console's clock") && latest.contains(ahead.id.as_str()), "{latest}");
+    // By its id it is taken, and by whoever lives when it was made.
+    assert_eq!(*select(&bench, &format!("{ITEM}@{}", ahead.id), &Policy::at(now)).unwrap().snapshot.id(), ahead.id);
+    assert_eq!(*select(&bench, ITEM, &Policy::at(bench.clock.now())).unwrap().snapshot.id(), ahead.id);
+}
+
+#[test]
 fn another_identity_is_never_taken_silently() {
     let bench = Bench::new();
     let copy = Copy::secret(&bench);
