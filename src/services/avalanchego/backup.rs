@@ -109,11 +109,20 @@ fn source_args(own: &Own, id: &str) -> Result<SourceArgs> {
 const STAT: &str = r#"for p in "$@"; do stat -L -c '%a|%U|%G|%s' -- "$p" || exit 1; done
 "#;
 const CAT: &str = "exec cat -- \"$1\"\n";
-/// `-h` keeps links in `.` readable, but a configuration file that is itself a link must come as its content.
+/// A directory with its links as they are; those that lead out of it are told, see [`LINKS`].
 const TAR: &str = r#"cd -- "$1" || exit 2
 shift
 exec tar --format=pax --numeric-owner -cf - -- "$@"
 "#;
+/// Links under `$1` that lead out of it, at most twenty: what they lead to is not in the archive.
+const LINKS: &str = r#"cd -- "$1" || exit 2
+r=$(pwd -P)
+find . -type l | while IFS= read -r l; do
+  t=$(readlink -m -- "$l")
+  case $t in "$r" | "$r"/*) ;; *) printf '%s leads to %s\n' "${l#./}" "$t" ;; esac
+done | head -n 20
+"#;
+/// Single files: one that is itself a link comes as its content.
 const TAR_CONTENT: &str = r#"cd -- "$1" || exit 2
 shift
 exec tar --format=pax --numeric-owner -h -cf - -- "$@"
@@ -133,8 +142,8 @@ struct Live<'a> {
     args: SourceArgs,
     stats: Vec<Stat>,
     next: usize,
-    /// Why the files' sums are not in the manifest.
-    unsummed: std::cell::OnceCell<CleanText>,
+    /// What must be seen of the copy: why the files' sums are not in the manifest, and links that lead out of it.
+    marks: std::cell::RefCell<Vec<CleanText>>,
 }
 
 /// Opens what a capture step reads.
@@ -158,13 +167,30 @@ pub fn source<'a>(cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Source + 'a>> 
             });
         }
     }
-    Ok(Box::new(Live { cx, args, stats, next: 0, unsummed: std::cell::OnceCell::new() }))
+    Ok(Box::new(Live { cx, args, stats, next: 0, marks: std::cell::RefCell::default() }))
 }
 
 impl Live<'_> {
     fn read(&self, script: Script, what: &str) -> Result<ScriptReader> {
         let running = self.cx.node.start(&script.as_root(), self.cx.cancel).map_err(|error| as_failure(&error))?;
         Ok(ScriptReader::new(running, format!("{what} on {}", self.cx.host)))
+    }
+
+    /// A mark for each link that leads out of a directory that is copied: on another host it would lead nowhere.
+    fn links(&self, dir: &str) -> Vec<CleanText> {
+        let script = Script::new(LINKS).arg(dir).within(Duration::from_mins(10), Duration::from_mins(10));
+        match read_node(self.cx, script, "Looking for links") {
+            Ok(output) => {
+                let text = CleanText::from_bytes(&output.stdout);
+                text.as_str()
+                    .lines()
+                    .map(|line| format!("{line}, and only the link is copied").as_str().into())
+                    .collect()
+            }
+            Err(failure) => {
+                vec![format!("its links were not looked at: {}", failure.message.trim_end_matches('.')).as_str().into()]
+            }
+        }
     }
 }
 
@@ -224,14 +250,19 @@ impl Source for Live<'_> {
                 }
                 Err(failure) => {
                     let why = format!("the plugins' own sums are not noted: {}", failure.message);
-                    let _ = self.unsummed.set(why.trim_end_matches('.').into());
+                    self.marks.borrow_mut().push(why.trim_end_matches('.').into());
                 }
             }
+        }
+        if let SourceArgs::Tree { dir, paths, .. } = &self.args
+            && paths.iter().any(|path| path == ".")
+        {
+            self.marks.borrow_mut().extend(self.links(dir));
         }
         learned
     }
 
     fn marks(&self) -> Vec<CleanText> {
-        self.unsummed.get().cloned().into_iter().collect()
+        self.marks.borrow().clone()
     }
 }

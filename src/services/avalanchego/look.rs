@@ -14,23 +14,38 @@ const TOOLS: &str = r#"mask() { sed "s/\(content[\"']*[[:space:]]*[=:[:space:]][
 "#;
 
 /// What runs, how it was started, and its configuration file. `$1` unit, `$2` a configuration file to prefer or empty.
+///
+/// While the unit has no process a node that runs outside any unit is taken for its own. One that is the process of
+/// another unit, or its child, is another node: it is named, and tells nothing of this one.
 const FIRST: &str = r#"u=$1
 show=$({ systemctl show --property=LoadState,ActiveState,UnitFileState,InvocationID,MainPID,FragmentPath,DropInPaths,User,Group,ExecStart,EnvironmentFiles,WorkingDirectory -- "$u" 2>/dev/null; show_fence "$u"; } | mask)
 printf '%s\n' "$show" | put show
 pid=$(printf '%s\n' "$show" | sed -n 's/^MainPID=//p')
+other=
 if [ "${pid:-0}" = 0 ]; then
   for c in /proc/[0-9]*/comm; do
     n=
     read -r n 2>/dev/null <"$c" || :
     if [ "$n" = avalanchego ]; then
       pid=${c#/proc/}; pid=${pid%/comm}
+      g=$(sed -n 's/.*:.*\/\([^/]*\)$/\1/p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1)
+      case $g in
+        "$u") ;;
+        *.service)
+          m=$(systemctl show --property=MainPID --value -- "$g" 2>/dev/null)
+          if [ "$m" = "$pid" ] || [ "$m" = "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)" ]; then
+            [ -n "$other" ] || other=$g
+            pid=0
+            continue
+          fi ;;
+      esac
       echo "$pid" | put stray
-      sed -n 's/.*:.*\/\([^/]*\)$/\1/p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1 | put cgroup
       [ "$(readlink "/proc/$pid/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ] || echo 1 | put foreign
       break
     fi
   done
 fi
+[ -z "$other" ] || printf '%s\n' "$other" | put other
 pid=${pid:-0}
 if [ "$pid" != 0 ] && [ -r "/proc/$pid/cmdline" ]; then
   args=$(tr '\n\000' '\001\n' <"/proc/$pid/cmdline" | sed '/content$/I{n;s/.*/MASKED/;}' | mask)

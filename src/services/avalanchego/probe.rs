@@ -91,23 +91,22 @@ pub(super) fn start(answers: &Answers, settings: &Settings) -> (Own, Vec<String>
     let stray: Option<u32> = answers.text("stray").parse().ok();
     let mut obstacle = resolve::obstacle(&sources);
     if let Some(pid) = stray {
-        let unit = answers.text("cgroup");
-        notes.push(if unit.ends_with(".service") {
-            format!(
-                "AvalancheGo runs as pid {pid} under {unit}, not under {}. Set unit = \"{unit}\" if that is it.",
-                settings.unit
-            )
-        } else {
-            format!(
-                "AvalancheGo runs as pid {pid} outside {}, so it cannot be stopped and started by Lifeboat.",
-                settings.unit
-            )
-        });
+        notes.push(format!(
+            "AvalancheGo runs as pid {pid} outside {}, so it cannot be stopped and started by Lifeboat.",
+            settings.unit
+        ));
         if answers.bytes("foreign").is_some() {
             obstacle.get_or_insert(
                 "AvalancheGo runs in a container, whose files are not at the paths it was given.".into(),
             );
         }
+    }
+    let other = answers.text("other");
+    if !other.is_empty() {
+        notes.push(format!(
+            "AvalancheGo runs under {other}, which is another node than that of {}. Set unit = \"{other}\" if that is it.",
+            settings.unit
+        ));
     }
     // What an unread file sets could be anything; only the inventory can then say where the identity is.
     if let Some(sentence) = unread {

@@ -41,7 +41,10 @@ impl Transport for Shell {
         &self.endpoint
     }
     fn start(&self, script: &Script, _: &Cancel) -> Result<Box<dyn Running>, TransportError> {
-        let text = script.text.replace("/var/lib/lifeboat", self.dir.join("lifeboat").to_str().unwrap());
+        let mut text = script.text.replace("/var/lib/lifeboat", self.dir.join("lifeboat").to_str().unwrap());
+        if self.dir.join("proc").exists() {
+            text = text.replace("/proc/", &format!("{}/", self.dir.join("proc").display()));
+        }
         let path = format!("{}:{}", self.dir.join("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("/bin/sh");
         command.env("PATH", path).args(["-c", &text, "lifeboat"]);
@@ -197,6 +200,51 @@ fn a_running_node_is_read_from_its_process_and_its_files() {
     assert!(own.obstacle.is_some() && own.inline_keys);
     let shown = serde_json::to_string(&facts).unwrap();
     assert!(!shown.contains("U0VDUkVU") && !shown.contains("secret key"), "{shown}");
+}
+
+/// The unit is down, and a node runs on the same host as the process of another unit, as its child, or as nobody's.
+#[test]
+fn the_process_of_another_unit_is_another_node() {
+    for (pid, parent, is_other) in [("70", "1", true), ("71", "70", true), ("72", "1", false)] {
+        let node = Node::new(&[]);
+        let process = format!("proc/{pid}");
+        std::fs::create_dir_all(node.path(&process)).unwrap();
+        std::fs::create_dir_all(node.path("proc/self")).unwrap();
+        let write = |name: &str, text: String| std::fs::write(node.path(&process).join(name), text).unwrap();
+        write("comm", "avalanchego\n".to_owned());
+        write("cgroup", "0::/system.slice/avalanchego-fuji.service\n".to_owned());
+        write("status", format!("Name:\tavalanchego\nPPid:\t{parent}\n"));
+        write("cmdline", format!("avalanchego\0--data-dir={}\0--network-id=fuji\0", node.path("data").display()));
+        write("environ", String::new());
+        let stub = "#!/bin/sh\ncase \"$*\" in\n*--value*fuji*) echo 70;;\n\
+                    *) printf 'LoadState=loaded\\nActiveState=failed\\nMainPID=0\\nUser=root\\n';;\nesac\n";
+        std::fs::write(node.path("bin/systemctl"), stub).unwrap();
+        let facts = node.probe();
+        let own: Own = own_facts(&facts).unwrap();
+        let found = (own.running, own.stray.is_some(), own.network.as_str(), own.disk_node_id.is_some());
+        let wanted = if is_other { (false, false, "mainnet", false) } else { (true, true, "fuji", true) };
+        assert_eq!(found, wanted, "pid {pid}: {facts:?}");
+        let named = facts.notes.iter().any(|note| note.as_str().contains("runs under avalanchego-fuji.service"));
+        assert_eq!(named, is_other, "{:?}", facts.notes);
+    }
+}
+
+#[test]
+fn a_link_that_leads_out_of_a_directory_is_told() {
+    let node = Node::new(&["--data-dir={root}/data"]);
+    let chains = node.path("data/configs/chains");
+    std::fs::write(node.path("shared.json"), "{}").unwrap();
+    std::os::unix::fs::symlink("../../../shared.json", chains.join("out.json")).unwrap();
+    std::os::unix::fs::symlink("C/config.json", chains.join("in.json")).unwrap();
+    node.with(|cx| {
+        let args = json!({"read": "tree", "dir": chains, "paths": ["."]});
+        let mut source = AvalancheGo.source(cx, &args).unwrap();
+        std::io::copy(&mut source.next().unwrap().unwrap().body, &mut std::io::sink()).unwrap();
+        source.learned();
+        let shared = node.path("shared.json").canonicalize().unwrap();
+        let mark = format!("out.json leads to {}, and only the link is copied", shared.display());
+        assert_eq!(source.marks(), [CleanText::new(&mark)]);
+    });
 }
 
 #[test]
