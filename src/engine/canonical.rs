@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::plan::Plan;
+use crate::model::text::hex;
 
 /// `value` with the keys of every object sorted, without white space.
 pub fn canonical_json(value: &impl Serialize) -> Result<String> {
@@ -29,11 +30,7 @@ fn sorted(value: Value) -> Value {
 
 /// The SHA-256 of some bytes, hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(bytes))
 }
 
 /// A plan's hash: it covers the command, the basis, every choice, gate, guard and step, and nothing else.

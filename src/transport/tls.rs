@@ -26,7 +26,7 @@ use openssl::x509::{
 use zeroize::Zeroizing;
 
 use super::Duplex;
-use crate::model::text::CleanText;
+use crate::model::text::{CleanText, hex};
 
 /// The most certificates a trust file may hold; a system's whole bundle has some 150.
 const MOST_CERTIFICATES: usize = 1000;
@@ -334,7 +334,7 @@ fn in_time(certificate: &X509Ref, now: i64) -> Result<(), TlsError> {
 
 fn fingerprint(certificate: &X509Ref) -> String {
     let digest = certificate.digest(MessageDigest::sha256());
-    digest.map_or(String::new(), |digest| digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+    digest.map_or(String::new(), |digest| hex(&digest))
 }
 
 fn seen(certificate: &X509Ref) -> Seen {

@@ -10,6 +10,7 @@ use super::probe::{NODE_ID, Own};
 use crate::model::facts::{Facts, Identity};
 use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
+use crate::model::text::hex;
 use crate::services::Conclusion;
 use crate::services::common::{own_facts, text_of};
 
@@ -93,8 +94,7 @@ pub(super) fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Concl
     if item.id.as_str() != NODE_IDENTITY || id.is_empty() {
         return Conclusion::default();
     }
-    let hex =
-        |text: String| Sha256::digest(text).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let hex = |text: String| hex(&Sha256::digest(text));
     let is_it = verified.get("sha256").and_then(Value::as_str);
     let is_it = is_it.is_some_and(|found| found == hex(id.to_owned()) || found == hex(format!("{id}\n")));
     let refused = (!is_it).then(|| format!("its node-id is not {id}, which was seen before"));

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::text::CleanText;
+use crate::model::text::{CleanText, hex};
 use crate::services::common::as_failure;
 use crate::transport::{Cancel, TransportError};
 
@@ -167,7 +167,7 @@ fn inside(name: &[u8], root: &str) -> Result<Vec<u8>> {
 fn plain_sum(body: &mut impl Read) -> Result<(u64, String)> {
     let mut hash = Sha256::new();
     let size = copy_into(body, &mut hash, u64::MAX)?;
-    Ok((size, hex(hash)))
+    Ok((size, hex(&hash.finalize())))
 }
 
 /// Takes at most `limit` bytes.
@@ -225,7 +225,7 @@ fn sparse_sum(body: &mut impl Read, real: u64, cancel: &Cancel) -> Result<(u64, 
         }
         at = offset.checked_add(size).ok_or_else(bad)?;
     }
-    Ok((at, hex(hash)))
+    Ok((at, hex(&hash.finalize())))
 }
 
 fn done(numbers: &[u64]) -> Result<bool> {
@@ -260,14 +260,6 @@ fn drain(mut rest: impl Read) -> Result<()> {
             Err(error) => return Err(broken(&error)),
         }
     }
-}
-
-fn hex(hash: Sha256) -> String {
-    use std::fmt::Write;
-    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
@@ -404,7 +396,7 @@ mod tests {
         whole[(8 << 20) - 3..].copy_from_slice(b"end");
         let mut hash = Sha256::new();
         hash.update(&whole);
-        assert!(records.contains(&Record::Sum(format!("{}  ./holes", hex(hash)).into_bytes())));
+        assert!(records.contains(&Record::Sum(format!("{}  ./holes", hex(&hash.finalize())).into_bytes())));
         assert!(records.contains(&Record::Link(b"./z".to_vec(), b"./a\nb".to_vec())));
         let link = records.iter().any(|r| matches!(r, Record::Meta(m) if m.ends_with(b" 11 ./l -> /etc/passwd")));
         assert!(link, "{records:?}");

@@ -8,6 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::formats::consul_snap::{KvRecord, MessageType, SnapOptions, SnapVisitor, read_consul_snap};
+use crate::model::text::hex;
 
 /// A key's value with what Consul keeps beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,7 @@ pub fn write_snapshot(index: u64, keys: &BTreeMap<Vec<u8>, Entry>) -> Result<Vec
         "Configuration": {"Servers": []}, "ConfigurationIndex": 1, "Size": state.len(),
     });
     let meta = meta.to_string().into_bytes();
-    let hex =
-        |bytes: &[u8]| Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let hex = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     let sums = format!("{}  state.bin\n{}  meta.json\n", hex(&state), hex(&meta));
     archive(&[("meta.json", &meta), ("state.bin", &state), ("SHA256SUMS", sums.as_bytes())]).map_err(|e| e.to_string())
 }
