@@ -17,8 +17,8 @@ mod source;
 use serde_json::{Value, json};
 
 use crate::model::exit::Result;
-use crate::model::facts::Facts;
-use crate::model::ids::ItemId;
+use crate::model::facts::{Facts, UnitFacts};
+use crate::model::ids::{ItemId, UnitName};
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
@@ -134,10 +134,23 @@ fn items(facts: &Facts) -> Vec<Item> {
         size: probe::size_of(&own),
         sensitivity: if own.secret { Sensitivity::Secret } else { Sensitivity::Plain },
         copying: if own.held_still { Copying::Stopped } else { Copying::Live },
-        standing: standing(&own),
+        standing: standing(&own, facts),
         format: "tar/1".to_owned(),
-        facts: json!({"entries": entries(&own), "exclude": own.exclude}),
+        facts: item_facts(&own, facts),
     }]
+}
+
+fn item_facts(own: &Own, facts: &Facts) -> Value {
+    let mut told = json!({"entries": entries(own), "exclude": own.exclude});
+    let is_down = |unit: &UnitName| facts.units.iter().any(|seen| seen.unit == *unit && seen.is_down());
+    let how = match &own.stops {
+        Some(unit) if is_down(unit) => format!("without a stop, because {unit} did not run"),
+        Some(unit) => format!("by stopping {unit}"),
+        None if own.held_still => "by declared commands".to_owned(),
+        None => return told,
+    };
+    told["held_still"] = json!(how);
+    told
 }
 
 /// One archive for every path that is there; numbered in the order of the paths, so that they stay the same.
@@ -156,7 +169,7 @@ fn entries(own: &Own) -> Vec<Entry> {
         .collect()
 }
 
-fn standing(own: &Own) -> Standing {
+fn standing(own: &Own, facts: &Facts) -> Standing {
     let listed = |kind: &str| -> Vec<&str> {
         own.paths.iter().filter(|(_, seen)| seen.kind == kind).map(|(path, _)| path.as_str()).collect()
     };
@@ -175,7 +188,26 @@ fn standing(own: &Own) -> Standing {
     if !odd.is_empty() {
         return Standing::Impossible(format!("{} is neither file nor directory", odd.join(", ")).into());
     }
-    Standing::Ready
+    can_be_stopped(own, facts)
+}
+
+/// Whether the unit that has to be down while the files are copied is one that systemd knows: of a name it does not know
+/// it says, too, that it is down, and the files would be copied while something uses them.
+fn can_be_stopped(own: &Own, facts: &Facts) -> Standing {
+    let Some(unit) = &own.stops else { return Standing::Ready };
+    let seen = facts.units.iter().find(|seen| seen.unit == *unit);
+    let is_down = seen.is_some_and(UnitFacts::is_down);
+    let why = match seen.map_or("", |seen| seen.load.as_str()) {
+        "loaded" => return Standing::Ready,
+        "masked" if is_down => return Standing::Ready,
+        "masked" => format!("{unit} is masked: once stopped for the copy, it could not be started again"),
+        load => format!(
+            "{unit} is {} there, so it cannot be stopped for the copy: correct 'unit' in the inventory, or \
+             leave 'quiesce' out to copy the files in use",
+            if load.is_empty() { "unknown" } else { load }
+        ),
+    };
+    Standing::Impossible(why.into())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::compare::{At, CompareArgs, ResumeArgs};
 use super::probe::{Own, own_of};
 use super::ready::{ReadyArgs, Target};
-use super::settings::{self, Compress, STOP, Settings, split};
+use super::settings::{self, Compress, Settings, split};
 use super::sink::{Place, SinkArgs, compression_of};
 use super::source::{Entry, SourceArgs};
 use super::{COMPRESS_CHOICE, KIND, OWNERS_CHOICE};
@@ -95,19 +95,26 @@ pub fn backup(ask: &Ask) -> Result<Draft> {
     if entries.is_empty() {
         return Err(Failure::new(Exit::Failed, format!("None of the declared paths is there on {}.", ask.host)));
     }
-    let still = match (settings.quiesce.as_deref(), &settings.resume) {
-        (Some(STOP), _) => running(ask, &settings).map_or(Still::No, Still::Unit),
-        (Some(quiesce), Some(resume)) => Still::Commands { quiesce: quiesce.to_owned(), resume: resume.clone() },
+    let still = match (settings.stops(), settings.quiesce.as_deref(), &settings.resume) {
+        (Some(_), ..) => running(ask, &settings).map_or(Still::No, Still::Unit),
+        (None, Some(quiesce), Some(resume)) => Still::Commands { quiesce: quiesce.to_owned(), resume: resume.clone() },
         _ => Still::No,
     };
     let compress = compress_of(ask, &settings, &own)?;
     let missing = own.paths.iter().filter(|(_, seen)| !seen.exists()).map(|(path, _)| path.clone()).collect();
     let mounts = own.paths.values().flat_map(|seen| seen.mounts.iter().cloned()).collect();
-    let args = value(&SourceArgs { entries, missing, mounts, exclude: settings.exclude.clone(), compress })?;
+    // One that is down already is not stopped: it has to stay down.
+    let stays_down = settings.stops().filter(|_| matches!(still, Still::No)).cloned();
+    let exclude = settings.exclude.clone();
+    let args = value(&SourceArgs { entries, missing, mounts, exclude, compress, stays_down })?;
     let down = still.down(ask, false)?;
     let steps = down.around([capture_step(down.held(), KIND, ask.item, args)?]);
-    let unit = settings.unit.as_ref().filter(|_| settings.quiesce.as_deref() == Some(STOP));
-    Ok(Draft { basis: basis(ask, &own, unit), guards: down.guard().into_iter().collect(), steps, ..Draft::default() })
+    Ok(Draft {
+        basis: basis(ask, &own, settings.stops()),
+        guards: down.guard().into_iter().collect(),
+        steps,
+        ..Draft::default()
+    })
 }
 
 /// The paths an item or a snapshot holds.
@@ -166,7 +173,9 @@ pub fn restore(ask: &Ask) -> Result<Draft> {
     let mut leaves: Vec<_> =
         there.iter().map(|path| format!("The old {path} stays at {}.", kept_path(path)).into()).collect();
     if let (Some(unit), Still::No) = (&settings.unit, &still) {
-        leaves.push(format!("{unit} does not run now and is not started.").into());
+        let load = ask.facts.units.iter().find(|facts| facts.unit == *unit).map_or("loaded", |facts| &facts.load);
+        let is = if load == "loaded" { "does not run now".to_owned() } else { format!("is {load} on {}", ask.host) };
+        leaves.push(format!("{unit} {is} and is not started.").into());
     }
     Ok(Draft {
         basis: basis(ask, &own, settings.unit.as_ref()),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::settings::{self, Settings};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::Facts;
+use crate::model::ids::UnitName;
 use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
 use crate::services::Cx;
@@ -26,6 +27,9 @@ pub struct Own {
     pub secret: bool,
     /// Whether the files are held still while copied.
     pub held_still: bool,
+    /// The unit that is stopped for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops: Option<UnitName>,
     /// What is left out.
     pub exclude: Vec<String>,
 }
@@ -125,6 +129,7 @@ pub fn probe(cx: &Cx, settings: &Value) -> Result<Facts> {
     let mut own = read(&settings.paths, &read_node(cx, script, "Looking at the files")?.stdout);
     own.secret = settings.secret;
     own.held_still = settings.quiesce.is_some();
+    own.stops = settings.stops().cloned();
     own.exclude.clone_from(&settings.exclude);
     let units = settings.unit.iter().map(|unit| probe_unit(cx, unit)).collect::<Result<Vec<_>>>()?;
     facts(&settings, &own, units)

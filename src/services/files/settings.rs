@@ -39,6 +39,13 @@ pub struct Settings {
     pub users: Vec<String>,
 }
 
+impl Settings {
+    /// The unit that is stopped while the files are copied.
+    pub fn stops(&self) -> Option<&UnitName> {
+        self.unit.as_ref().filter(|_| self.quiesce.as_deref() == Some(STOP))
+    }
+}
+
 /// How archives are compressed on the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::settings::{Compress, split};
 use crate::model::exit::{Exit, Failure, Result};
+use crate::model::ids::UnitName;
 use crate::model::text::CleanText;
-use crate::services::common::{ScriptReader, as_failure, read_node};
+use crate::services::common::{ScriptReader, as_failure, probe_unit, read_node};
 use crate::services::{Cx, Source, SourceFile};
 use crate::transport::{End, Finished, Script};
 
@@ -27,6 +28,9 @@ pub struct SourceArgs {
     pub exclude: Vec<String>,
     /// How archives are compressed; never `auto`.
     pub compress: Compress,
+    /// The unit that holds the files still by not running: nothing stops it, so it is looked at before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays_down: Option<UnitName>,
 }
 
 /// One path and the archive it goes into.
@@ -97,6 +101,8 @@ pub struct Tars<'a> {
     reader: Option<ScriptReader>,
     marks: Vec<CleanText>,
     learned: BTreeMap<String, Value>,
+    /// The unit's last start, as it was known before the first byte was read.
+    start: Option<String>,
 }
 
 impl<'a> Tars<'a> {
@@ -105,7 +111,7 @@ impl<'a> Tars<'a> {
         let missing = args.missing.iter().map(|path| format!("{path} was not there").into());
         let mounts = args.mounts.iter().map(|path| format!("{path} is mounted there and was not saved").into());
         let marks = missing.chain(mounts).collect();
-        Self { cx, args, next: 0, reader: None, marks, learned: BTreeMap::new() }
+        Self { cx, args, next: 0, reader: None, marks, learned: BTreeMap::new(), start: None }
     }
 
     fn close(&mut self) -> Result<()> {
@@ -116,6 +122,18 @@ impl<'a> Tars<'a> {
         let path = &self.args.entries[self.next - 1].path;
         self.marks.extend(mark(path, finished));
         Ok(())
+    }
+
+    /// Looks that a unit nobody stopped is down, and was not started since it was looked at first.
+    fn look_that_it_is_down(&mut self) -> Result<()> {
+        let Some(unit) = &self.args.stays_down else { return Ok(()) };
+        let now = probe_unit(self.cx, unit)?;
+        let start = self.start.get_or_insert_with(|| now.invocation.clone());
+        if now.is_down() && *start == now.invocation {
+            return Ok(());
+        }
+        let message = format!("{unit} was started on {}, so its files did not hold still.", self.cx.host);
+        Err(Failure::new(Exit::Failed, message).hint("Back them up again: a unit that runs is stopped for the copy."))
     }
 
     fn survey(&mut self) -> Result<()> {
@@ -153,6 +171,9 @@ impl<'a> Tars<'a> {
 impl Source for Tars<'_> {
     fn next(&mut self) -> Result<Option<SourceFile<'_>>> {
         self.close()?;
+        if self.next == 0 || self.next == self.args.entries.len() {
+            self.look_that_it_is_down()?;
+        }
         let Some(entry) = self.args.entries.get(self.next) else {
             if self.learned.is_empty() {
                 self.survey()?;

@@ -15,7 +15,7 @@ use bench::{Bench, RUN, manifest, plan, stored};
 fn found(text: &str, running: bool) -> (Value, Facts, Item) {
     let settings = Files.settings(&text.parse().unwrap()).unwrap();
     let read = settings::read(&settings).unwrap();
-    let mut own = Own { held_still: read.quiesce.is_some(), ..Own::default() };
+    let mut own = Own { held_still: read.quiesce.is_some(), stops: read.stops().cloned(), ..Own::default() };
     own.tools.tar = "tar (GNU tar) 1.34".into();
     for path in &read.paths {
         own.paths.insert(path.clone(), probe::PathFacts { kind: "dir".into(), ..probe::PathFacts::default() });
@@ -56,6 +56,9 @@ fn a_backup_stops_only_what_runs_and_guards_it() {
     assert_eq!(ids(&draft), ["capture"]);
     assert!(draft.guards.is_empty());
     assert_eq!(draft.basis["unit app.service"], json!({"running": false}));
+    assert_eq!(draft.steps[0].args["source"]["stays_down"], "app.service");
+    assert_eq!(item.facts["held_still"], "without a stop, because app.service did not run");
+    assert_eq!(found(UNIT, true).2.facts["held_still"], "by stopping app.service");
 
     // A stop that is under way may be a restart: whatever is not down is stopped, and started again.
     for active in ["deactivating", ""] {
@@ -106,6 +109,40 @@ fn what_cannot_be_saved_says_why() {
     assert!(matches!(&Files.items(&facts)[0].standing, Standing::Impossible(why) if why.as_str().contains("symbolic")));
     facts.own["paths"]["/srv/app"]["kind"] = json!("absent");
     assert!(matches!(&Files.items(&facts)[0].standing, Standing::Absent(_)));
+}
+
+/// Of a name systemd does not know it says that it is inactive: that holds nothing still.
+#[test]
+fn files_whose_unit_cannot_be_stopped_are_not_copied_in_use() {
+    for (load, active, says) in [
+        ("not-found", "inactive", Some("app.service is not-found")),
+        ("not-found", "active", Some("app.service is not-found")),
+        ("bad-setting", "inactive", Some("app.service is bad-setting")),
+        ("", "", Some("app.service is unknown")),
+        ("masked", "active", Some("could not be started again")),
+        ("masked", "inactive", None),
+        ("loaded", "inactive", None),
+        ("loaded", "active", None),
+    ] {
+        let (_, mut facts, _) = found(UNIT, false);
+        load.clone_into(&mut facts.units[0].load);
+        active.clone_into(&mut facts.units[0].active);
+        let standing = Files.items(&facts).remove(0).standing;
+        match (says, &standing) {
+            (None, Standing::Ready) => {}
+            (Some(says), Standing::Impossible(why)) => assert!(why.as_str().contains(says), "{load} {active}: {why}"),
+            _ => panic!("{load} {active}: {standing:?}"),
+        }
+    }
+    // A restore may come before the service is installed, and what is copied in use needs no unit.
+    let (settings, mut facts, item) = found(UNIT, false);
+    "not-found".clone_into(&mut facts.units[0].load);
+    let saved = manifest(item.facts.clone(), vec![stored("tree-0.tar")]);
+    let draft = plan(&settings, &facts, &item, Some(&saved), &[]).unwrap();
+    assert!(draft.leaves.iter().any(|line| line.as_str().contains("app.service is not-found on val-1")), "{draft:?}");
+    let (_, mut facts, _) = found("paths = ['/srv/app']\nunit = 'app.service'", false);
+    "not-found".clone_into(&mut facts.units[0].load);
+    assert_eq!(Files.items(&facts)[0].standing, Standing::Ready);
 }
 
 #[test]

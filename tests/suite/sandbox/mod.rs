@@ -6,6 +6,7 @@
 mod agents;
 pub mod bench;
 pub mod fixtures;
+mod held;
 pub mod matrix;
 mod plans;
 mod processes;
