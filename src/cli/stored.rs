@@ -172,14 +172,15 @@ fn downtime(facts: &Value) -> Option<String> {
 }
 
 /// Damage that took a snapshot out of the catalogue, such as a destroyed manifest: what was selected may have been there.
-fn damage_of<'f>(app: &App, found: &'f Catalogue, selectors: &[String]) -> Result<Vec<&'f Finding>> {
+fn damage_of<'f>(app: &App, vault: &Vault, found: &'f Catalogue, selectors: &[String]) -> Result<Vec<&'f Finding>> {
     let selectors: Vec<Selector> = selectors.iter().map(|text| text.parse()).collect::<Result<_>>()?;
-    let root = app.desk.vault_path();
     let is_meant = |finding: &&Finding| {
-        // A finding above an item, or under no name of one, may be about anything.
-        selectors.is_empty()
-            || crate::vault::item_of_path(root, &finding.path)
-                .is_none_or(|item| selectors.iter().any(|selector| selector.matches(&item, &app.desk.inventory)))
+        // A finding above an item, or under no name of one, may be about anything; what lies beside them all is about none.
+        let is_about = || {
+            let item = crate::vault::item_of_path(vault.root(), &finding.path);
+            item.is_none_or(|item| selectors.iter().any(|selector| selector.matches(&item, &app.desk.inventory)))
+        };
+        selectors.is_empty() || (!vault.is_companion(&finding.path) && is_about())
     };
     Ok(found.findings.iter().filter(|finding| finding.is_damage()).filter(is_meant).collect())
 }
@@ -203,7 +204,11 @@ fn named_and_selected(app: &App, store: &Store, words: &[String], exits: &mut Ve
     }
     if named.is_empty() || !selectors.is_empty() {
         let found = catalogue(app, store)?;
-        let damage = damage_of(app, &found, &selectors)?;
+        if words.is_empty() && !store.vault.has_sums() {
+            app.out
+                .aside("note: vault.json and what lies in 'about' stand under no sum yet; the next backup sums them");
+        }
+        let damage = damage_of(app, &store.vault, &found, &selectors)?;
         for finding in &damage {
             app.out.line(format!("BROKEN    {finding}"));
             exits.push(Exit::Integrity);

@@ -51,7 +51,10 @@ impl Vault {
         for owner in owners {
             let top = owner.file_name().unwrap_or_default();
             if top == RUNS || top == ABOUT {
-                found.own(&owner, top == RUNS);
+                let sound = found.own(&owner, top == RUNS);
+                if top == ABOUT {
+                    found.findings.extend(self.look_at_companions(&sound));
+                }
                 continue;
             }
             if top == VAULT || top == "lost+found" {
@@ -96,8 +99,10 @@ impl Catalogue {
         })
     }
 
-    /// Looks through the vault's own `runs` or `about`: what is no run's directory there, or no file, is a finding.
-    fn own(&mut self, path: &Path, is_runs: bool) {
+    /// Looks through the vault's own `runs` or `about`: what is no run's directory there, or no file, is a finding. Gives
+    /// the rest.
+    fn own(&mut self, path: &Path, is_runs: bool) -> Vec<PathBuf> {
+        let mut sound = Vec::new();
         for entry in self.directories(path) {
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
             let fits = match fs::symlink_metadata(&entry) {
@@ -105,11 +110,14 @@ impl Catalogue {
                 Ok(meta) => meta.is_file() && name::is_stored(&name),
                 Err(e) => e.kind() == io::ErrorKind::NotFound,
             };
-            if !fits {
+            if fits {
+                sound.push(entry);
+            } else {
                 let why = if is_runs { "is not a run's directory" } else { "is no file that Lifeboat keeps there" };
                 self.findings.push(Finding::new(&entry, Trouble::Unexpected, why));
             }
         }
+        sound
     }
 
     fn read(&mut self, vault: &Vault, dir: &Path) {

@@ -39,6 +39,11 @@ pub(super) fn make_dir(path: &Path) -> Result<(), VaultError> {
     }
 }
 
+/// Whether something stands at a path, whatever it is.
+pub(super) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// Makes a file that must not be there yet, 0600.
 pub(super) fn create(path: &Path) -> Result<File, VaultError> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| match error.kind() {

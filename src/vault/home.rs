@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::clock::{Clock, Entropy};
 
+use super::about;
 use super::disk;
 use super::error::VaultError;
 use super::finding::{Finding, Trouble};
-use super::name::{ABOUT, LEASES, RUNS, STAGING, VAULT, directory_name};
+use super::name::{ABOUT, LEASES, RUNS, STAGING, VAULT};
 use super::seal::Sealing;
 
 /// The format of vaults written by this program; newer ones are refused.
@@ -82,7 +83,9 @@ impl Vault {
             check: String::new(),
         }
         .checked();
-        disk::write_new(&path.join(VAULT), &disk::json(path, &file)?)?;
+        let bytes = disk::json(path, &file)?;
+        about::write_copy(path, &bytes)?;
+        disk::write_new(&path.join(VAULT), &bytes)?;
         disk::sync_dir(path)?;
         Self::open(path, Some(&file.id))
     }
@@ -134,18 +137,6 @@ impl Vault {
     /// What is unsafe about its permissions, though not enough to refuse it.
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
-    }
-
-    /// Keeps a copy of what a rebuild needs to know: the inventory without secrets, host keys, a runbook.
-    pub fn save_companion(&self, name: &str, bytes: &[u8], entropy: &dyn Entropy) -> Result<PathBuf, VaultError> {
-        let dir = self.root.join(ABOUT);
-        disk::make_dir(&dir)?;
-        let path = dir.join(directory_name(name));
-        if disk::read(&path, disk::LARGEST_JSON).is_ok_and(|old| old == bytes) {
-            return Ok(path);
-        }
-        disk::replace(&path, bytes, &entropy.hex(4))?;
-        Ok(path)
     }
 }
 

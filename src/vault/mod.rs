@@ -3,6 +3,7 @@
 //! `docs/vault-format.md` is the specification. Nothing here knows a service: payloads are named streams of bytes,
 //! and what they mean is checked by the caller on the plain stream.
 
+mod about;
 mod card;
 mod catalogue;
 mod check;

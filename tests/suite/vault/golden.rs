@@ -58,3 +58,18 @@ fn a_vault_of_format_1_opens_in_full() {
     assert_eq!(chain.receipts.len(), 1);
     assert!(vault.leftovers().unwrap().is_empty());
 }
+
+/// The first vaults had no sums beside their snapshots. They are read as they are, and summed by the next backup.
+#[test]
+fn a_vault_from_before_there_were_sums_gets_them_at_the_next_write() {
+    let bench = Bench::new();
+    let root = bench.dir.path().join("old");
+    image(&fixture().join("vault"), &root);
+    let vault = Vault::open(&root, None).unwrap();
+    assert!(!vault.has_sums() && vault.catalogue().unwrap().findings.is_empty());
+    vault.save_companion("inventory.toml", b"version = 1\n", &bench.entropy).unwrap();
+    assert!(vault.has_sums() && vault.catalogue().unwrap().findings.is_empty());
+    assert!(fs::read_to_string(root.join("about/inventory.toml")).unwrap().starts_with("# lifeboat: "));
+    fs::write(root.join("vault.json"), fs::read_to_string(root.join("vault.json")).unwrap() + " ").unwrap();
+    assert_eq!(vault.catalogue().unwrap().findings.len(), 1);
+}
