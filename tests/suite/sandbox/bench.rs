@@ -51,7 +51,7 @@ pub struct World {
     dir: tempfile::TempDir,
     pub vault: Vault,
     sealing: Sealing,
-    key_file: PathBuf,
+    pub key_file: PathBuf,
     consoles: [ConsoleKey; 2],
 }
 

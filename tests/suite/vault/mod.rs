@@ -5,6 +5,7 @@ mod crash;
 mod flips;
 mod full_disk;
 mod golden;
+mod golden_engine;
 mod inside;
 mod keys;
 mod life;
