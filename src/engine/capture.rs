@@ -208,6 +208,8 @@ enum Piece {
     Start(String),
     Bytes(Chunk),
     End,
+    /// Every file has travelled.
+    Done,
 }
 
 /// Bytes on their way, in a buffer that is used again: a fresh one for each would cost more than copying into it.
@@ -256,31 +258,39 @@ fn copy(
         let verdict =
             judge.join().unwrap_or_else(|_| Err(FormatError::io("", io::Error::other("the verifier stopped"))));
         match (sent, verdict) {
-            (Ok(()), Ok(verdict)) => Ok(Judged { verdict, damaged: Vec::new() }),
+            (Ok(()), Ok(Some(verdict))) => Ok(Judged { verdict, damaged: Vec::new() }),
             // Only a verifier that was told to go on past damage says so.
             (Ok(()), Err(FormatError::Damaged(damaged))) => {
                 Ok(Judged { damaged: damaged.sentences(), verdict: damaged.verdict })
             }
-            // When the stream itself broke, what the verifier thinks of the stump is no news.
-            (Err(Stopped::By(failure)), _) => Err(failure),
-            (Ok(()) | Err(Stopped::VerifierLeft), Err(error)) => {
-                let failure = Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}"));
-                Err(if error.leaves_the_rest_readable() {
-                    failure
-                        .hint("Save it all the same, with what is damaged named on the snapshot: --set damaged=keep.")
-                } else {
-                    failure.hint("It was cut short, or altered while it was read: try again, and when it stays so read the service's own log there.")
-                })
+            // A file that arrived whole and is not sound is damage, whatever came after it: how it ends must not depend
+            // on which of both was noticed first.
+            (Err(Stopped::Between(failure)), Err(error)) if failure.exit == Exit::Failed => {
+                Err(unsound(&error).hint(failure.message))
             }
-            (Err(Stopped::VerifierLeft), Ok(_)) => {
+            // When the stream itself broke, what the verifier thinks of the stump is no news.
+            (Err(Stopped::By(failure) | Stopped::Between(failure)), _) => Err(failure),
+            (Ok(()) | Err(Stopped::VerifierLeft), Err(error)) => Err(unsound(&error)),
+            (Ok(()) | Err(Stopped::VerifierLeft), Ok(_)) => {
                 Err(Failure::new(Exit::Failed, "the verifier ended before the stream did."))
             }
         }
     })
 }
 
+fn unsound(error: &FormatError) -> Failure {
+    let failure = Failure::new(Exit::Integrity, format!("what arrived is not sound: {error}"));
+    if error.leaves_the_rest_readable() {
+        return failure.hint("Save it all the same, with what is damaged named on the snapshot: --set damaged=keep.");
+    }
+    failure.hint("It was cut short, or altered while it was read: try again, and when it stays so read the service's own log there.")
+}
+
 enum Stopped {
+    /// The stream itself broke.
     By(Failure),
+    /// The source failed when the files before had arrived whole.
+    Between(Failure),
     VerifierLeft,
 }
 
@@ -297,11 +307,11 @@ fn store_all(
     tee: &Tee,
     board: &Board,
 ) -> Result<(), Stopped> {
-    while let Some(file) = source.next()? {
+    while let Some(file) = source.next().map_err(Stopped::Between)? {
         store_one(cx, file, staging, tee, board)?;
         board.file_done();
     }
-    Ok(())
+    tee.send(Piece::Done)
 }
 
 fn store_one(cx: &Cx, mut file: SourceFile, staging: &Staging, tee: &Tee, board: &Board) -> Result<(), Stopped> {
@@ -382,20 +392,25 @@ fn read_failure(cx: &Cx, name: &str, error: &io::Error) -> Failure {
     )
 }
 
+/// Judges what arrives; nothing when files were still to come.
 fn verify(
     mut verifier: Box<dyn Verifier>,
     pieces: &Receiver<Piece>,
     emptied: &Sender<Vec<u8>>,
-) -> Result<Verdict, FormatError> {
+) -> Result<Option<Verdict>, FormatError> {
     while let Ok(piece) = pieces.recv() {
-        if let Piece::Start(name) = piece {
-            let chunk = Chunk { buffer: Vec::new(), length: 0 };
-            let mut file = PieceReader { pieces, emptied, chunk, at: 0, over: false };
-            verifier.file(&name, &mut file)?;
-            io::copy(&mut file, &mut io::sink()).map_err(|error| FormatError::io(&name, error))?;
+        match piece {
+            Piece::Start(name) => {
+                let chunk = Chunk { buffer: Vec::new(), length: 0 };
+                let mut file = PieceReader { pieces, emptied, chunk, at: 0, over: false };
+                verifier.file(&name, &mut file)?;
+                io::copy(&mut file, &mut io::sink()).map_err(|error| FormatError::io(&name, error))?;
+            }
+            Piece::Done => return verifier.finish().map(Some),
+            Piece::Bytes(_) | Piece::End => {}
         }
     }
-    verifier.finish()
+    Ok(None)
 }
 
 /// One file out of the queue, as a stream.
@@ -420,7 +435,7 @@ impl Read for PieceReader<'_> {
                     }
                 }
                 Ok(Piece::End) => self.over = true,
-                Ok(Piece::Start(_)) | Err(_) => {
+                Ok(Piece::Start(_) | Piece::Done) | Err(_) => {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream was cut"));
                 }
             }

@@ -26,7 +26,7 @@ pub enum Exit {
     HostKey,
     /// Login or becoming root was refused.
     Authentication,
-    /// The host could not be reached.
+    /// The host could not be reached, or the connection to it was lost; everything is as it was.
     Unreachable,
     /// The vault is missing, another one, locked, or no key opens it.
     Vault,

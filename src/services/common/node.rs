@@ -42,12 +42,14 @@ pub fn args_of<T: DeserializeOwned>(args: &Value) -> Result<T> {
 /// The failure an operator reads for a transport's error.
 pub fn as_failure(error: &TransportError) -> Failure {
     let exit = match error {
-        TransportError::Unreachable { .. } | TransportError::TimedOut { .. } => Exit::Unreachable,
+        TransportError::Unreachable { .. } | TransportError::TimedOut { .. } | TransportError::Lost { .. } => {
+            Exit::Unreachable
+        }
         TransportError::HostKey { .. } => Exit::HostKey,
         TransportError::Login { .. } | TransportError::Root { .. } => Exit::Authentication,
         TransportError::Cancelled => Exit::Cancelled,
         TransportError::Setting { .. } => Exit::Usage,
-        TransportError::Refused { .. } | TransportError::Lost { .. } | TransportError::TooMuch { .. } => Exit::Failed,
+        TransportError::Refused { .. } | TransportError::TooMuch { .. } => Exit::Failed,
     };
     let cut = matches!(
         error,
