@@ -254,6 +254,7 @@ pub struct Restore {
 
 /// `resume`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub struct Resume {
     /// The run
     #[arg(value_name = "RUN")]
@@ -270,6 +271,12 @@ pub struct Resume {
     /// Leave everything as it is now and give the locks back
     #[arg(long)]
     pub leave: bool,
+    /// Print what becomes of the run, its gates and its plan's hash, and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Take it up only if its plan has this hash
+    #[arg(long, value_name = "HASH")]
+    pub plan_hash: Option<String>,
     /// Answer a gate
     #[arg(long = "confirm", value_name = "GATE=WORD", value_parser = pair)]
     pub confirm: Vec<(String, String)>,

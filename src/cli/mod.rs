@@ -75,7 +75,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, cancel: &Cancel, wiring: &W
 /// How a command ended, its failure told.
 fn ended(result: Result<Exit>, out: &Out, cancel: &Cancel) -> Exit {
     result.unwrap_or_else(|failure| {
-        let failure = if cancel.is_cancelled() && failure.exit == Exit::Failed {
+        // What was hung up because of an interrupt looks like a lost connection.
+        let failure = if cancel.is_cancelled() && matches!(failure.exit, Exit::Failed | Exit::Unreachable) {
             Failure { exit: Exit::Cancelled, ..failure }
         } else {
             failure
@@ -89,7 +90,10 @@ fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring, paths: Paths)
     let Cli { global, command } = cli;
     let Some(command) = command else { return (wiring.console)(&app::opening(&global, cancel, paths)) };
     match &command {
-        Sub::Keygen { file } => return setup::run_keygen(out, file),
+        Sub::Keygen { file } => {
+            app::may_change(&global)?;
+            return setup::run_keygen(out, file);
+        }
         Sub::Init(init) => return setup::run_init(&global, out, init, paths),
         Sub::Completions { shell } => return raw(&setup::run_completions(*shell)),
         Sub::Man => return raw(&setup::run_man(&(wiring.keys)())?),

@@ -114,7 +114,7 @@ pub type Answers = BTreeMap<String, String>;
 /// [`Exit::Confirmation`] naming every open gate; [`Exit::Stale`] when the hash is not the one given.
 pub fn answer_gates(app: &App, all: &[&Planned], planning: &Planning) -> Result<Vec<Answers>> {
     match all {
-        [one] => check_hash(&one.hash, planning)?,
+        [one] => check_hash(&one.hash, planning.plan_hash.as_deref())?,
         several if planning.plan_hash.is_some() => {
             let message = format!("--plan-hash names one plan, and {} were made.", several.len());
             return Err(Failure::new(Exit::Usage, message).hint("Name one item: host/service/item."));
@@ -133,8 +133,8 @@ pub fn answer_gates(app: &App, all: &[&Planned], planning: &Planning) -> Result<
 ///
 /// # Errors
 /// [`Exit::Stale`] when its hash is not the one given.
-pub fn check_hash(hash: &str, planning: &Planning) -> Result<()> {
-    match &planning.plan_hash {
+pub fn check_hash(hash: &str, wanted: Option<&str>) -> Result<()> {
+    match wanted {
         Some(wanted) if wanted != hash => {
             Err(Failure::new(Exit::Stale, format!("The plan is now {hash}, not {wanted}."))
                 .hint("Look at the new plan with --plan, then run that one."))

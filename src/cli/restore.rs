@@ -208,7 +208,7 @@ pub fn run_rollback(app: &mut App, run: &str, planning: &Planning) -> Result<Exi
     if planning.plan {
         return Ok(Exit::Done);
     }
-    check_hash(&hash, planning)?;
+    check_hash(&hash, planning.plan_hash.as_deref())?;
     let mut confirmed = pairs(&planning.confirm);
     if confirmed.get(rollback::GATE) != Some(&own.word) {
         if !ask_yes(app, &format!("\n{}", own.question))? {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::app::App;
 use super::args::{Resume as Args, pairs};
 use super::output::table;
-use super::plans::{answer_all, choice_line, follow, render_gates, render_sheet, render_steps};
+use super::plans::{answer_all, check_hash, choice_line, follow, render_gates, render_sheet, render_steps};
 use crate::engine::canonical::plan_hash;
 use crate::engine::capture::vault_failure;
 use crate::engine::desk::hosts_of;
@@ -171,7 +171,9 @@ fn on_node(app: &App, host: &str) -> Result<Exit> {
 
 /// Takes up an interrupted run.
 pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
-    app.may_change()?;
+    if !args.plan {
+        app.may_change()?;
+    }
     let store = app.store()?;
     let links = app.desk.links();
     let runs = app.runs(&store, &links);
@@ -179,7 +181,7 @@ pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
         Some(host) => runs.find_on(&host_id(app, host)?, &args.run)?,
         None => runs.find(&args.run)?,
     };
-    if !told.is_of(store.console.id()) && !args.adopt {
+    if !told.is_of(store.console.id()) && !args.adopt && !args.plan {
         let whose =
             told.owner().map_or("a console it does not name".to_owned(), |(owner, _)| format!("console {owner}"));
         let on = args.on.as_ref().map_or(String::new(), |host| format!(" --on {host}"));
@@ -203,6 +205,11 @@ pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
     app.out.document("plan", &document);
     render_sheet(app, &taking_up(&told, how), &sheet);
     render_gates(app, &ahead.gates);
+    app.out.line(format!("  plan {hash}"));
+    if args.plan {
+        return Ok(Exit::Done);
+    }
+    check_hash(&hash, args.plan_hash.as_deref())?;
     let confirmed = answer_all(app, &[(String::new(), &ahead.gates)], &pairs(&args.confirm))?.pop().unwrap_or_default();
     let snapshot = told.snapshot_in(&store.vault);
     let report = follow(app, &runs.board, &told.plan, || runs.resume(&told, how, snapshot, &confirmed))?;
