@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::app::App;
 use super::args::{Backup, pairs};
+use super::look::compare_hosts;
 use super::plans::{Answers, answer_gates, render_plan};
 use super::progress::{Watched, follow_all};
 use crate::config::target::Items;
@@ -105,7 +106,7 @@ fn plan_all(
 ) -> Vec<Job> {
     let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
     let looked = app.desk.prober(links).probe_all(&wanted, LOOKS);
-    let set = pairs(&backup.planning.set);
+    let (set, fleet) = (pairs(&backup.planning.set), compare_hosts(&app.desk, &looked));
     let (mut jobs, saved) = (Vec::new(), Saved::default());
     for ((wanted, found), (_, items)) in looked.into_iter().zip(services) {
         let found = match found {
@@ -118,7 +119,10 @@ fn plan_all(
         };
         for place in meant(app, (store, &saved), &found, items, exits) {
             match plan_backup_of(found.clone(), &place, backup.reason.clone(), &set) {
-                Ok(planned) => jobs.push(Job::new(place, planned)),
+                Ok(mut planned) => {
+                    planned.expect_twins(&fleet, app.desk.clock.now());
+                    jobs.push(Job::new(place, planned));
+                }
                 Err(failure) => {
                     app.out.failure(&failure);
                     exits.push(failure.exit);

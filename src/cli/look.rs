@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::args::Select;
 use super::output::table;
-use crate::engine::desk::{LOOKS, hosts_of};
+use crate::engine::desk::{Desk, LOOKS, hosts_of};
 use crate::engine::doctor::{Health, Level, exit_of};
+use crate::engine::fleet::Fleet;
 use crate::engine::scan::{Found, Wanted, in_parallel};
 use crate::engine::uncovered::Uncovered;
 use crate::model::exit::{Exit, Failure, Result};
@@ -77,6 +78,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     let prober = app.desk.prober(&links);
     let wanted: Vec<Wanted> = services.iter().map(|(wanted, _)| wanted.clone()).collect();
     let results = prober.probe_all(&wanted, LOOKS);
+    let fleet = compare_hosts(&app.desk, &results);
     let mut rows = Vec::new();
     let mut notes = Vec::new();
     let (mut exits, mut failed) = (Vec::new(), Vec::new());
@@ -106,6 +108,7 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     for note in notes {
         app.out.line(format!("note: {note}"));
     }
+    tell_twins(app, &fleet);
     let found = tell_uncovered(app, &prober.uncovered(&hosts, LOOKS), &failed, &mut exits);
     if services.is_empty() && found == 0 && exits.is_empty() {
         return Err(Failure::new(Exit::Nothing, "None of the selected hosts has a service in the inventory.")
@@ -114,7 +117,32 @@ pub fn run_scan(app: &mut App, select: &Select) -> Result<Exit> {
     if exits.is_empty() {
         exits.push(Exit::Done);
     }
-    Ok(Exit::of_all(exits))
+    // A host that is always off must not hide that an identity runs twice.
+    Ok(if fleet.twins().is_empty() { Exit::of_all(exits) } else { Exit::Critical })
+}
+
+/// What was found in one call as a fleet, judged as the console judges its own.
+pub fn compare_hosts(desk: &Desk, looked: &[(Wanted, Result<Found>)]) -> Fleet {
+    let (mut fleet, now) = (Fleet::of_inventory(&desk.inventory), desk.clock.now());
+    for (wanted, result) in looked {
+        fleet.take_found(wanted, result, None, now);
+    }
+    fleet.judge(now);
+    fleet
+}
+
+/// A finding for each identity that runs on several of the hosts looked at.
+fn tell_twins(app: &App, fleet: &Fleet) {
+    for twin in fleet.twins() {
+        let (message, advice) = (twin.message(app.desk.clock.now()), twin.advice());
+        let mut told = json!(twin);
+        told["level"] = json!(Level::Critical);
+        told["message"] = json!(message);
+        told["hint"] = json!(advice);
+        app.out.document("finding", &told);
+        app.out.line(format!("finding: {message}"));
+        app.out.line(format!("  next: {advice}"));
+    }
 }
 
 /// A line for each service that no entry covers, with the lines to add; how many there were.

@@ -3,12 +3,13 @@
 //! Built from the inventory alone, then filled from the vault's catalogue and from nodes as they answer, in any order.
 //! Pure data: both faces draw it, nothing here connects or reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use serde::{Deserialize, Serialize};
 
+use self::twins::{Look, Settled, Twin};
 use super::doctor::Health;
 use super::holdings::{CopyView, Holdings, Shelf};
 use super::scan::{Found, Wanted};
@@ -25,6 +26,7 @@ use crate::model::units::ByteSize;
 mod judge;
 pub mod last_look;
 pub mod origin;
+pub mod twins;
 
 /// Facts longer than this, as JSON, are not kept: a node must not fill the console's memory.
 const LONGEST_FACTS: usize = 16 * 1024;
@@ -38,6 +40,10 @@ pub struct Fleet {
     pub read_at: Option<Timestamp>,
     /// When what is shown was remembered from an earlier sitting; `None` once the vault was read in this one.
     pub remembered: Option<Timestamp>,
+    /// Identities that run on several hosts, as of the last judgement.
+    twins: Vec<Twin>,
+    /// Runs that make some of the looks worthless for telling where an identity runs.
+    settled: Vec<Settled>,
     /// The place of each owner in `owners`.
     index: BTreeMap<OwnerId, usize>,
 }
@@ -172,11 +178,13 @@ pub enum ItemState {
     Never,
     /// Something speaks against the newest copy.
     Suspect,
+    /// Its identity runs on another host too.
+    Twin,
 }
 
 impl ItemState {
     /// Every state, the least urgent first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Absent,
         Self::Ok,
         Self::Uncovered,
@@ -187,6 +195,7 @@ impl ItemState {
         Self::Unreachable,
         Self::Never,
         Self::Suspect,
+        Self::Twin,
     ];
 
     /// Its word.
@@ -202,6 +211,7 @@ impl ItemState {
             Self::Stale => "stale",
             Self::Never => "never",
             Self::Suspect => "suspect",
+            Self::Twin => "twin",
         }
     }
 }
@@ -329,7 +339,7 @@ impl Fleet {
     /// Of these owners, none of them read or remembered.
     fn of(owners: Vec<OwnerView>) -> Self {
         let index = owners.iter().enumerate().map(|(number, owner)| (owner.id.clone(), number)).collect();
-        Self { owners, read_at: None, remembered: None, index }
+        Self { owners, index, ..Self::default() }
     }
 
     /// An owner by name.
@@ -352,6 +362,7 @@ impl Fleet {
     pub fn take_holdings(&mut self, holdings: &Holdings, now: Timestamp) {
         self.read_at = Some(now);
         self.remembered = None;
+        holdings.settled.iter().for_each(|settled| self.settle(settled.clone()));
         for service in self.owners.iter_mut().flat_map(|owner| &mut owner.services) {
             service.items.iter_mut().for_each(|item| item.shelf = Shelf::default());
         }
@@ -401,14 +412,81 @@ impl Fleet {
 
     /// Judges every item by the clock.
     pub fn judge(&mut self, now: Timestamp) {
-        self.owners.iter_mut().for_each(|owner| judge::judge_owner(owner, now));
+        let mut settled = std::mem::take(&mut self.settled);
+        settled.retain(|one| one.matters(self.looks()));
+        self.settled = settled;
+        self.twins = twins::twins(self.looks(), &self.settled);
+        let Self { owners, twins, .. } = self;
+        for owner in owners {
+            judge::judge_owner(owner, twins, now);
+        }
     }
 
-    /// Judges the items of one owner by the clock.
+    /// Judges the items of one owner by the clock, and those of others whose identity runs there too, or did.
     pub fn judge_owner(&mut self, id: &OwnerId, now: Timestamp) {
-        if let Some(owner) = self.owner_mut(id) {
-            judge::judge_owner(owner, now);
+        let mut owners = self.compare_hosts();
+        owners.insert(id.clone());
+        self.judge_these(&owners, now);
+    }
+
+    /// Judges what was judged host by host once more where an identity runs on several hosts.
+    fn judge_twins(&mut self, now: Timestamp) {
+        let owners = self.compare_hosts();
+        self.judge_these(&owners, now);
+    }
+
+    /// Looks for twins anew; whose items this may have changed.
+    fn compare_hosts(&mut self) -> BTreeSet<OwnerId> {
+        let before = std::mem::take(&mut self.twins);
+        self.twins = twins::twins(self.looks(), &self.settled);
+        let gone = before.iter().filter(|twin| !self.twins.contains(twin));
+        let come = self.twins.iter().filter(|twin| !before.contains(twin));
+        gone.chain(come).flat_map(|twin| twin.places.iter().map(|place| place.owner.clone())).collect()
+    }
+
+    fn judge_these(&mut self, ids: &BTreeSet<OwnerId>, now: Timestamp) {
+        for at in ids.iter().filter_map(|id| self.index.get(id)) {
+            if let Some(owner) = self.owners.get_mut(*at) {
+                judge::judge_owner(owner, &self.twins, now);
+            }
         }
+    }
+
+    /// Identities that run on several hosts, as of the last judgement.
+    pub fn twins(&self) -> &[Twin] {
+        &self.twins
+    }
+
+    /// Takes in that a run settled where identities are, if a look before it says otherwise.
+    pub fn settle(&mut self, settled: Settled) {
+        if !self.settled.contains(&settled) && settled.matters(self.looks()) {
+            self.settled.push(settled);
+        }
+    }
+
+    /// Takes back that a run settled something: it came to nothing.
+    pub fn unsettle(&mut self, settled: &Settled) {
+        self.settled.retain(|known| known != settled);
+    }
+
+    /// Every service that was found, as it was found last.
+    fn looks(&self) -> impl Iterator<Item = Look<'_>> {
+        self.owners.iter().flat_map(move |owner| {
+            let is_down = matches!(owner.reach, Reach::Failed(..));
+            owner.services.iter().filter_map(move |service| {
+                let found = service.found.as_ref()?;
+                let host = if owner.is_cluster() { self.owner(&(&found.host).into()) } else { Some(owner) };
+                let way = host.map_or("", |host| host.way.as_str());
+                Some(Look {
+                    owner: &owner.id,
+                    service: &service.name,
+                    kind: &service.kind,
+                    machine: way.rsplit_once('@').map_or(way, |(_, machine)| machine),
+                    found,
+                    is_silent: is_down || service.failure.is_some(),
+                })
+            })
+        })
     }
 
     /// The first moment after `now` at which the clock alone may change how an item stands; `None` when it never will.

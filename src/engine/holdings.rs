@@ -9,13 +9,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::fleet::twins::Settled;
 use crate::model::clock::is_ahead;
 use crate::model::facts::Identity;
 use crate::model::ids::{HostId, ItemRef, SnapshotId};
 use crate::model::manifest::{Rung, held_since};
 use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
-use crate::vault::{Candidate, Catalogue, Finding, Policy, Vault, VaultError, choose_best};
+use crate::vault::{Candidate, Catalogue, Finding, Policy, Snapshot, Vault, VaultError, choose_best};
 
 /// Everything the vault holds, also of hosts in no inventory.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,8 @@ pub struct Holdings {
     pub items: BTreeMap<ItemRef, Shelf>,
     /// What is odd, unreadable, unfinished or damaged.
     pub findings: Vec<Finding>,
+    /// When restores brought identities back and saw them run: what was seen of them before tells nothing any more.
+    pub settled: Vec<Settled>,
 }
 
 /// The copies of one item. Cheap to clone.
@@ -114,6 +117,14 @@ impl CopyView {
     }
 }
 
+/// What restores of a copy settled. A date ahead of the reader's clock would make looks worthless that are not.
+fn settled_by(snapshot: &Snapshot, now: Timestamp) -> impl Iterator<Item = Settled> {
+    let identities = &snapshot.manifest().identities;
+    let proven = snapshot.proofs().iter().filter(|proof| proof.rung == Rung::Proven && proof.passed);
+    let dates = proven.map(move |proof| proof.dated(now)).filter(move |at| *at <= now && !identities.is_empty());
+    dates.map(|at| Settled { identities: identities.clone(), at })
+}
+
 /// Every rung, the weakest first.
 pub const RUNGS: [Rung; 6] = [Rung::Intact, Rung::Copied, Rung::Openable, Rung::Verified, Rung::Drilled, Rung::Proven];
 
@@ -175,15 +186,16 @@ impl Holdings {
     /// # Errors
     /// When the vault cannot be listed; a snapshot that cannot be read is a finding.
     pub fn read(vault: &Vault, now: Timestamp) -> Result<Self, VaultError> {
-        let mut items = BTreeMap::new();
+        let (mut items, mut settled) = (BTreeMap::new(), Vec::new());
         let findings = vault.walk(&mut |shelf: &mut Catalogue| {
             if let Some(place) = shelf.snapshots.first().map(|snapshot| snapshot.item().clone()) {
                 let policy = Policy::at(now);
                 let judged = shelf.judged(&place, &policy);
                 items.insert(place, Shelf::of(&judged, &policy, now));
+                settled.extend(shelf.snapshots.iter().flat_map(|snapshot| settled_by(snapshot, now)));
             }
         })?;
-        Ok(Self { items, findings })
+        Ok(Self { items, findings, settled })
     }
 
     /// The copies of an item, newest first.

@@ -69,6 +69,32 @@ pub fn utc(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
+/// How long ago, in one number and one letter: "5m", "3h", "13d", "5mo", "2y"; "now" below a minute. Ahead of the
+/// clock: "+3h".
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs();
+    let sign = if seconds < -59 { "+" } else { "" };
+    let seconds = seconds.unsigned_abs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => "now".to_owned(),
+        (0, 0, m) => format!("{sign}{m}m"),
+        (0, h, _) => format!("{sign}{h}h"),
+        (d @ 0..=60, ..) => format!("{sign}{d}d"),
+        (d @ 0..=730, ..) => format!("{sign}{}mo", d / 30),
+        (d, ..) => format!("{sign}{}y", d / 365),
+    }
+}
+
+/// As part of a sentence: "2h ago", "just now", "in 3h".
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    match age(at, now) {
+        now if now == "now" => "just now".to_owned(),
+        ahead if ahead.starts_with('+') => format!("in {}", &ahead[1..]),
+        past => format!("{past} ago"),
+    }
+}
+
 /// A number of things: "1 host", "12 hosts", "3 copies".
 pub fn count<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     if number == N::from(1) {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::canonical::plan_hash;
+use super::fleet::Fleet;
 use super::scan::{Found, Prober, Wanted, settings_of, wanted_of};
 use super::sightings::{Homes, Sightings, Sought};
 use crate::model::exit::{Exit, Failure, Result};
@@ -56,6 +59,19 @@ impl Planned {
         if size > free {
             self.expects.push(may_not_fit(size, free).into());
         }
+    }
+
+    /// Says of a backup whose item holds an identity that its fleet shows it running elsewhere too. Nothing is refused: a
+    /// copy of a twin is as good as one of the other.
+    pub fn expect_twins(&mut self, fleet: &Fleet, now: Timestamp) {
+        let (Command::Backup { item, .. }, found) = (&self.plan.command, &self.found) else { return };
+        let told = fleet
+            .twins()
+            .iter()
+            .filter(|twin| twin.is_at(&found.host, &found.facts.identities) && twin.is_in(&found.kind, &item.item));
+        let told: Vec<CleanText> =
+            told.map(|twin| format!("{} {}", twin.beside(&found.host, now), twin.advice()).into()).collect();
+        self.expects.extend(told);
     }
 
     /// The values that somebody chose, as they were given.

@@ -131,6 +131,10 @@ pub trait Driver: Sync {
     fn is_of_one_member(&self, _item: &ItemId) -> bool {
         false
     }
+    /// The kinds of identities that an item holds: whoever puts it in place runs as them. Pure.
+    fn identities_in(&self, _item: &ItemId) -> &'static [&'static str] {
+        &[]
+    }
     /// What can be saved, and what cannot and why. Pure.
     fn items(&self, facts: &Facts) -> Vec<Item>;
     /// The questions a plan of this kind has. Pure.

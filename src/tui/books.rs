@@ -8,8 +8,10 @@ use super::action::Action;
 use super::message::{Effect, Notice, Order, Tone, Wish};
 use super::model::{Job, JobId, Model, Stage};
 use super::when::until_next;
+use crate::engine::fleet::twins::Settled;
 use crate::engine::fleet::{OwnerView, Reach};
-use crate::model::exit::Failure;
+use crate::engine::runs::Resume;
+use crate::model::exit::{Exit, Failure};
 
 /// The shortest time between two judgements of the whole fleet.
 const JUDGED_EVERY: SignedDuration = SignedDuration::from_secs(10);
@@ -87,10 +89,15 @@ impl Model {
                 self.are_receipts_older = false;
             }
             Notice::Planned(job, result) => {
+                let planned = result.as_ref().as_ref().map(|planned| {
+                    let mut planned = planned.clone();
+                    planned.expect_twins(&self.fleet, self.now);
+                    Arc::new(planned)
+                });
                 if let Some(job) = self.job_mut(*job) {
-                    match &**result {
+                    match planned {
                         Ok(planned) => {
-                            job.planned = Some(Arc::new(planned.clone()));
+                            job.planned = Some(planned);
                             job.stage = Stage::Ready;
                         }
                         Err(failure) => job.stage = Stage::Failed(failure.clone()),
@@ -114,6 +121,7 @@ impl Model {
                     job.stage = Stage::Running;
                     job.started = Some(now);
                 }
+                self.settle(*job, now);
             }
             Notice::Checked(job, item, snapshot, result) => {
                 if let Some(job) = self.job_mut(*job) {
@@ -146,7 +154,6 @@ impl Model {
     }
 
     fn take_health(&mut self, health: &crate::engine::doctor::Health, at: jiff::Timestamp) {
-        use crate::model::exit::Exit;
         let id = (&health.host).into();
         if let Some(owner) = self.fleet.owner_mut(&id) {
             owner.reach = match health.exit {
@@ -255,10 +262,37 @@ impl Model {
                 self.note(Tone::Bad, format!("{title}: {}", failure.message));
             }
         }
+        match result {
+            // It brought everything back, so what was seen before is as true as it was.
+            Err(failure) if failure.exit != Exit::Changed => self.unsettle(id),
+            _ => self.settle(id, now),
+        }
         vec![Effect::Order(Order::ReadVault), Effect::Order(Order::ReadRuns)]
+    }
+
+    /// Takes in that what a job works on was settled at a moment: what was seen of its identities before tells nothing.
+    fn settle(&mut self, id: JobId, at: Timestamp) {
+        if let Some(settled) = self.job(id).and_then(|job| settled_by(job, at)) {
+            self.fleet.settle(settled);
+            self.judge();
+        }
+    }
+
+    fn unsettle(&mut self, id: JobId) {
+        let job = self.job(id).and_then(|job| settled_by(job, job.started?));
+        if let Some(settled) = job {
+            self.fleet.unsettle(&settled);
+            self.judge();
+        }
     }
 
     fn note_failure(&mut self, failure: &Failure) {
         self.note(Tone::Bad, failure.message.clone());
     }
+}
+
+/// What a job settles about identities, where it moves some.
+fn settled_by(job: &Job, at: Timestamp) -> Option<Settled> {
+    let is_left = matches!(job.wish, Wish::Resume(_, Resume::Leave, _));
+    job.plan().filter(|_| !is_left).and_then(|plan| Settled::of(plan, at))
 }

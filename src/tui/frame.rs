@@ -22,7 +22,9 @@ pub fn look_of(state: ItemState, glyphs: &Glyphs) -> (Role, &'static str) {
         ItemState::Due | ItemState::Unverified | ItemState::Stale | ItemState::Changed => {
             (Role::StatusWarn, glyphs.warn)
         }
-        ItemState::Unreachable | ItemState::Never | ItemState::Suspect => (Role::StatusBad, glyphs.bad),
+        ItemState::Unreachable | ItemState::Never | ItemState::Suspect | ItemState::Twin => {
+            (Role::StatusBad, glyphs.bad)
+        }
     }
 }
 

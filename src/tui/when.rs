@@ -2,24 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use crate::engine::phrases::utc;
-
-/// How long ago, in one number and one letter: "5m", "3h", "13d", "5mo", "2y"; "now" below a minute. Ahead of the
-/// clock: "+3h".
-pub fn age(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(at).as_secs();
-    let sign = if seconds < -59 { "+" } else { "" };
-    let seconds = seconds.unsigned_abs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => "now".to_owned(),
-        (0, 0, m) => format!("{sign}{m}m"),
-        (0, h, _) => format!("{sign}{h}h"),
-        (d @ 0..=60, ..) => format!("{sign}{d}d"),
-        (d @ 0..=730, ..) => format!("{sign}{}mo", d / 30),
-        (d, ..) => format!("{sign}{}y", d / 365),
-    }
-}
+pub use crate::engine::phrases::{age, ago, utc};
 
 /// How long until [`age()`] says something else.
 pub fn until_next(at: Timestamp, now: Timestamp) -> SignedDuration {
@@ -30,15 +13,6 @@ pub fn until_next(at: Timestamp, now: Timestamp) -> SignedDuration {
         _ => 86_400,
     };
     SignedDuration::from_secs(unit - seconds.rem_euclid(unit))
-}
-
-/// As part of a sentence: "2h ago", "just now", "in 3h".
-pub fn ago(at: Timestamp, now: Timestamp) -> String {
-    match age(at, now) {
-        now if now == "now" => "just now".to_owned(),
-        ahead if ahead.starts_with('+') => format!("in {}", &ahead[1..]),
-        past => format!("{past} ago"),
-    }
 }
 
 /// Both: "2026-11-20 00:50Z, 2h ago".

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ItemState, ItemView, OwnerView, Reach, ServiceView};
+use super::twins::Twin;
+use super::{FoundView, ItemState, ItemView, OwnerView, Reach, ServiceView};
 use crate::model::clock::{AHEAD, is_ahead};
 use crate::model::facts::Identity;
 use crate::model::inventory::Policy;
@@ -15,17 +16,35 @@ const DEFAULT_MAX_AGE: Seconds = Seconds(24 * 3600);
 /// From this share of its greatest age on a copy is due, in percent.
 const DUE_PERCENT: i128 = 80;
 
-/// Judges every item of an owner.
-pub(super) fn judge_owner(owner: &mut OwnerView, now: Timestamp) {
+/// Judges every item of an owner; `twins` are the identities that run on several hosts of its fleet.
+pub(super) fn judge_owner(owner: &mut OwnerView, twins: &[Twin], now: Timestamp) {
     let silent = matches!(owner.reach, Reach::Failed(..));
     for service in &mut owner.services {
         let unreachable = silent || service.failure.is_some();
-        let ServiceView { policy, found, items, .. } = service;
+        let ServiceView { kind, policy, found, items, .. } = service;
         let running = found.as_ref().map_or(&[][..], |found| &found.identities);
+        let is_here = |twin: &&Twin| found.as_ref().is_some_and(|found| twin.is_at(&found.host, &found.identities));
+        let twins: Vec<&Twin> = twins.iter().filter(is_here).collect();
         for item in items {
-            (item.state, item.why) = judge_item(item, policy, running, unreachable, now);
+            (item.state, item.why) = found
+                .as_ref()
+                .and_then(|found| judge_twin(item, kind, found, &twins, now))
+                .unwrap_or_else(|| judge_item(item, policy, running, unreachable, now));
         }
     }
+}
+
+/// Of an item that holds an identity which runs elsewhere too, that it does; who saves it is no matter here.
+fn judge_twin(
+    item: &ItemView,
+    kind: &str,
+    found: &FoundView,
+    twins: &[&Twin],
+    now: Timestamp,
+) -> Option<(ItemState, String)> {
+    let is_saved_here = !matches!(item.item.as_ref().map(|found| &found.standing), Some(Standing::Elsewhere(_)));
+    let twin = twins.iter().find(|twin| is_saved_here && twin.is_in(kind, &item.place.item))?;
+    Some((ItemState::Twin, format!("{} {}", twin.beside(&found.host, now), twin.advice())))
 }
 
 fn judge_item(

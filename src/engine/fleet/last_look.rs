@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::judge;
+use super::twins::Settled;
 use super::{Fleet, FoundView, ItemFacts, ItemView, OwnerView, Reach, ServiceView, blank_item};
 use crate::engine::doctor::Health;
 use crate::engine::holdings::{CopyView, ProofView, RUNGS, Shelf};
@@ -28,7 +29,7 @@ use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
 
 /// The version of this shape; another one is left aside.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// A file longer than this is none of ours: five thousand items take a tenth of it.
 const LONGEST: u64 = 32 << 20;
@@ -53,6 +54,8 @@ struct Head {
     at: Timestamp,
     /// The policies of its services, each once.
     policies: Vec<Policy>,
+    /// Runs that make some of the looks worthless for telling where an identity runs.
+    settled: Vec<Settled>,
     /// How many lines follow.
     owners: usize,
 }
@@ -168,7 +171,8 @@ pub fn write(state_dir: &Path, about: &About, vault: &Path, fleet: &Fleet, now: 
     let owners: Vec<Owner> = fleet.owners.iter().map(|owner| Owner::new(owner, &mut policies)).collect();
     let (about, vault) = (about.clone(), vault.to_owned());
     let path = path(state_dir, &about.inventory);
-    let head = Head { version: VERSION, about, vault, at: now, policies, owners: owners.len() };
+    let settled = fleet.settled.clone();
+    let head = Head { version: VERSION, about, vault, at: now, policies, settled, owners: owners.len() };
     let told = |error: std::io::Error| format!("The last look could not be remembered: {error}.");
     crate::config::paths::create_private_dir(state_dir).map_err(|failure| failure.message)?;
     let mut file = tempfile::NamedTempFile::new_in(state_dir).map_err(told)?;
@@ -227,6 +231,7 @@ impl Seen {
             seen.filter(|seen| seen.about.inventory == inventory.path && seen.vault == inventory.vault.path)
         {
             fleet.remembered = seen.fleet.remembered;
+            fleet.settled = seen.fleet.settled;
             seen.fleet.owners.into_iter().for_each(|owner| fill(&mut fleet, owner));
             fleet.judge(now);
         }
@@ -268,7 +273,8 @@ fn parse(text: &str, now: Timestamp) -> Result<Seen, String> {
     if owners.len() != head.owners {
         return Err(format!("it has {} of {} owners", owners.len(), head.owners));
     }
-    let fleet = Fleet { remembered: Some(head.at), ..Fleet::of(owners) };
+    let mut fleet = Fleet { remembered: Some(head.at), settled: head.settled, ..Fleet::of(owners) };
+    fleet.judge_twins(now);
     Ok(Seen { about: head.about, vault: head.vault, fleet })
 }
 
@@ -282,7 +288,7 @@ fn cut_at_line(text: &str, from: usize) -> (&str, &str) {
 fn parse_owners(lines: &str, policies: &[Policy], now: Timestamp) -> Result<Vec<OwnerView>, String> {
     let parse_owner = |line: &str| {
         let mut owner = owner_view(serde_json::from_str(line).map_err(|error| told(&error))?, policies)?;
-        judge::judge_owner(&mut owner, now);
+        judge::judge_owner(&mut owner, &[], now);
         Ok(owner)
     };
     lines.split('\n').filter(|line| !line.is_empty()).map(parse_owner).collect()

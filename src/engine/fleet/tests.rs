@@ -67,7 +67,7 @@ fn identity(value: &str) -> Identity {
 fn fleet_with(owner: &str, copies: Vec<CopyView>) -> Fleet {
     let mut fleet = Fleet::of_inventory(&inventory());
     let shelf = Shelf { copies: copies.into(), identities: [identity("NodeID-a")].into(), ..Shelf::default() };
-    let holdings = Holdings { items: [(place(owner), shelf)].into(), findings: Vec::new() };
+    let holdings = Holdings { items: [(place(owner), shelf)].into(), ..Holdings::default() };
     fleet.take_holdings(&holdings, now());
     fleet.judge(now());
     fleet
@@ -242,28 +242,28 @@ fn a_last_look_that_is_wrong_or_hostile_is_left_aside_and_said() {
     }
     let good = |version: u32, vault: &str, owners: &str| {
         format!(
-            "{{\"version\":{version},\"about\":{},\"vault\":\"{vault}\",\"at\":\"2026-11-20T02:50:00Z\",\"policies\":[],\"owners\":{}}}\n{owners}",
+            "{{\"version\":{version},\"about\":{},\"vault\":\"{vault}\",\"at\":\"2026-11-20T02:50:00Z\",\"policies\":[],\"settled\":[],\"owners\":{}}}\n{owners}",
             serde_json::to_string(&about()).unwrap(),
             owners.lines().count()
         )
     };
     assert_eq!(
         read(good(1, "/vault", "").as_bytes()).as_deref(),
-        Some("The last look is left aside: it has version 1, and this program writes 3.")
+        Some("The last look is left aside: it has version 1, and this program writes 4.")
     );
     let owner = |items: &str| {
         format!(r#"["val-1",[],[],"","unknown",null,[["avalanchego","avalanchego",0,null,null,[{items}]]]]"#)
     };
     let item = r#"["x",null,[["20261120T005000Z-7f3a","val-1",9223372036854775807,1,1,true,[[9,0,true]],[],[]]],[]]"#;
-    assert!(read(good(3, "/vault", &owner(item)).as_bytes()).is_some_and(|why| why.contains("in it is none")));
+    assert!(read(good(4, "/vault", &owner(item)).as_bytes()).is_some_and(|why| why.contains("in it is none")));
     assert_eq!(
-        read(good(3, "/vault", &owner("")).as_bytes()).as_deref(),
+        read(good(4, "/vault", &owner("")).as_bytes()).as_deref(),
         Some("The last look is left aside: it names a policy it has not.")
     );
-    let cut = good(3, "/vault", "").replace("\"owners\":0", "\"owners\":3");
+    let cut = good(4, "/vault", "").replace("\"owners\":0", "\"owners\":3");
     assert_eq!(read(cut.as_bytes()).as_deref(), Some("The last look is left aside: it has 0 of 3 owners."));
     // Of another vault: not wrong, only not about what is shown.
-    assert_eq!(read(good(3, "/else", "").as_bytes()), None);
+    assert_eq!(read(good(4, "/else", "").as_bytes()), None);
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
     let (_, why) = remembered(dir.path(), now());
@@ -283,4 +283,103 @@ fn what_a_last_look_says_cannot_drive_the_terminal() {
     let Reach::Failed(_, failure) = &read.owner(&owner).unwrap().reach else { panic!("not failed") };
     assert_eq!(failure.message, "a\\x1b[2Jb\\u{202e}c");
     assert_eq!(failure.hints, ["d\\x07"]);
+}
+
+/// What a probe finds of a validator that runs with an identity.
+fn running_as(host: &str, value: &str, at: Timestamp) -> FoundView {
+    let unit = UnitFacts {
+        unit: crate::model::ids::UnitName::new("avalanchego.service").unwrap(),
+        load: "loaded".into(),
+        active: "active".into(),
+        enabled: "enabled".into(),
+        invocation: host.into(),
+        main_pid: 7,
+        fenced: false,
+    };
+    FoundView {
+        host: HostId::new(host).unwrap(),
+        at,
+        present: true,
+        version: None,
+        variant: None,
+        identities: vec![identity(value)],
+        units: vec![unit],
+        outside: false,
+        notes: Vec::new(),
+        own: Box::default(),
+    }
+}
+
+fn look(fleet: &mut Fleet, host: &str, value: &str, at: Timestamp) {
+    let owner = OwnerId::new(host).unwrap();
+    let service = &mut fleet.owner_mut(&owner).unwrap().services[0];
+    service.found = Some(running_as(host, value, at));
+    if service.items.is_empty() {
+        service.items.push(blank_item(place(host)));
+    }
+    fleet.judge_owner(&owner, now());
+}
+
+fn states(fleet: &Fleet) -> [ItemState; 2] {
+    ["val-1", "val-2"].map(|host| fleet.item(&place(host)).unwrap().state)
+}
+
+#[test]
+fn a_twin_shows_on_both_hosts_as_soon_as_the_second_is_seen_and_on_neither_once_one_is_another() {
+    let mut fleet = fleet_with("val-1", vec![copy(HOUR, Some(HOUR))]);
+    look(&mut fleet, "val-1", "NodeID-a", ago(180));
+    assert_eq!(fleet.item(&place("val-1")).unwrap().state, ItemState::Ok);
+    look(&mut fleet, "val-2", "NodeID-a", now());
+    assert_eq!(states(&fleet), [ItemState::Twin; 2]);
+    let why = |host: &str| fleet.item(&place(host)).unwrap().why.clone();
+    let advice = "Stop one of them for good: docs/services/avalanchego.md, Twins.";
+    assert_eq!(why("val-1"), format!("The same identity also runs on val-2 (looked at just now). {advice}"));
+    assert_eq!(why("val-2"), format!("The same identity also runs on val-1 (looked at 3m ago). {advice}"));
+    assert_eq!(fleet.owner(&OwnerId::new("val-2").unwrap()).unwrap().worst(), ItemState::Twin);
+    fleet.judge(now());
+    assert_eq!(states(&fleet), [ItemState::Twin; 2], "however it is judged");
+    // The node configuration of the same service holds no identity.
+    let config = ItemRef { item: crate::model::ids::ItemId::new("node-config").unwrap(), ..place("val-1") };
+    let owner = fleet.owner_mut(&config.owner).unwrap();
+    owner.services[0].items.push(blank_item(config.clone()));
+    fleet.judge(now());
+    assert_eq!(fleet.item(&config).unwrap().state, ItemState::Never);
+    look(&mut fleet, "val-2", "NodeID-b", now());
+    assert_eq!(states(&fleet), [ItemState::Ok, ItemState::Never]);
+}
+
+#[test]
+fn the_look_of_before_a_restore_is_remembered_as_one_that_alarms_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fleet = fleet_with("val-1", vec![copy(HOUR, Some(HOUR))]);
+    look(&mut fleet, "val-1", "NodeID-a", ago(180));
+    let settled = Settled { identities: vec![identity("NodeID-a")], at: ago(60) };
+    let useless = Settled { identities: vec![identity("NodeID-c")], at: ago(60) };
+    let holdings = Holdings { settled: vec![settled.clone(), useless], ..Holdings::default() };
+    fleet.take_holdings(&holdings, now());
+    assert_eq!(fleet.settled, std::slice::from_ref(&settled), "what no look depends on is let go");
+    look(&mut fleet, "val-2", "NodeID-a", now());
+    assert!(fleet.twins().is_empty());
+    write(dir.path(), &fleet);
+    let early = last_look::begin(dir.path(), &inventory().path, now()).finish().0.unwrap().fleet;
+    let (mut read, _) = remembered(dir.path(), now());
+    assert!(early.twins().is_empty() && read.twins().is_empty());
+    // Seen again, it is a twin; and that is remembered too.
+    look(&mut read, "val-1", "NodeID-a", now());
+    assert_eq!(read.twins().len(), 1);
+    read.judge(now());
+    assert!(read.settled.is_empty(), "nothing depends on it any more");
+    write(dir.path(), &read);
+    let early = last_look::begin(dir.path(), &inventory().path, now()).finish().0.unwrap().fleet;
+    assert_eq!(states(&early), [ItemState::Twin; 2]);
+    // A run that came to nothing settled nothing.
+    let mut again = fleet_with("val-1", Vec::new());
+    look(&mut again, "val-1", "NodeID-a", ago(180));
+    look(&mut again, "val-2", "NodeID-a", now());
+    again.settle(settled.clone());
+    again.judge(now());
+    assert!(again.twins().is_empty());
+    again.unsettle(&settled);
+    again.judge(now());
+    assert_eq!(again.twins().len(), 1);
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::model::exit::Result;
 use crate::model::facts::{Facts, Identity};
-use crate::model::ids::{HostId, UnitName};
+use crate::model::ids::{HostId, ItemId, UnitName};
 use crate::model::item::Item;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
@@ -96,6 +96,9 @@ impl Driver for AvalancheGo {
     }
     fn hears(&self, cx: &Cx, facts: &Facts, sought: &[Identity]) -> Result<Option<Vec<Identity>>> {
         api::hears(cx, &own_facts::<facts::Own>(facts)?, sought)
+    }
+    fn identities_in(&self, item: &ItemId) -> &'static [&'static str] {
+        if item.as_str() == items::STAKING { &[items::NODE_ID, items::BLS] } else { &[] }
     }
     fn items(&self, facts: &Facts) -> Vec<Item> {
         items::items(facts)

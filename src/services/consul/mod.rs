@@ -85,6 +85,9 @@ impl Driver for Consul {
     fn is_of_one_member(&self, item: &ItemId) -> bool {
         item.as_str() != items::SNAPSHOT
     }
+    fn identities_in(&self, item: &ItemId) -> &'static [&'static str] {
+        if item.as_str() == items::NODE_IDENTITY { &[probe::NODE_ID] } else { &[] }
+    }
     fn items(&self, facts: &Facts) -> Vec<Item> {
         items::items(facts)
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::model::exit::Result;
 use crate::model::facts::Facts;
+use crate::model::ids::ItemId;
 use crate::model::item::Item;
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
@@ -93,6 +94,9 @@ impl Driver for Netdata {
     }
     fn probe(&self, cx: &Cx, settings: &Value) -> Result<Facts> {
         probe::probe(cx, settings)
+    }
+    fn identities_in(&self, item: &ItemId) -> &'static [&'static str] {
+        if item.as_str() == items::IDENTITY { &[items::GUID, items::CLAIM] } else { &[] }
     }
     fn items(&self, facts: &Facts) -> Vec<Item> {
         items::items(facts)

@@ -6,7 +6,8 @@ use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::doctor::Level;
-use crate::engine::fleet::{FoundView, OwnerView, Reach, ServiceView};
+use crate::engine::fleet::twins::Twin;
+use crate::engine::fleet::{FoundView, ItemState, OwnerView, Reach, ServiceView};
 use crate::engine::scan::Found;
 use crate::model::exit::Failure;
 use crate::model::ids::{HostId, OwnerId};
@@ -248,6 +249,14 @@ fn service_lines(service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<L
     if let Some(failure) = &service.failure {
         lines.push(Line::Status(glyphs.bad, "no answer".to_owned(), failure.message.clone(), Role::StatusBad));
         lines.extend(failure.hints.iter().map(|hint| Line::Field(String::new(), hint.clone(), Role::Muted)));
+    }
+    let twins = |found: &FoundView| {
+        let is_here = |twin: &&Twin| twin.is_at(&found.host, &found.identities);
+        let told = |twin: &Twin| format!("{} {}", twin.beside(&found.host, model.now), twin.advice());
+        model.fleet.twins().iter().filter(is_here).map(told).collect::<Vec<_>>()
+    };
+    for told in service.found.iter().flat_map(twins) {
+        lines.push(Line::Status(glyphs.bad, ItemState::Twin.word().to_owned(), told, Role::StatusBad));
     }
     match &service.found {
         Some(found) => lines.extend(found_facts(&service.kind, found, model)),

@@ -141,7 +141,7 @@ pub fn holdings() -> Holdings {
     );
     items.insert(place("dc1/consul/snapshot"), shelf(vec![copy(20 * HOUR, 5 << 20, Some(20 * HOUR))]));
     items.insert(place("old-7/avalanchego/staking-identity"), shelf(vec![copy(200 * DAY, 1_165, Some(100 * DAY))]));
-    Holdings { items, findings: Vec::new() }
+    Holdings { items, ..Holdings::default() }
 }
 
 pub fn item(id: &str, title: &str, standing: Standing) -> Item {

@@ -123,7 +123,7 @@ fn a_host_that_is_down_stands_above_one_whose_copies_are_only_unverified() {
             cast::shelf(vec![cast::copy(cast::HOUR, 410, Some(cast::HOUR))]),
         ),
     ];
-    stage.notice(Notice::Vault(Ok(Arc::new(Holdings { items: items.into(), findings: Vec::new() }))));
+    stage.notice(Notice::Vault(Ok(Arc::new(Holdings { items: items.into(), ..Holdings::default() }))));
     assert_eq!(tree(&stage), ["val-1", "val-2"]);
     cast::report(&mut stage, "val-2", Some(cast::silent("val-2")), Vec::new());
     assert_eq!(tree(&stage), ["val-2", "val-1"]);

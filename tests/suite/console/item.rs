@@ -315,7 +315,7 @@ fn more_rows_than_a_terminal_can_count_are_drawn_to_the_last() {
     let mut stage = seen();
     let one = shelf(vec![copy(DAY, 9_000, None)]);
     let items = (0..70_000).map(|n| (place(&format!("host-{n:05}/files/tree")), one.clone())).collect();
-    let holdings = lifeboat::engine::holdings::Holdings { items, findings: Vec::new() };
+    let holdings = lifeboat::engine::holdings::Holdings { items, ..Default::default() };
     stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
     stage.keys("V end");
     for size in super::stage::SIZES {

@@ -25,6 +25,7 @@ mod stage;
 mod stored;
 mod take_up;
 mod themes;
+mod twins;
 mod wizard_cast;
 mod wizard_flow;
 mod wizard_pages;

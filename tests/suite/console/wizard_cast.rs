@@ -99,7 +99,7 @@ pub fn holdings() -> Holdings {
     ];
     let shelf = |copies: &[CopyView]| super::cast::shelf(copies.to_vec());
     let items = [(item(IDENTITY), shelf(&identity)), (item(CHAINS), shelf(&identity[1..]))];
-    Holdings { items: items.into_iter().collect(), findings: Vec::new() }
+    Holdings { items: items.into_iter().collect(), ..Holdings::default() }
 }
 
 /// The same, once nothing speaks against the newest copies any more.

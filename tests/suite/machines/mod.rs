@@ -41,4 +41,5 @@ mod service_tests;
 mod story;
 mod taken_over;
 mod tls;
+mod twins;
 mod witnesses;

@@ -34,7 +34,7 @@ fn the_exercise_is_done_by_keys_alone() {
     let start = Start::lifeboat(&console, &["demo"]).env("TMPDIR", &place).size(120, 40);
     let mut pty = start.patience(Duration::from_mins(3)).go();
     // Every history there is to see is played.
-    let states = ["1 suspect", "never", "stale", "1 unverified", "down", " ok"];
+    let states = ["2 twin", "1 twin", "1 suspect", "never", "stale", "1 unverified", "down", " ok"];
     pty.wait("every history", |screen| states.iter().all(|state| screen.contains(state)));
     pty.send("X");
     let page = pty.read("◐ 1 See what could be brought back");
@@ -84,6 +84,14 @@ fn the_exercise_is_done_by_keys_alone() {
     assert!(page.contains("signed by this console"), "{page}");
     is_done(&mut pty, "7 Answer the gate and restore");
 
+    // It runs on spare-1 now. What was seen of val-1 before it was lost makes it no twin.
+    back_to_the_fleet(&mut pty);
+    go_to_host(&mut pty, "spare-1");
+    pty.send(ENTER);
+    pty.read("Services");
+    pty.send("\x1b[15~");
+    let page = pty.read("avalanchego.service: active");
+    assert!(page.contains("2 twin") && !page.contains("also runs"), "{page}");
     back_to_the_fleet(&mut pty);
     go_to_host(&mut pty, "val-1");
     go_to_item(&mut pty, "val-1/avalanchego/staking-identity");

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use lifeboat::engine::fleet::origin::Origins;
+use lifeboat::model::ids::ItemId;
+use lifeboat::services::Driver;
 use serde_json::Value;
 
 use super::demo::{Demo, lifeboat};
@@ -21,7 +23,7 @@ fn doctor_scan_backup_verify_and_restore_work_on_it() {
     }
     assert_eq!(health.out.matches("FAIL").count(), 1, "{}", health.out);
 
-    let scan = demo.call(&["scan", "group:validators"]).expect(0);
+    let scan = demo.call(&["scan", "group:validators"]).expect(5);
     let node_id = |host: &str| {
         let row = scan.out.lines().find(|line| line.starts_with(&format!("{host}/avalanchego/staking-identity")));
         row.unwrap()
@@ -32,6 +34,21 @@ fn doctor_scan_backup_verify_and_restore_work_on_it() {
     assert!(node_id("val-1").is_some() && node_id("val-1") != node_id("val-2"));
     assert_eq!(node_id("val-3"), node_id("val-4"), "val-4 runs with the identity of val-3");
     assert_eq!(node_id("spare-1"), None);
+
+    // It is a finding, also where a host that is down would make it partly done; and a backup says it and is made.
+    let twin = node_id("val-3").unwrap();
+    let told = format!("finding: {twin} runs on val-3 and on val-4.");
+    assert_eq!(scan.out.matches("finding: ").count(), 1, "{}", scan.out);
+    scan.says(&told).says("  next: Stop one of them for good: docs/services/avalanchego.md, Twins.");
+    let whole = demo.call(&["--json", "scan"]).expect(5).documents();
+    let finding = whole.iter().find(|document| document["kind"] == "finding").unwrap();
+    assert_eq!((&finding["level"], &finding["identities"][0]["value"]), (&"critical".into(), &twin.as_str().into()));
+    let hosts: Vec<_> = finding["places"].as_array().unwrap().iter().map(|place| place["host"].clone()).collect();
+    assert_eq!(hosts, ["val-3", "val-4"]);
+    demo.call(&["scan", "val-1", "val-2", "val-3"]).expect(0);
+    let both = ["val-3/avalanchego/staking-identity", "val-4/avalanchego/staking-identity"];
+    let expects = "expect: The same identity also runs on val-3 (looked at just now).";
+    demo.call(&[&["backup"][..], &both].concat()).expect(0).says(expects).says("val-4/avalanchego/staking-identity@");
 
     // Nothing that is restored may run twice.
     demo.call(&["restore", "val-3/avalanchego/staking-identity", "--to", "spare-1"]).expect(17);
@@ -109,6 +126,17 @@ fn untold(prefix: &str, value: &Value, names: &mut Vec<String>) {
     }
 }
 
+/// Each identity that runs lies in an item, by whose row a twin is told.
+fn identities_lie_in_items(document: &Value) {
+    let driver = lifeboat::services::driver(document["driver"].as_str().unwrap()).unwrap();
+    let items = document["items"].as_array().unwrap().iter();
+    let items: Vec<ItemId> = items.map(|item| ItemId::new(item["id"].as_str().unwrap()).unwrap()).collect();
+    for kind in document["facts"]["identities"].as_array().unwrap().iter().map(|identity| &identity["kind"]) {
+        let holds = |item: &ItemId| driver.identities_in(item).iter().any(|held| kind == held);
+        assert!(items.iter().any(holds), "{}: no item holds its {kind}", document["service"]);
+    }
+}
+
 /// A new driver tells where its facts come from: by its table of origins, by what its probe notes, or by a `from` beside
 /// a value. Each is one place, not a list of those where it may have been.
 #[test]
@@ -120,6 +148,7 @@ fn every_driver_tells_where_each_of_its_facts_comes_from() {
             continue;
         };
         kinds.insert(kind.to_owned());
+        identities_lie_in_items(&document);
         let mut own = document["facts"]["own"].clone();
         let origins = Origins::of(kind, &mut own);
         let mut facts = vec!["version".to_owned()];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::copies::look_of_copy;
-use crate::engine::fleet::ItemView;
+use crate::engine::fleet::{ItemState, ItemView};
 use crate::engine::holdings::CopyView;
 use crate::model::exit::Failure;
 use crate::tui::action::Action;
@@ -52,6 +52,9 @@ pub fn lines(
 /// How the node differs from the copy, as far as the facts of both say.
 fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot, model: &Model) -> Vec<Line> {
     let mut lines = vec![Line::Blank, Line::Heading("The node against this copy".to_owned())];
+    if let Some(item) = item.filter(|item| item.state == ItemState::Twin) {
+        lines.push(Line::Field(item.state.word().to_owned(), item.why.clone(), Role::StatusBad));
+    }
     let Some(found) = item.and_then(|item| item.item.as_ref()) else {
         lines.push(Line::muted("The node was not looked at; nothing can be compared."));
         return lines;
