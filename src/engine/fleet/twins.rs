@@ -452,6 +452,7 @@ mod tests {
             steps: vec![],
             leaves: vec![],
             proves: false,
+            entry: None,
         };
         assert_eq!(Settled::of(&plan, now()), None);
         plan.basis.insert(BROUGHT.into(), serde_json::json!([id(NODE, "NodeID-a")]));

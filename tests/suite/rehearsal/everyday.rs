@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use lifeboat::engine::fleet::origin::Origins;
 use lifeboat::model::ids::ItemId;
-use lifeboat::services::Driver;
 use serde_json::Value;
 
 use super::demo::{Demo, lifeboat};
