@@ -188,9 +188,10 @@ impl Pairs {
             let next = row.peek().map(|(next, _)| *next).filter(|next| next.0 == tier);
             notes.gaps += next.map_or(0, |next| u64::from(next.1 - number - 1));
             let place = Place { directory: tiers.directory(tier), number, newest: next.is_none() };
-            let judged = match pair.is_damaged {
-                true => notes.take_index(pair.index, pair.journal.is_some(), place).map(|_| ()),
-                false => self.judge_one(pair, place, &mut notes),
+            let judged = if pair.is_damaged {
+                notes.take_index(pair.index, pair.journal.is_some(), place).map(|_| ())
+            } else {
+                self.judge_one(pair, place, &mut notes)
             };
             judged.or_else(&mut *damaged)?;
         }

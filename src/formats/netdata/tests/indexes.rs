@@ -9,6 +9,9 @@ const INDEX: &str = "var/cache/netdata/dbengine/journalfile-1-0000000001.njfv2";
 /// Where the second record of the journal begins: one block for the super block, 64 pages in the first record.
 const SECOND: usize = 4096 + 19 + 2381;
 
+/// What is done to an index.
+type Change<'c> = &'c dyn Fn(&mut Vec<u8>);
+
 /// Adds the index that an agent would make of the first pair.
 pub(super) fn add(files: &mut Files) {
     let (_, _, extents) = made::data(file(files, DATA)).unwrap();
@@ -39,7 +42,7 @@ fn an_index_that_cannot_be_used_is_told_and_no_harm_beside_a_sound_journal() {
     let sound = metrics(&with(|_| {})).unwrap();
     assert_eq!((sound.warnings.len(), &sound.facts["unused_indexes"]), (0, &json!(0)));
     let newer = 0x0123_1317_u32.to_le_bytes();
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("no longer fit their journals", &mark),
         ("no longer fit their journals", &|bytes| bytes[3] = 0),
         ("a version that is not known", &|bytes| bytes[..4].copy_from_slice(&newer)),
@@ -97,7 +100,7 @@ fn without_its_journal(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 #[test]
 fn an_index_that_is_the_sole_journal_must_be_sound() {
     assert_eq!(metrics(&without_its_journal(|_| {})).unwrap().warnings, Vec::<String>::new());
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("njfv2\" is not sound: its index version 0x01231317", &|bytes| bytes[1] ^= 0x10),
         ("njfv2\" is not sound: the index is damaged at byte 4096", &|bytes| bytes[4100] ^= 1),
         ("The journal of the data file 1 of", &mark),
