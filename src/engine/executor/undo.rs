@@ -54,7 +54,9 @@ impl Executor<'_> {
         let lines = self.missing_on(host, &cancel)?;
         self.with_cx(host, &cancel, |cx| node_run::set_fired_aside(cx, &lines))?;
         self.spread.insert(host.clone(), self.events.len());
-        events.into_iter().for_each(|event| self.means.board.add(event));
+        for event in events {
+            self.means.board.add(event);
+        }
         Ok(())
     }
 

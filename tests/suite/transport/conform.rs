@@ -90,13 +90,13 @@ fn hostile_arguments_arrive_as_they_are() {
 /// Sixty kilobytes of a script and as much of arguments: an SSH server takes no command that long.
 #[test]
 fn a_script_longer_than_a_command_line_arrives_whole() {
-    let text = (0..1500).map(|n| format!(": \"it's line {n} \u{e9}\" \\\\\n")).collect::<String>();
+    let lines: Vec<String> = (0..1500).map(|n| format!(": \"it's line {n} \u{e9}\" \\\\\n")).collect();
+    let text = lines.concat();
     let args: Vec<Vec<u8>> =
         (0..60).map(|n: u8| [&[n + 1, 0xff, 0x81, b'\n', b'\''][..], &[b'a'; 1000]].concat()).collect();
     let expected: Vec<u8> = args.iter().flat_map(|arg| [arg, &b"\0"[..]].concat()).collect();
     each(|node| {
-        let long =
-            |end: &str| args.iter().fold(script(&format!("set -eu\n{text}{end}")), |script, arg| script.arg(arg));
+        let long = |end: &str| args.iter().fold(script(&format!("set -eu\n{text}{end}")), Script::arg);
         let out =
             node.run(&long("printf '%s\\0' \"$@\"; echo said >&2; exit 7"), b"", 1 << 20, &Cancel::new()).unwrap();
         assert_eq!((out.end, out.stderr.as_str()), (End::Exited(7), "said"));
