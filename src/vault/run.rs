@@ -65,7 +65,12 @@ impl Vault {
     /// Holds room back for a run before its first change: a disk too full for the journal fails here.
     pub fn reserve(&self, run: &RunId, bytes: u64) -> Result<Reserve, VaultError> {
         let path = self.run_dir(run)?.dir.join(RESERVE);
-        let _ = fs::remove_file(&path);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(VaultError::io(&path, "replace", error));
+            }
+            _ => {}
+        }
         // Dropped half made, it gives back what it took.
         let reserve = Reserve { path };
         let mut file = disk::create(&reserve.path)?;

@@ -34,6 +34,7 @@ mod netdata;
 mod netdata_faults;
 mod netdata_odd;
 mod netdata_unattended;
+mod no_permission;
 mod on_the_node;
 #[cfg(feature = "rehearsal")]
 mod practice;
