@@ -49,6 +49,19 @@ fn what_is_known_of_a_host_is_said_before_its_key_is_stored() {
     let pinned = console(&sshd, &format!("host_key = \"{}\"\n", stranger.fingerprint()));
     pinned.run(&given).expect(10).says(&print).says("but the inventory pins").says(&stranger.fingerprint());
     assert_eq!(stored(&pinned), "");
+    // A file of keys from elsewhere vouches for its own, and for no other.
+    let given = console(&sshd, "");
+    let file = given.path("from-the-wiki");
+    let by_file = ["enroll", "n", "--known-hosts", file.to_str().unwrap()];
+    std::fs::write(&file, stranger.line("127.0.0.1", sshd.port)).unwrap();
+    given.run(&by_file).expect(10).says("does not vouch for").says(&print).says("Nothing was stored");
+    std::fs::write(&file, "").unwrap();
+    given.run(&by_file).expect(10).says("does not vouch for");
+    assert_eq!(stored(&given), "");
+    std::fs::write(&file, sshd.host_key().line("127.0.0.1", sshd.port)).unwrap();
+    given.run(&by_file).expect(0).says("stored in");
+    assert_eq!(stored(&given).trim(), sshd.host_key().line("127.0.0.1", sshd.port).trim());
+
     // The inventory vouches for the key it pins: nobody is asked.
     let pinned = console(&sshd, &format!("host_key = \"{print}\"\n"));
     pinned.run(&["enroll", "n"]).expect(0).says("stored in");

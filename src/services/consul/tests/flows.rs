@@ -339,6 +339,23 @@ fn a_datacenter_is_ready_only_when_every_voter_is_well_and_of_one_version() {
 }
 
 #[test]
+fn a_leader_that_moves_or_is_lost_while_it_is_looked_at_stops_a_restore() {
+    let ready = crate::services::op("consul.ready/1").unwrap();
+    for (second, words) in [("\"10.0.0.2:8300\"", "moved from 10.0.0.1:8300 to 10.0.0.2:8300"), ("\"\"", "no leader")] {
+        let mut turns = in_turn(vec![(200, LEADER), (200, second)]);
+        let agent = Agent::start(move |asked| match asked.line.as_str() {
+            "GET /v1/status/leader" => turns(),
+            _ => healthy(asked),
+        });
+        let args = json!({"access": access(&agent), "version": "1.20.1"});
+        let failure = ready.run(&world().cx(), &args, &Value::Null).unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
+        assert!(failure.message.contains(words) && !failure.hints.is_empty(), "{failure:?}");
+        assert!(agent.lines().iter().all(|line| line == "GET /v1/status/leader"), "{:?}", agent.lines());
+    }
+}
+
+#[test]
 fn the_look_at_the_configuration_leaves_its_secrets_on_the_node() {
     let folder = tempfile::tempdir().unwrap();
     let line = r#"{"data_dir": "/opt/consul", "encrypt": "c2VjcmV0", "acl": {"tokens": {"agent": "11111111-2222"}}, "ports": {"http": 8501}, "server": true}"#;
