@@ -14,7 +14,7 @@ use super::doctor::Health;
 use super::holdings::{CopyView, Holdings, Shelf};
 use super::scan::{Found, Wanted};
 use crate::config::effective_policy;
-use crate::model::exit::Failure;
+use crate::model::exit::{Exit, Failure};
 use crate::model::facts::{Identity, UnitFacts};
 use crate::model::ids::{HostId, ItemRef, OwnerId, ServiceName, SnapshotId};
 use crate::model::inventory::{Access, Inventory, Policy, ServiceEntry, TransportKind};
@@ -216,6 +216,37 @@ impl ItemState {
     }
 }
 
+/// Why nothing can be said of a host or cluster from its items, the least urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trouble {
+    /// Nobody has looked at it yet.
+    NotSeen,
+    /// It answers, and a service of it could not be looked at.
+    Failed,
+    /// It refuses the login.
+    NoLogin,
+    /// It shows another host key, or one nobody knows.
+    HostKey,
+    /// It does not answer.
+    Down,
+}
+
+impl Trouble {
+    /// Every trouble, the least urgent first.
+    pub const ALL: [Self; 5] = [Self::NotSeen, Self::Failed, Self::NoLogin, Self::HostKey, Self::Down];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotSeen => "not seen",
+            Self::Failed => "failed",
+            Self::NoLogin => "no login",
+            Self::HostKey => "host key",
+            Self::Down => "down",
+        }
+    }
+}
+
 impl ItemView {
     /// Its copies, newest first.
     pub fn copies(&self) -> &[CopyView] {
@@ -294,6 +325,24 @@ impl OwnerView {
     /// The worst state of its items.
     pub fn worst(&self) -> ItemState {
         self.items().map(|item| item.state).max().unwrap_or(ItemState::Absent)
+    }
+
+    /// Why its items do not tell how it stands; nothing while they do, or while the inventory names no service of it.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if let Reach::Failed(_, failure) = &self.reach {
+            return Some(match failure.exit {
+                Exit::HostKey => Trouble::HostKey,
+                Exit::Authentication => Trouble::NoLogin,
+                _ => Trouble::Down,
+            });
+        }
+        if self.services.is_empty() || self.items().next().is_some() {
+            return None;
+        }
+        if self.services.iter().any(|service| service.failure.is_some()) {
+            return Some(Trouble::Failed);
+        }
+        matches!(self.reach, Reach::Unknown).then_some(Trouble::NotSeen)
     }
 
     /// Whether it is a cluster.
@@ -504,6 +553,17 @@ impl Fleet {
             }
         }
         ItemState::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many hosts and clusters are in each trouble.
+    pub fn troubles(&self) -> BTreeMap<Trouble, usize> {
+        let mut counts = [0; Trouble::ALL.len()];
+        for trouble in self.owners.iter().filter_map(OwnerView::trouble) {
+            if let Some(count) = counts.get_mut(trouble as usize) {
+                *count += 1;
+            }
+        }
+        Trouble::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
     fn place_mut(&mut self, place: &ItemRef) -> Option<&mut ItemView> {

@@ -9,7 +9,7 @@ use crate::model::exit::Exit;
 use crate::model::ids::StepId;
 use crate::model::item::Copying;
 use crate::model::manifest::Rung;
-use crate::model::plan::{Command, Effect, Guard, OnLapse, Plan, Step};
+use crate::model::plan::{Chosen, Command, Effect, Guard, OnLapse, Plan, Step};
 use crate::services;
 
 /// What a command does, as a title: "Back up val-1/avalanchego/staking-identity".
@@ -42,12 +42,30 @@ pub fn undo_of(step: &Step) -> Option<String> {
 /// What the node does by itself: "guard on val-1: if nothing is heard for 1m, it puts everything back".
 pub fn guard_phrase(plan: &Plan, guard: &Guard) -> String {
     let goes_forward = |step: &Step| step.guard.as_ref() == Some(&guard.id) && step.on_lapse == Some(OnLapse::Start);
-    let then = if plan.steps.iter().any(goes_forward) {
-        "before the swap it puts everything back, after it it starts the new one"
+    let replaces = plan.steps.iter().any(|step| step.effect == Effect::Destroy);
+    let then = if replaces && plan.steps.iter().any(goes_forward) {
+        "until the restored service starts it puts everything back; from then on it starts the restored one"
     } else {
         "it puts everything back"
     };
     format!("guard on {}: if nothing is heard for {}, {then}", guard.host, guard.lapse)
+}
+
+/// What was chosen, as a sentence's end where its question is not at hand, then as a command line says it:
+/// "the guard waits 60 s for the console (guard=60, by default)".
+pub fn choice_phrase(chosen: &Chosen) -> String {
+    let (key, value) = (chosen.key.as_str(), chosen.value.as_str());
+    let by = if chosen.by_default { "by default" } else { "chosen" };
+    match (key, value) {
+        ("guard", seconds) => format!("the guard waits {seconds} s for the console (guard={value}, {by})"),
+        ("fence", "refuse") => {
+            format!("if the identity runs elsewhere, the restore does not begin (fence={value}, {by})")
+        }
+        ("fence", "stop") => {
+            format!("if the identity runs elsewhere, it is stopped there for good (fence={value}, {by})")
+        }
+        _ => format!("{key}={value}, {by}"),
+    }
 }
 
 /// How a run of the plan is undone: while it runs, and once it is done.

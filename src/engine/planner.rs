@@ -95,7 +95,7 @@ pub fn open_gates<'g>(gates: &'g [Gate], given: &BTreeMap<String, String>) -> Ve
 fn guard_choice() -> Choice {
     Choice {
         key: GUARD_CHOICE.to_owned(),
-        question: "For how many seconds does the node wait for the console before it acts by itself?".to_owned(),
+        question: "After how many silent seconds does the node act by itself?".to_owned(),
         values: Vec::new(),
         default: "60".to_owned(),
     }

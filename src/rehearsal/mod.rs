@@ -14,7 +14,7 @@ use crate::transport::Cancel;
 
 mod calls;
 mod cast;
-mod exercise;
+pub mod exercise;
 mod faults;
 mod fleet;
 mod ground;

@@ -450,7 +450,10 @@ impl App {
                 self.pages.extend(self.ahead.pop());
                 Vec::new()
             }
-            Action::Help => vec![Effect::Open(Box::new(screens::help::Help::of(self.offers(), &self.model.keymap)))],
+            Action::Help => {
+                let page = screens::help::Help::of(self.offers(), &self.model.keymap, &self.model.place);
+                vec![Effect::Open(Box::new(page))]
+            }
             Action::Palette => vec![Effect::Ask(palette::commands(self.offers(), &self.model.keymap, &self.history))],
             Action::Theme => vec![Effect::Ask(self.choose_theme())],
             Action::Fleet => {

@@ -1,7 +1,5 @@
 //! What stands around every page: the header with breadcrumbs and counts, and the footer with the keys.
 
-use std::collections::BTreeMap;
-
 use ratatui::buffer::Buffer;
 use unicode_width::UnicodeWidthStr;
 
@@ -12,7 +10,7 @@ use super::message::Tone;
 use super::model::Model;
 use super::screen::{Canvas, cut};
 use super::theme::{Glyphs, Role};
-use crate::engine::fleet::ItemState;
+use crate::engine::fleet::{ItemState, Trouble};
 
 /// The role and sign of a state.
 pub fn look_of(state: ItemState, glyphs: &Glyphs) -> (Role, &'static str) {
@@ -28,18 +26,44 @@ pub fn look_of(state: ItemState, glyphs: &Glyphs) -> (Role, &'static str) {
     }
 }
 
+/// The role and sign of a host's trouble.
+pub fn look_of_trouble(trouble: Trouble, glyphs: &Glyphs) -> (Role, &'static str) {
+    match trouble {
+        Trouble::NotSeen => (Role::StatusUnknown, glyphs.unknown),
+        Trouble::Failed | Trouble::NoLogin | Trouble::HostKey | Trouble::Down => (Role::StatusBad, glyphs.bad),
+    }
+}
+
+/// How many hosts are in which trouble and how many items stand in which state, the loudest first: a host nobody reached
+/// must not be missing among items that are well.
+fn counts(model: &Model, glyphs: &Glyphs) -> Vec<(String, Role)> {
+    let piece = |(role, sign): (Role, &str), count: usize, word: &str| (format!("{sign} {count} {word}"), role);
+    let troubles = model.fleet.troubles();
+    let of_hosts = |trouble: Trouble, count: usize| piece(look_of_trouble(trouble, glyphs), count, trouble.word());
+    let items = model.fleet.counts();
+    let of_items = |loud: bool| {
+        let is_told = move |state: &ItemState| *state != ItemState::Absent && (*state > ItemState::Uncovered) == loud;
+        let told = items.iter().rev().filter(move |(state, _)| is_told(state));
+        told.map(|(state, count)| piece(look_of(*state, glyphs), *count, state.word())).collect::<Vec<_>>()
+    };
+    let unreached = troubles.iter().rev().filter(|(trouble, _)| **trouble > Trouble::NotSeen);
+    let mut pieces: Vec<(String, Role)> = unreached.map(|(trouble, count)| of_hosts(*trouble, *count)).collect();
+    pieces.extend(of_items(true));
+    pieces.extend(troubles.get(&Trouble::NotSeen).map(|count| of_hosts(Trouble::NotSeen, *count)));
+    pieces.extend(of_items(false));
+    pieces
+}
+
 /// ```text
-///  lifeboat › prod › val-1                     ● 12 ok  ▲ 2 stale  ✗ 1 never   ~/lifeboat  read-only
+///  lifeboat › prod › val-1          ✗ 1 down  ✗ 1 never  ▲ 2 stale  ● 12 ok  ~/lifeboat  read-only
 /// ```
 pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
     let width = canvas.area.width;
     let glyphs = canvas.theme.glyphs;
-    let mut pieces: Vec<(String, Role)> = Vec::new();
-    let counts: BTreeMap<ItemState, usize> = model.fleet.counts();
-    for (state, count) in counts.iter().rev().filter(|(state, _)| !matches!(state, ItemState::Absent)) {
-        let (role, sign) = look_of(*state, &glyphs);
-        pieces.push((format!("{sign} {count} {}", state.word()), role));
-    }
+    let mut pieces = counts(model, &glyphs);
+    let all = pieces.len();
+    let vault = model.place.told(&model.place.vault);
+    pieces.extend((!vault.is_empty()).then_some((vault, Role::Muted)));
     let mut droppable = pieces.len();
     if model.place.is_practice {
         pieces.push((" practice ".to_owned(), Role::Badge));
@@ -51,12 +75,17 @@ pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
         pieces.push((" read-only ".to_owned(), Role::BadgeWarn));
     }
     let width_of = |pieces: &[(String, Role)]| pieces.iter().map(|(text, _)| text.width() + 2).sum::<usize>();
-    // Counts give way to breadcrumbs, the least urgent first; breadcrumbs give way to what the console must not hide.
+    // The vault's path gives way first, then counts, the least urgent first, then breadcrumbs: those only to what the
+    // console must not hide.
     let whole = trail(crumbs, glyphs.crumb);
     let room = usize::from(width).saturating_sub(whole.width() + 3);
     while droppable > 0 && width_of(&pieces) > room {
         droppable -= 1;
         pieces.remove(droppable);
+    }
+    // What is left out says so, where there is room: one column and the two before the next piece.
+    if droppable > 0 && droppable < all && width_of(&pieces) + 3 <= room {
+        pieces.insert(droppable, (glyphs.cut.to_owned(), Role::Muted));
     }
     let used = width_of(&pieces);
     let room = usize::from(width).saturating_sub(used + 3);
@@ -114,19 +143,23 @@ pub fn render_footer(
         canvas.text(1, 0, &format!("{} …", keys.join(" ")), Role::KeyHint);
         return;
     }
-    let hints: Vec<(String, &str, bool)> = offers
+    let mut hints: Vec<(String, &str, bool)> = offers
         .iter()
         .filter(|offer| !is_motion(offer.action))
         // There is nothing to be reminded of while the order is right.
         .filter(|offer| offer.action != Action::Sort || offer.off.is_none())
         .filter_map(|offer| Some((keymap.label(offer.action)?, offer.action.info().short, offer.off.is_none())))
         .collect();
-    // Command, help and quit always fit; the others as far as there is room.
+    // What works comes first; what does not is told by help anyway.
+    hints.sort_by_key(|(.., is_on)| !is_on);
+    // The way back, command, help and quit always fit; the others as far as there is room.
     let (always, mut others): (Vec<_>, Vec<_>) = hints.into_iter().partition(|(_, short, _)| ALWAYS.contains(short));
     let width_of = |(key, short, _): &(String, &str, bool)| key.width() + 1 + short.width() + 3;
     let room = usize::from(canvas.area.width).saturating_sub(1 + always.iter().map(width_of).sum::<usize>());
+    let is_back = |(_, short, is_on): &(String, &str, bool)| *is_on && *short == Action::Back.info().short;
     while others.iter().map(width_of).sum::<usize>() > room {
-        others.pop();
+        let Some(last) = others.iter().rposition(|hint| !is_back(hint)) else { break };
+        others.remove(last);
     }
     let mut x = 1;
     for (key, short, is_on) in others.iter().chain(&always) {

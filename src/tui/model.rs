@@ -1,7 +1,7 @@
 //! What every page draws from: one owner, changed only by `update`.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -91,6 +91,18 @@ pub struct Place {
     /// What stands before an equal command line so that a shell of its own finds the same console: names of variables
     /// with their values. Empty where the shell's own environment says it.
     pub environment: Vec<(&'static str, String)>,
+    /// The operator's home directory, which paths are told from; empty when there is none.
+    pub home: PathBuf,
+}
+
+impl Place {
+    /// A path as it is told: `~/lifeboat`.
+    pub fn told(&self, path: &Path) -> String {
+        match path.strip_prefix(&self.home) {
+            Ok(rest) if self.home.parent().is_some() && !rest.as_os_str().is_empty() => format!("~/{}", rest.display()),
+            _ => path.display().to_string(),
+        }
+    }
 }
 
 /// The practice fleet as it was asked last.
@@ -287,5 +299,21 @@ impl Model {
         while self.log.len() > LOG_LINES {
             self.log.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_below_home_is_told_from_there() {
+        let told = |home: &str, path: &str| Place { home: home.into(), ..Place::default() }.told(Path::new(path));
+        assert_eq!(told("/home/ops", "/home/ops/lifeboat"), "~/lifeboat");
+        assert_eq!(told("/home/ops", "/home/opsy/lifeboat"), "/home/opsy/lifeboat");
+        assert_eq!(told("/home/ops", "/home/ops"), "/home/ops");
+        // Without a home of one's own nothing is below it.
+        assert_eq!(told("/", "/srv/lifeboat"), "/srv/lifeboat");
+        assert_eq!(told("", "/srv/lifeboat"), "/srv/lifeboat");
     }
 }

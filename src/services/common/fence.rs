@@ -21,8 +21,8 @@ pub fn fence_choice() -> Choice {
         key: FENCE_CHOICE.to_owned(),
         question: "What is done with a node that runs this identity now?".to_owned(),
         values: vec![
-            ("refuse".to_owned(), "nothing; the restore does not run".to_owned()),
-            ("stop".to_owned(), "it is stopped and kept from starting, for good".to_owned()),
+            ("refuse".to_owned(), "if it runs elsewhere, the restore does not begin".to_owned()),
+            ("stop".to_owned(), "if it runs elsewhere, it is stopped there for good".to_owned()),
         ],
         default: "refuse".to_owned(),
     }

@@ -182,6 +182,7 @@ fn app_over(opening: &Opening, named: &InventoryPath, vault: PathBuf, fleet: Fle
         is_practice: opening.practice.is_some(),
         flags: flags_of(opening),
         environment: environment_of(opening),
+        home: opening.paths.home.clone(),
     };
     let model = Model::new(place, fleet, Timestamp::now());
     let page = FleetPage::over(&model);

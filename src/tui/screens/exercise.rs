@@ -8,7 +8,8 @@ use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
+use crate::tui::widgets::sheet::{LABEL, Row, Sign, render_more, render_sheet};
+use crate::tui::wizard::command::command_of;
 
 /// The page.
 #[derive(Default)]
@@ -24,10 +25,20 @@ pub fn done_steps(steps: &[ExerciseStep], measured: &[bool]) -> Vec<bool> {
     (0..steps.len()).map(|at| last.is_some_and(|last| at <= last)).collect()
 }
 
-fn deed_line(deed: &Deed) -> String {
-    match deed {
-        Deed::Command(words) => format!("lifeboat {}", words.join(" ")),
-        Deed::Break(host, fault) => format!("break {host} {fault}"),
+/// How a step is done: by keys here, and what a command does also from a shell. That one carries the practice fleet with
+/// it: a line that is copied into another terminal must never mean the operator's own hosts.
+fn ways(step: &ExerciseStep, model: &Model) -> Vec<Row> {
+    let here = keys_of(&step.key, model);
+    match &step.deed {
+        Deed::Break(_, fault) => vec![Row::pair("here", format!("{here}, then {fault}")).set_in(4)],
+        Deed::Command(words) => {
+            let newest = model.runs.as_ref().and_then(|runs| runs.as_ref().ok()?.last().map(|(name, _)| name.clone()));
+            // Without a run of this sitting the list of all runs names it.
+            let word = |word: &String| if word == "{run}" { newest.clone() } else { Some(word.clone()) };
+            let words: Vec<String> = words.iter().filter_map(word).collect();
+            let line = Row::command(command_of(&model.place, &words)).set_in(2);
+            vec![Row::pair("here", here).set_in(4), line.cell("in a shell", LABEL, Role::Muted)]
+        }
     }
 }
 
@@ -49,8 +60,11 @@ impl ExercisePage {
         let exercise = &practice.exercise;
         let done = done_steps(&exercise.steps, &practice.done);
         let now = done.iter().position(|done| !done);
-        let mut rows =
-            vec![Row::heading(&exercise.title), Row::gap(), Row::say(Role::Text, &exercise.scene), Row::gap()];
+        let mut rows = vec![Row::heading(&exercise.title), Row::gap()];
+        // Once it has begun, the room is for what is next.
+        if now == Some(0) {
+            rows.extend([Row::say(Role::Text, &exercise.scene), Row::gap()]);
+        }
         // Steps that nothing but their ending shows are told together with the next one that can be measured.
         let is_seen = |step: &ExerciseStep| step.check != Check::Ended;
         let until = now.map(|now| now + exercise.steps.iter().skip(now).position(is_seen).unwrap_or(0));
@@ -63,8 +77,7 @@ impl ExercisePage {
             rows.push(Row::signed(sign, format!("{} {}", at + 1, step.title)));
             if now.is_some_and(|now| at >= now) && until.is_some_and(|until| at <= until) {
                 rows.push(Row::say(Role::Muted, &step.why).set_in(4));
-                rows.push(Row::pair("here", keys_of(&step.key, model)).set_in(4));
-                rows.push(Row::pair("or type", deed_line(&step.deed)).set_in(4));
+                rows.extend(ways(step, model));
                 rows.push(Row::gap());
             }
         }
@@ -111,8 +124,7 @@ impl Screen for ExercisePage {
     /// │ ✓ 1 See what could be brought back                           │
     /// │ ◐ 2 Lose val-1                                               │
     /// │     The machine is gone with everything on it.               │
-    /// │     here           P on val-1                                │
-    /// │     or type        break val-1 lose-node                     │
+    /// │     here           P on val-1, then lose-node                │
     /// │ ○ 3 Look at it                                               │
     /// └──────────────────────────────────────────────────────────────┘
     /// ```

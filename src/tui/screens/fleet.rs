@@ -433,7 +433,7 @@ impl Screen for FleetPage {
     ///
     /// ```text
     /// ┌ Fleet ────────────┐┌ val-1 ───────────────────────────────────┐
-    /// │▾ prod          12 ││ ITEM             GOOD  PROVEN      STATE │
+    /// │▾ prod          12 ││ ITEM             GOOD  SHOWN       STATE │
     /// │  ● val-1     5 ok ││ staking identity 2h    drilled 3d  ● ok  │
     /// └───────────────────┘└──────────────────────────────────────────┘
     /// ┌ staking identity ─────────────────────────────────────────────┐

@@ -1,9 +1,11 @@
 //! Help: what works on the page it was called from, generated from the action table.
 
+use std::path::Path;
+
 use crate::tui::action::{Action, Group, Offer};
 use crate::tui::keymap::Keymap;
 use crate::tui::message::Effect;
-use crate::tui::model::Model;
+use crate::tui::model::{Model, Place};
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
@@ -22,8 +24,8 @@ pub struct Help {
 
 impl Help {
     /// Help on these offers with the keys in force.
-    pub fn of(offers: Vec<Offer>, keymap: &Keymap) -> Self {
-        let mut rows = Vec::new();
+    pub fn of(offers: Vec<Offer>, keymap: &Keymap, place: &Place) -> Self {
+        let mut rows = paths_in_use(place);
         for group in Group::ALL {
             let of_group: Vec<&Offer> = offers.iter().filter(|offer| offer.action.group() == group).collect();
             if of_group.is_empty() {
@@ -37,6 +39,17 @@ impl Help {
         }
         Self { rows, scroll: Scroll::default() }
     }
+}
+
+/// What all of it is about: a header has not the room at every width.
+fn paths_in_use(place: &Place) -> Vec<Row> {
+    let path = |name: &str, path: &Path| {
+        Row::say(Role::Text, place.told(path)).set_in(2).cell(name, KEYS, Role::Muted)
+    };
+    let named = [("inventory", &place.inventory), ("vault", &place.vault)].into_iter();
+    let rows: Vec<Row> =
+        named.filter(|(_, at)| !at.as_os_str().is_empty()).map(|(name, at)| path(name, at)).collect();
+    if rows.is_empty() { rows } else { std::iter::once(Row::heading("In use")).chain(rows).collect() }
 }
 
 /// An action, and why it is off.
@@ -74,6 +87,9 @@ impl Screen for Help {
 
     /// ```text
     /// ┌ What works here ──────────────────────────────────────────────┐
+    /// │ In use                                                        │
+    /// │   vault        ~/lifeboat                                     │
+    /// │                                                               │
     /// │ Work                                                          │
     /// │   b            backup     Back up what is marked or selected. │
     /// │   u            rollback   Undo a run from what it kept aside. │

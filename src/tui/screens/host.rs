@@ -153,7 +153,7 @@ impl HostPage {
         let Some(owner) = self.owner(model) else { return nothing() };
         match self.chosen(owner, self.rows(model)) {
             None => nothing(),
-            Some(Chosen::Named(service)) => (service.name.to_string(), service_lines(service, model, glyphs)),
+            Some(Chosen::Named(service)) => (service.name.to_string(), service_lines(owner, service, model, glyphs)),
             Some(Chosen::Unnamed((kind, result))) => (kind.clone(), unnamed_lines(&self.id, kind, result, model)),
         }
     }
@@ -244,7 +244,7 @@ fn service_row(service: &ServiceView, glyphs: &Glyphs) -> ServiceRow {
     }
 }
 
-fn service_lines(service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
+fn service_lines(owner: &OwnerView, service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(failure) = &service.failure {
         lines.push(Line::Status(glyphs.bad, "no answer".to_owned(), failure.message.clone(), Role::StatusBad));
@@ -260,10 +260,11 @@ fn service_lines(service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<L
     }
     match &service.found {
         Some(found) => lines.extend(found_facts(&service.kind, found, model)),
-        None if service.failure.is_none() => {
-            let key = model.key(Action::Refresh);
-            lines.push(Line::muted(format!("Nobody has looked at it yet. {key} looks now.")));
-        }
+        None if service.failure.is_none() => lines.push(Line::muted(match &owner.reach {
+            _ if model.looking.contains(&owner.id) => "It is being looked at.".to_owned(),
+            Reach::Failed(..) => format!("{} does not answer, so it was not looked at.", owner.id),
+            _ => format!("Nobody has looked at it yet. {} looks now.", model.key(Action::Refresh)),
+        })),
         None => {}
     }
     lines.push(Line::Blank);

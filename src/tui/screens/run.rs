@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::runs::{is_under_way, run_look, run_title};
-use crate::engine::phrases::{event_phrase, exit_phrase, step_phrase};
+use crate::engine::phrases::{choice_phrase, event_phrase, exit_phrase, step_phrase};
 use crate::engine::runs::{Confirmed, Copied, Resume, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::Exit;
@@ -212,7 +212,7 @@ fn copies(told: &Told, model: &Model) -> Vec<Row> {
 ///
 /// ```text
 ///   stated    val-1  at console-00aa: val-1 could not be reached …
-///   chosen    guard: 60 (default)
+///   choice    the guard waits 60 s for the console (guard=60, by default)
 /// ▲ aside     on spare-1: /home/…/.staking.lifeboat-RUN.kept
 /// ```
 fn account(told: &Told) -> Vec<Row> {
@@ -222,10 +222,7 @@ fn account(told: &Told) -> Vec<Row> {
         let question = question.as_ref().map_or(String::new(), |question| format!(": {question}"));
         rows.push(plain("stated", format!("'{word}' for {gate}, at {console}{question}")));
     }
-    rows.extend(account.choices.iter().map(|chosen| {
-        let by = if chosen.by_default { " (default)" } else { " (chosen)" };
-        plain("choice", format!("{} {}{by}", chosen.key, chosen.value)).as_role(Role::Muted)
-    }));
+    rows.extend(account.choices.iter().map(|chosen| plain("choice", choice_phrase(chosen)).as_role(Role::Muted)));
     let kept = account.kept.iter().flat_map(|(host, paths)| paths.iter().map(move |path| (host, path)));
     rows.extend(kept.map(|(host, path)| {
         let text = format!("on {host}: {path}");

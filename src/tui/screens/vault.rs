@@ -73,12 +73,7 @@ impl Sum {
         }
         let mut days = Days::new();
         for proof in copies().flat_map(|copy| &*copy.proofs) {
-            let day = match (proof.passed, proof.rung) {
-                (false, _) => Day::Failed,
-                (true, Rung::Drilled | Rung::Proven) => Day::Restored,
-                (true, Rung::Verified) => Day::Verified,
-                (true, Rung::Intact | Rung::Copied | Rung::Openable) => Day::Copied,
-            };
+            let day = if proof.passed { Day::Reached(proof.rung) } else { Day::Failed };
             let known = days.entry(day_of(proof.at)).or_insert(day);
             *known = (*known).max(day);
         }
@@ -121,7 +116,7 @@ impl VaultPage {
     }
 
     /// ```text
-    /// ┌ Kept, 12 items, 132 copies, 1.20 GiB ────────────────────────────────┐
+    /// ┌ Vault, 12 items, 132 copies, 1.20 GiB ───────────────────────────────┐
     /// │ ITEM                          COPIES      SIZE  NEWEST  SHOWN  STATE │
     /// │ val-1/avalanchego/node-config      9  1.17 KiB  2h      …      ● ok  │
     /// └──────────────────────────────────────────────────────────────────────┘
@@ -132,9 +127,9 @@ impl VaultPage {
         let title = match &self.sum {
             Some(sum) => {
                 let (items, copies) = (count(rows.len(), "item"), count(sum.copies, "copy"));
-                format!("Kept{filter}, {items}, {copies}, {}", ByteSize(sum.stored))
+                format!("Vault{filter}, {items}, {copies}, {}", ByteSize(sum.stored))
             }
-            None => format!("Kept{filter}"),
+            None => format!("Vault{filter}"),
         };
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         if rows.is_empty() {
@@ -353,7 +348,7 @@ impl Screen for VaultPage {
     }
 
     /// ```text
-    /// ┌ Kept, 12 items, 132 copies, 1.20 GiB ───────────────────────┐
+    /// ┌ Vault, 12 items, 132 copies, 1.20 GiB ──────────────────────┐
     /// │ …                                                           │
     /// └─────────────────────────────────────────────────────────────┘
     /// ┌ Growth ─────────────────────┐┌ Proofs, day by day ──────────┐
@@ -364,7 +359,9 @@ impl Screen for VaultPage {
         let area = canvas.area;
         let panes = Self::pane_count(model);
         let focus = self.panes.focus(panes);
-        let bottom = (calendar::HEIGHT + 2).min(area.height / 2);
+        let left = area.width * 9 / 20;
+        let calendar = self.sum.as_ref().map_or(calendar::HEIGHT, |sum| calendar::height(&sum.days, area.width.saturating_sub(left + 4)));
+        let bottom = (calendar + 2).min(area.height.div_ceil(2) + 1);
         let lines = Self::finding_lines(model);
         let findings = if lines.is_empty() {
             0
@@ -373,7 +370,6 @@ impl Screen for VaultPage {
             (2 + u16::try_from(wanted).unwrap_or(area.height)).min(area.height / 4)
         };
         let top = area.height - bottom - findings;
-        let left = area.width * 9 / 20;
         let lower = Rect { y: area.y + top + findings, height: bottom, ..area };
         let mut places = [
             Rect { height: top, ..area },

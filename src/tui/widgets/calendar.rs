@@ -1,43 +1,55 @@
-//! A calendar of days, a column a week, Monday on top: what was shown of copies on which day.
+//! A calendar of days, a column a week, Monday on top: the most that was shown of copies on each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
+use crate::engine::phrases::rung_word;
+use crate::model::manifest::Rung;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::{Glyphs, Role};
 
-/// What a day is remembered for, the least first.
+/// What a day is remembered for, the least first: the highest rung a copy reached on it, by the ladder's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Day {
-    /// Something was copied.
-    Copied,
-    /// Something was checked in full.
-    Verified,
-    /// Something was restored, in earnest or as a drill.
-    Restored,
+    /// A copy reached this rung.
+    Reached(Rung),
     /// A check failed.
     Failed,
 }
 
 impl Day {
-    /// Every kind of day with its word, for the legend.
-    pub const ALL: [(Self, &'static str); 4] = [
-        (Self::Copied, "copied"),
-        (Self::Verified, "verified"),
-        (Self::Restored, "restored"),
-        (Self::Failed, "failed"),
+    /// Every kind of day.
+    const ALL: [Self; 7] = [
+        Self::Reached(Rung::Intact),
+        Self::Reached(Rung::Copied),
+        Self::Reached(Rung::Openable),
+        Self::Reached(Rung::Verified),
+        Self::Reached(Rung::Drilled),
+        Self::Reached(Rung::Proven),
+        Self::Failed,
     ];
 
-    /// Its sign and role: shape and colour.
-    pub fn look(self, glyphs: &Glyphs) -> (&'static str, Role) {
-        let is_ascii = *glyphs == Glyphs::ASCII;
+    /// Its word in the legend.
+    fn word(self) -> &'static str {
         match self {
-            Self::Copied => (if is_ascii { "c" } else { "▫" }, Role::StatusUnknown),
-            Self::Verified => (if is_ascii { "v" } else { "▪" }, Role::StatusOk),
-            Self::Restored => (if is_ascii { "R" } else { "◆" }, Role::StatusOk),
-            Self::Failed => (if is_ascii { "x" } else { "✗" }, Role::StatusBad),
+            Self::Reached(Rung::Intact) => "intact",
+            Self::Reached(rung) => rung_word(Some(rung)),
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Its sign, its sign in ASCII, and its role: shape and colour.
+    fn look(self) -> (&'static str, &'static str, Role) {
+        match self {
+            Self::Reached(Rung::Intact) => ("◦", "i", Role::StatusUnknown),
+            Self::Reached(Rung::Copied) => ("▫", "c", Role::StatusUnknown),
+            Self::Reached(Rung::Openable) => ("▹", "o", Role::StatusUnknown),
+            Self::Reached(Rung::Verified) => ("▪", "v", Role::StatusOk),
+            Self::Reached(Rung::Drilled) => ("◇", "D", Role::StatusOk),
+            Self::Reached(Rung::Proven) => ("◆", "P", Role::StatusOk),
+            Self::Failed => ("✗", "x", Role::StatusBad),
         }
     }
 }
@@ -50,8 +62,34 @@ pub fn day_of(at: Timestamp) -> Date {
     at.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-/// The rows of a calendar with its months above and its legend below.
-pub const HEIGHT: u16 = 9;
+/// The rows of months and days.
+const GRID: u16 = 8;
+
+/// The rows of a calendar with its months above and one row of legend below.
+pub const HEIGHT: u16 = GRID + 1;
+
+/// The rows a calendar of these days takes at a width.
+pub fn height(days: &Days, width: u16) -> u16 {
+    let rows = u16::try_from(legend(days, usize::from(width)).len()).unwrap_or(1);
+    GRID + rows.max(1)
+}
+
+/// The kinds of days there are, in rows of a width: what was never reached needs no sign.
+fn legend(days: &Days, width: usize) -> Vec<Vec<Day>> {
+    let there: BTreeSet<Day> = days.values().copied().collect();
+    let mut rows: Vec<(usize, Vec<Day>)> = Vec::new();
+    for day in Day::ALL.into_iter().filter(|day| there.contains(day)) {
+        let needs = day.word().len() + 2;
+        match rows.last_mut() {
+            Some((used, row)) if *used + 2 + needs <= width => {
+                *used += 2 + needs;
+                row.push(day);
+            }
+            _ => rows.push((needs, vec![day])),
+        }
+    }
+    rows.into_iter().map(|(_, row)| row).collect()
+}
 
 /// Draws as many weeks as fit, the last one the week of `today`. Two columns a week.
 ///
@@ -64,8 +102,12 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
     const INDENT: u16 = 4;
     let weeks = canvas.area.width.saturating_sub(INDENT + 1) / 2;
     let back = i64::from(today.weekday().to_monday_zero_offset());
-    let glyphs = canvas.theme.glyphs;
-    let empty = if glyphs == Glyphs::ASCII { "." } else { "·" };
+    let is_ascii = canvas.theme.glyphs == Glyphs::ASCII;
+    let empty = if is_ascii { "." } else { "·" };
+    let look = |day: Day| match day.look() {
+        (_, sign, role) if is_ascii => (sign, role),
+        (sign, _, role) => (sign, role),
+    };
     for (row, name) in [(0, "Mon"), (2, "Wed"), (4, "Fri"), (6, "Sun")] {
         canvas.text(0, 1 + row, name, Role::Muted);
     }
@@ -82,19 +124,48 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
             if date > today {
                 continue;
             }
-            let (sign, role) = days.get(&date).map_or((empty, Role::Border), |day| day.look(&glyphs));
+            let (sign, role) = days.get(&date).map_or((empty, Role::Border), |day| look(*day));
             canvas.text_within(x, 1 + row, 1, sign, role);
         }
     }
-    // The legend is whole also where there is room for single blanks only.
-    let letters: usize = Day::ALL.iter().map(|(_, word)| word.len() + 2).sum();
-    let gap = if letters + 2 * (Day::ALL.len() - 1) > usize::from(canvas.area.width) { 1 } else { 2 };
-    let mut x = 0;
-    for (day, word) in Day::ALL {
-        let (sign, role) = day.look(&glyphs);
-        x = canvas.text(x, 8, sign, role) + 1;
-        x = canvas.text(x, 8, word, Role::Muted) + gap;
+    for (y, row) in (GRID..).zip(legend(days, usize::from(canvas.area.width))) {
+        let mut x = 0;
+        for day in row {
+            let (sign, role) = look(day);
+            x = canvas.text(x, y, sign, role) + 1;
+            x = canvas.text(x, y, day.word(), Role::Muted) + 2;
+        }
     }
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_legend_has_the_ladder_s_words_for_what_is_there_and_for_nothing_else() {
+        let at = |day: u8, kind| (Date::constant(2026, 11, i8::try_from(day).unwrap_or(1)), kind);
+        let all: Days = (1..).zip(Day::ALL).map(|(day, kind)| at(day, kind)).collect();
+        let words = |days: &Days, width| -> Vec<Vec<&str>> {
+            legend(days, width).into_iter().map(|row| row.into_iter().map(Day::word).collect()).collect()
+        };
+        assert_eq!(
+            words(&all, 100),
+            [["intact", "copied", "openable", "verified", "drilled", "proven", "failed"]]
+        );
+        assert_eq!(words(&all, 40).len(), 2);
+        assert_eq!(height(&all, 40), HEIGHT + 1);
+        let intact = Days::from([at(1, Day::Reached(Rung::Intact))]);
+        assert_eq!(words(&intact, 40), [["intact"]]);
+        assert_eq!((words(&Days::new(), 40).len(), height(&Days::new(), 40)), (0, HEIGHT));
+    }
+
+    #[test]
+    fn no_two_kinds_of_days_look_alike() {
+        for pick in [|day: Day| day.look().0, |day: Day| day.look().1] {
+            assert_eq!(Day::ALL.into_iter().map(pick).collect::<BTreeSet<_>>().len(), Day::ALL.len());
+        }
+    }
+}

@@ -53,6 +53,18 @@ pub fn command_line(place: &Place, wish: &Wish, job: Option<&Job>) -> String {
     let gates = asked.chain(ahead.filter(|gate| gate.id.as_str() != PLAN_GATE));
     words.extend(gates.flat_map(|gate| valued("--confirm", &format!("{}={}", gate.id, gate.word))));
     words.extend(planned.into_iter().flat_map(|planned| valued("--plan-hash", &planned.hash)));
+    shell_line(place, &words)
+}
+
+/// The command line of these words after the program's name, so that a shell beside the console means the same
+/// inventory and vault by it.
+pub fn command_of(place: &Place, words: &[String]) -> String {
+    let program = std::iter::once("lifeboat".to_owned());
+    let all: Vec<String> = program.chain(place.flags.iter().cloned()).chain(words.iter().cloned()).collect();
+    shell_line(place, &all)
+}
+
+fn shell_line(place: &Place, words: &[String]) -> String {
     let set = place.environment.iter().map(|(name, value)| format!("{name}={}", shell_word(value)));
     set.chain(words.iter().map(|word| shell_word(word))).collect::<Vec<_>>().join(" ")
 }

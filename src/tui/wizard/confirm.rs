@@ -123,7 +123,7 @@ impl Confirm {
     }
 
     /// ```text
-    ///  Question 1 of 2
+    ///  Question 1 of 2                            plan 9f2c81aa1b2c
     ///
     ///  old-1 could not be reached, so nothing proves that this
     ///  identity is not running there.
@@ -133,7 +133,11 @@ impl Confirm {
     ///
     ///  Enter with nothing typed goes back; nothing was changed so far.
     /// ```
-    pub fn view(&self, canvas: &mut Canvas) {
+    ///
+    /// `plans` says what the answer starts.
+    pub fn view(&self, plans: &str, canvas: &mut Canvas) {
+        let width = canvas.area.width.saturating_sub(2);
+        canvas.right(1, 0, width, plans, Role::Muted);
         match &self.consent {
             Consent::Words(words) => self.view_word(words, canvas),
             Consent::Start(question) => self.view_start(question, canvas),

@@ -168,7 +168,10 @@ impl Wizard {
         path.extend((!self.fields(model).is_empty()).then_some(Stop::Choose));
         path.extend((self.errand.needs() != Needs::Nothing).then_some(Stop::Checks));
         path.push(Stop::Preview);
-        let asks = self.confirm.is_some() || self.errand.consent(&self.my_jobs(model)) != Consent::None;
+        // An identity that runs elsewhere is a restore, and a restore asks: the way stays as long as it is.
+        let asks = self.confirm.is_some()
+            || self.alive_elsewhere(model).is_some()
+            || self.errand.consent(&self.my_jobs(model)) != Consent::None;
         path.extend(asks.then_some(Stop::Confirm));
         path.extend([Stop::Live, Stop::Receipt]);
         path

@@ -3,8 +3,9 @@
 use ratatui::layout::Rect;
 
 use super::errand::Needs;
-use super::{Stop, Wizard, live, proof};
+use super::{Stop, Wizard, live, preview, proof};
 use crate::model::exit::Failure;
+use crate::tui::action::Action;
 use crate::tui::model::{Job, Model};
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -44,7 +45,7 @@ impl Wizard {
             Stop::Checks => match self.alive_elsewhere(model) {
                 Some(failure) => {
                     let can_fence = self.fields(model).iter().any(|field| field.key == "set:fence");
-                    render_sheet(&full_stop(failure, can_fence), &self.scroll, canvas)
+                    render_sheet(&full_stop(failure, can_fence, model), &self.scroll, canvas)
                 }
                 None => render_sheet(&self.errand.checks(model, &jobs), &self.scroll, canvas),
             },
@@ -59,7 +60,7 @@ impl Wizard {
             }
             Stop::Confirm => {
                 if let Some(confirm) = &self.confirm {
-                    confirm.view(canvas);
+                    confirm.view(&preview::plans_told(&jobs), canvas);
                 }
                 0
             }
@@ -88,7 +89,7 @@ impl Wizard {
 }
 
 /// Nothing goes past this: the identity runs elsewhere. `can_fence` says that the first page has a choice about it.
-fn full_stop(failure: &Failure, can_fence: bool) -> Vec<Row> {
+fn full_stop(failure: &Failure, can_fence: bool, model: &Model) -> Vec<Row> {
     let mut rows = vec![
         Row::signed(Sign::Bad, "This identity runs elsewhere. Nothing goes past this page.").as_role(Role::StatusBad),
         Row::gap(),
@@ -101,11 +102,12 @@ fn full_stop(failure: &Failure, can_fence: bool) -> Vec<Row> {
         .set_in(2),
         Row::gap(),
     ];
+    let flag = "--set fence=stop";
+    let back = model.key(Action::Back);
+    let here = format!("choose 'stop' for 'fence' on the first page, {back} goes back to it (from a shell: {flag})");
     for (number, hint) in failure.hints.iter().enumerate() {
-        rows.push(Row::pair(if number == 0 { "next" } else { "" }, hint.clone()).set_in(2));
-    }
-    if can_fence {
-        rows.push(Row::pair("", "Here that is the choice 'fence' on the first page; esc goes back to it.").set_in(2));
+        let hint = if can_fence { hint.replace(flag, &here) } else { hint.clone() };
+        rows.push(Row::pair(if number == 0 { "next" } else { "" }, hint).set_in(2));
     }
     rows.push(Row::pair("", "When it is down there, look again.").set_in(2));
     rows

@@ -1,11 +1,14 @@
 //! What a plan will do, as a sheet: what, where, how much, what stops, what is overwritten, how it is undone.
 
+use std::collections::BTreeSet;
+
 use super::errand::Errand;
-use crate::engine::phrases::{copying_word, effect_phrase, guard_phrase, sentence, undo_of, way_back_phrase};
+use crate::engine::phrases::{choice_phrase, copying_word, count, effect_phrase, guard_phrase, sentence, undo_of, way_back_phrase};
 use crate::engine::planner::Planned;
 use crate::model::item::Sensitivity;
 use crate::model::plan::{Command, Effect, Plan, Step};
 use crate::model::units::ByteSize;
+use crate::tui::action::Action;
 use crate::tui::model::{Job, Model};
 use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
@@ -22,12 +25,38 @@ pub fn rows<E: Errand + ?Sized>(errand: &E, model: &Model, jobs: &[&Job]) -> Vec
             rows.push(Row::gap());
         }
         rows.extend(one(model, job, planned));
-        rows.push(Row::pair("plan", planned.hash.clone()).as_role(Role::Muted));
+        rows.push(Row::pair("hash", planned.hash.clone()).as_role(Role::Muted));
         rows.push(Row::gap());
         rows.push(shell_row());
         rows.push(Row::command(errand.command(&model.place, &job.wish, Some(job))));
     }
     rows
+}
+
+/// The letters of a hash that tell one plan from another at a glance; the whole one stands below the preview.
+const SHORT: usize = 12;
+
+/// A plan in a few words: "9f2c81aa1b2c, 6 steps on spare-1".
+fn plan_told(planned: &Planned) -> String {
+    let steps = count(planned.plan.steps.len(), "step");
+    let hosts: BTreeSet<&str> = planned.plan.steps.iter().map(|step| step.host.as_str()).collect();
+    let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
+    format!("{}, {steps} on {hosts}", short_hash(planned))
+}
+
+/// As much of a plan's hash as is told in one place.
+fn short_hash(planned: &Planned) -> &str {
+    planned.hash.get(..SHORT).unwrap_or(&planned.hash)
+}
+
+/// Which plans somebody is about to start, for the page that asks: "plan 9f2c81aa1b2c".
+pub fn plans_told(jobs: &[&Job]) -> String {
+    let hashes: Vec<&str> = jobs.iter().filter_map(|job| job.planned.as_deref()).map(short_hash).collect();
+    match hashes.as_slice() {
+        [] => String::new(),
+        [one] => format!("plan {one}"),
+        [first, rest @ ..] => format!("plan {first} and {} more", rest.len()),
+    }
 }
 
 /// What stands over an equal command line.
@@ -64,7 +93,8 @@ fn size_of(planned: &Planned) -> Option<u64> {
 
 fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
     let plan = &planned.plan;
-    let mut rows = about(model, planned);
+    let mut rows = vec![Row::pair("plan", plan_told(planned))];
+    rows.extend(about(model, planned));
     rows.push(Row::pair("stops", stops(plan)).as_role(if plan.steps.iter().any(is_stop) {
         Role::StatusWarn
     } else {
@@ -72,15 +102,14 @@ fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
     }));
     rows.extend(planned.expects.iter().map(|said| Row::pair("expect", said.one_line().to_string())));
     rows.push(overwrites(plan));
-    rows.push(Row::pair("undo", way_back_phrase(plan)));
+    let by_hand = "lifeboat rollback RUN";
+    let by_key = format!("{} on its receipt, or {by_hand}", model.key(Action::RollBack));
+    rows.push(Row::pair("undo", way_back_phrase(plan).replace(by_hand, &by_key)));
     rows.push(Row::gap());
     rows.extend(plan.steps.iter().enumerate().flat_map(|(number, step)| step_rows(number + 1, step)));
     rows.push(Row::gap());
     rows.extend(plan.guards.iter().map(|guard| Row::pair("guard", sentence(&guard_phrase(plan, guard)))));
-    for chosen in &plan.choices {
-        let text = format!("{}{}", chosen.value, if chosen.by_default { "  (default)" } else { "  (chosen)" });
-        rows.push(Row::pair("choice", text).cell(chosen.key.clone(), 12, Role::Text));
-    }
+    rows.extend(plan.choices.iter().map(|chosen| Row::pair("choice", sentence(&choice_phrase(chosen)))));
     rows.extend(plan.gates.iter().map(|gate| {
         Row::pair("asked", format!("{} The word is '{}'.", gate.question, gate.word)).as_role(Role::StatusWarn)
     }));

@@ -464,3 +464,65 @@ fn what_must_be_known_stays_in_the_header_however_narrow_it_is() {
     let header = stage.grid((80, 24)).lines().next().unwrap().to_owned();
     assert!(header.starts_with(" lifeboat › …"), "{header}");
 }
+
+/// A host nobody reached is no item, and is counted all the same: what was never copied off it counts nowhere else.
+#[test]
+fn hosts_that_are_down_failed_or_not_seen_are_counted() {
+    let mut stage = seen();
+    let header = |stage: &Stage, width| stage.grid((width, 24)).lines().next().unwrap().to_owned();
+    let wide = header(&stage, 140);
+    for told in ["✗ 1 down  ✗ 1 failed  ✗ 1 suspect", "▲ 1 due  ○ 1 not seen  ● 3 ok  /vault"] {
+        assert!(wide.contains(told), "{wide}");
+    }
+    // What has no room is left out from its calm end, and that something is missing is said.
+    let narrow = header(&stage, 80);
+    assert!(narrow.contains("✗ 1 down  ✗ 1 failed") && narrow.trim_end().ends_with('…'), "{narrow}");
+    let mut stage_of_two = Stage::of_inventory(TWO);
+    stage_of_two.notice(Notice::Vault(Ok(Arc::new(Holdings::default()))));
+    assert!(header(&stage_of_two, 80).contains("○ 2 not seen"), "{}", header(&stage_of_two, 80));
+    cast::report(&mut stage_of_two, "val-2", Some(cast::silent("val-2")), Vec::new());
+    assert!(header(&stage_of_two, 80).contains("✗ 1 down  ○ 1 not seen"), "{}", header(&stage_of_two, 80));
+    cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
+    assert!(!header(&stage, 140).contains("down"), "{}", header(&stage, 140));
+}
+
+/// The vault and the inventory in use are told: in the header where there is room, and by help.
+#[test]
+fn the_vault_and_the_inventory_in_use_are_told() {
+    let mut stage = Stage::of_inventory(TWO);
+    stage.app.model.place.home = "/home/ops".into();
+    stage.app.model.place.vault = "/home/ops/lifeboat".into();
+    let header = stage.grid((80, 24)).lines().next().unwrap().to_owned();
+    assert!(header.trim_end().ends_with("~/lifeboat"), "{header}");
+    stage.keys("?");
+    let help = stage.grid((80, 24));
+    assert!(help.contains("/inventory.toml") && help.contains("~/lifeboat"), "{help}");
+}
+
+/// No row reads as a sentence that is not true: what is missing is a dash, and the columns are called the same
+/// everywhere.
+#[test]
+fn a_copy_that_was_only_copied_is_no_good_one_and_no_proof() {
+    let mut stage = seen();
+    stage.keys("/").text("val-2").keys("enter");
+    for size in super::stage::SIZES {
+        let page = stage.grid(size);
+        let row = page.lines().find(|line| line.contains("unverified") && line.contains("node-config")).unwrap();
+        assert!(!row.contains("never") && row.contains(" -  ") && row.contains("copied 3h"), "{page}");
+        assert!(page.contains("SHOWN") && !page.contains("PROVEN"), "{page}");
+    }
+}
+
+#[test]
+fn a_footer_shows_what_works_here_before_what_does_not_and_always_the_way_back() {
+    let mut stage = seen();
+    stage.keys("/").text("val-1").keys("enter tab enter");
+    let footer = |stage: &Stage, width| stage.grid((width, 24)).lines().last().unwrap().to_owned();
+    for width in [60, 80, 120] {
+        assert!(footer(&stage, width).contains("esc back"), "{}", footer(&stage, width));
+    }
+    let mut stage = Stage::of_inventory(TWO);
+    assert!(footer(&stage, 80).contains("f5 look again") && !footer(&stage, 60).contains("r restore"));
+    stage.keys("?");
+    assert!(stage.grid((80, 40)).contains("not now: no item is known here yet"));
+}

@@ -38,6 +38,9 @@ fn a_host_that_is_down_says_how_far_the_look_came() {
     open(&mut stage, "val-2");
     assert!(!stage.asked.iter().any(|effect| matches!(effect, Effect::Order(Order::Discover(_)))));
     assert_page!("host_down", stage);
+    let page = stage.grid((120, 40));
+    assert!(page.contains("val-2 does not answer, so it was not looked at."), "{page}");
+    assert!(page.contains("looked at") && !page.contains("Nobody has looked at it yet"), "{page}");
 }
 
 /// What no entry names is looked for as soon as the host answers, and once.

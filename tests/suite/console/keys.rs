@@ -37,7 +37,7 @@ fn the_footer_and_the_help_show_the_operator_s_own_keys() {
     let file = "keys = [{ on = \"g v\", action = \"vault\" }, { on = \"g b\", action = \"backup\" }, { on = \"ctrl-e\", action = \"quit\" }]";
     let (keymap, mistakes) = Keymap::parse(file, Path::new("keys.toml"));
     assert!(mistakes.is_empty(), "{mistakes:?}");
-    let mut stage = Stage::of_inventory(super::fleet::TWO);
+    let mut stage = super::cast::seen();
     stage.app.model.keymap = keymap;
     let page = stage.grid((120, 40));
     let footer = page.lines().last().unwrap();

@@ -20,8 +20,14 @@ fn help_tells_what_works_here_and_why_something_does_not() {
     stage.keys("?");
     let page = stage.grid((100, 60));
     assert!(page.contains("not now: this is the first page"), "{page}");
+    assert_page!("help_unread", stage);
     stage.keys("G");
     assert!(stage.grid((80, 24)).contains("Leave the console."));
+    let mut stage = super::cast::seen();
+    stage.keys("/").text("val-1").keys("enter tab ?");
+    assert_page!("help", stage);
+    stage.keys("end");
+    assert_page!("help_end", stage);
 }
 
 #[test]

@@ -157,3 +157,52 @@ fn the_exercise_names_the_keys_that_are_in_force() {
     assert!(page.contains("ctrl-p on val-1"), "{page}");
     assert!(!page.contains("P on val-1") && !page.contains('{'), "{page}");
 }
+
+/// The exercise as it is played, on a console that found its fleet by directories of its own.
+#[cfg(feature = "rehearsal")]
+fn real_exercise(done: usize) -> Stage {
+    let exercise = lifeboat::rehearsal::exercise::val_1_is_gone().unwrap();
+    let count = exercise.steps.len();
+    let view = PracticeView { exercise, done: (0..count).map(|at| at < done).collect(), ..view([false; 3]) };
+    let mut stage = Stage::of_inventory(TWO);
+    let dir = "/tmp/lifeboat-practice-7f3a9c";
+    let named = |name, below: &str| (name, format!("{dir}/{below}"));
+    stage.app.model.place.environment =
+        vec![named("LIFEBOAT_CONFIG_DIR", "config"), named("LIFEBOAT_DATA_DIR", "data")];
+    stage.app.model.place.is_practice = true;
+    stage.notice(Notice::Practice(Box::new(view)));
+    stage.keys("X");
+    stage
+}
+
+#[cfg(feature = "rehearsal")]
+#[test]
+fn the_real_exercise_in_its_nine_steps() {
+    for (name, done) in [("first", 0), ("break", 1), ("plan", 4), ("proven", 7), ("receipt", 8), ("done", 9)] {
+        let mut stage = real_exercise(done);
+        assert_page!(&format!("exercise_real_{name}"), stage);
+    }
+}
+
+/// What is copied from the page into another terminal must never mean the operator's own fleet.
+#[cfg(feature = "rehearsal")]
+#[test]
+fn every_command_of_the_exercise_carries_the_practice_fleet_with_it() {
+    let env = "LIFEBOAT_CONFIG_DIR=/tmp/lifeboat-practice-7f3a9c/config LIFEBOAT_DATA_DIR=/tmp/lifeboat-practice-7f3a9c/data";
+    let mut seen = 0;
+    for done in 0..9 {
+        let page = real_exercise(done).grid((120, 60));
+        // A line that goes on ends in a backslash.
+        let text = page.lines().map(|line| line.trim_matches(['│', ' '])).collect::<Vec<_>>().join(" ");
+        let text = text.replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!text.contains("{run}") && !text.contains("break val-1"), "{page}");
+        for (at, _) in text.match_indices("lifeboat ") {
+            if text[..at].ends_with("in a shell ") || text[..at].ends_with("data ") {
+                assert!(text[..at].trim_end().ends_with(env), "{page}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 8, "{seen}");
+    assert!(real_exercise(1).grid((80, 24)).contains("P on val-1, then lose-node"));
+}

@@ -177,7 +177,7 @@ fn guard(host: &str) -> Value {
 fn guard_choice() -> Choice {
     Choice {
         key: "guard".into(),
-        question: "For how many seconds does the node wait for the console before it acts by itself?".into(),
+        question: "After how many silent seconds does the node act by itself?".into(),
         values: Vec::new(),
         default: "60".into(),
     }
@@ -242,12 +242,12 @@ pub fn restore(basis: &str, gated: bool) -> Planned {
             step("ready", "spare-1", "Check that the node can take it", "avalanchego.ready/1", json!({}), "read"),
             step("deliver", "spare-1", "Bring the staking identity onto the node, beside its place", "deliver/1", json!({"undo": "rm -rf x"}), "write"),
             step("stop", "spare-1", "Stop avalanchego.service", "service.stop/1", unit.clone(), "quiesce"),
-            step("swap", "spare-1", "Put NodeID-7xgWjUSFbVFrdET1qh5LPyv in place of NodeID-Ke2", "files.swap/1", swap, "destroy"),
+            step("swap", "spare-1", "Put NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 in place of NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe", "files.swap/1", swap, "destroy"),
             step("start", "spare-1", "Start avalanchego.service", "service.start/1", unit, "write"),
-            step("accept", "spare-1", "Ask the node until it tells NodeID-7xgWjUSFbVFrdET1qh5LPyv and the BLS key", "avalanchego.accept/1", json!({}), "read"),
+            step("accept", "spare-1", "Ask the node until it tells NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 and the BLS key", "avalanchego.accept/1", json!({}), "read"),
         ],
         "leaves": [
-            "The identity NodeID-Ke2 that was there is kept in /home/avalanche/.avalanchego/.staking.lifeboat-{run}.kept.",
+            "The identity NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe that was there is kept in /home/avalanche/.avalanchego/.staking.lifeboat-{run}.kept.",
             "Bootstrapping goes on after the restore and can take hours; until then the node does not validate.",
         ],
         "proves": true,
@@ -265,7 +265,7 @@ pub fn restore(basis: &str, gated: bool) -> Planned {
 pub fn alive() -> Failure {
     Failure::new(
         Exit::AliveElsewhere,
-        "The identity NodeID-7xgWjUSFbVFrdET1qh5LPyv runs on val-1 now, so nothing was started.",
+        "The identity NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 runs on val-1 now, so nothing was started.",
     )
     .hint("Stop it there yourself, or let the restore stop it for good: --set fence=stop.")
 }

@@ -131,7 +131,7 @@ fn nothing_goes_past_an_identity_that_is_alive_elsewhere() {
     answer(&mut stage, |_| Err(alive()));
     stage.keys("end enter");
     assert_shows(&stage, "This identity runs elsewhere.");
-    assert_shows(&stage, "Here that is the choice 'fence'");
+    assert_shows(&stage, "'stop' for 'fence'");
     for _ in 0..5 {
         wait(&mut stage, 1);
         stage.keys("enter tab enter space").text("val-1").keys("enter");
@@ -179,9 +179,9 @@ fn a_stale_plan_runs_nothing_and_is_shown_anew() {
     stage.asked.clear();
     stage.notice(Notice::Started(job));
     stage.notice(Notice::Ended(job, Err(Failure::new(Exit::Stale, "What the plan rests on has changed: node_id."))));
-    answer(&mut stage, |_| Ok(restore("NodeID-Ke2", true)));
+    answer(&mut stage, |_| Ok(restore("NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe", true)));
     assert_shows(&stage, "What changed since");
-    assert_shows(&stage, "NodeID-Ke2");
+    assert_shows(&stage, "NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe");
     stage.keys("enter enter enter");
     assert!(runs(&stage).is_empty());
 }

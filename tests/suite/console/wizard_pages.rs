@@ -160,7 +160,7 @@ fn a_stale_plan_shows_what_changed() {
     stage.asked.clear();
     let changed = Failure::new(Exit::Stale, "What the plan rests on has changed: node_id.");
     stage.notice(Notice::Ended(job, Err(changed)));
-    answer(&mut stage, |_| Ok(restore("NodeID-Ke2", true)));
+    answer(&mut stage, |_| Ok(restore("NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe", true)));
     wait(&mut stage, 1);
     assert_page!("wizard_preview_stale", stage);
 }
@@ -249,7 +249,7 @@ fn receipt() {
     let job = runs(&stage)[0].0;
     let outs = json!({"capture": {
         "snapshot": "20261120T025000Z-5e11", "bytes": 5120, "sums_sha256": "aa",
-        "identities": [{"kind": "avalanche-node-id", "value": "NodeID-7xgWjUSFbVFrdET1qh5LPyv"}],
+        "identities": [{"kind": "avalanche-node-id", "value": "NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2"}],
         "marks": ["the node was not asked who it is"],
     }});
     stage.notice(Notice::Started(job)).notice(Notice::Ended(job, Ok(Some(report(outs)))));
@@ -284,7 +284,7 @@ fn receipt() {
 #[test]
 fn receipts_of_failures() {
     let mut stage =
-        ended(Err(Failure::new(Exit::Cancelled, "Cancelled before 'Put NodeID-7xg in place of NodeID-Ke2'.")
+        ended(Err(Failure::new(Exit::Cancelled, "Cancelled before 'Put NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 in place of NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe'.")
             .state("Everything is as it was.")));
     assert_page!("wizard_receipt_cancelled", stage);
     let changed = Failure::new(Exit::Changed, "'Stop avalanchego.service' on spare-1 failed: connection lost.")

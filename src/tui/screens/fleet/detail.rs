@@ -50,7 +50,7 @@ fn empty_lines(model: &Model) -> Vec<Line> {
 /// ```text
 /// ▲ stale      The newest good copy is older than 24h.
 /// last good    2026-11-18 02:50Z, 2d ago
-/// proven       verified 2026-11-18 02:51Z, 2d ago
+/// shown        verified 2026-11-18 02:51Z, 2d ago
 /// ```
 pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
     let now = model.now;
@@ -59,10 +59,10 @@ pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> 
     let mut lines = vec![Line::Status(sign, item.state.word().to_owned(), why, role)];
     match item.last_good() {
         Some(at) => lines.push(Line::field("last good", utc_and_ago(at, now))),
-        None => lines.push(Line::field("last good", "never")),
+        None => lines.push(Line::field("last good", if item.copies().is_empty() { "none" } else { "none of its copies" })),
     }
     if let Some((rung, at)) = item.last_proof(now) {
-        lines.push(Line::field("proven", format!("{} {}", rung_word(Some(rung)), utc_and_ago(at, now))));
+        lines.push(Line::field("shown", format!("{} {}", rung_word(Some(rung)), utc_and_ago(at, now))));
     }
     if let Some(newest) = item.copies().first() {
         lines.push(openable_line(newest, model));

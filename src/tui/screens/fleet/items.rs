@@ -25,7 +25,7 @@ enum ItemRow<'m> {
 
 /// Widths of the columns after the item's name.
 const STATE: u16 = 13;
-const PROVEN: u16 = 12;
+const SHOWN: u16 = 12;
 const GOOD: u16 = 9;
 const GOOD_SHORT: u16 = 5;
 const COPIES: u16 = 15;
@@ -42,7 +42,7 @@ const NAME: u16 = 34;
 impl FleetPage {
     /// ```text
     /// ┌ val-1 ─────────────────────────────────────────────┐
-    /// │ ITEM                  GOOD  PROVEN       STATE     │
+    /// │ ITEM                  GOOD  SHOWN        STATE     │
     /// │ avalanchego                                        │
     /// │  staking identity     2h    drilled 3d   ● ok      │
     /// └────────────────────────────────────────────────────┘
@@ -121,32 +121,32 @@ pub(super) fn item_at(owner: &OwnerView, row: usize) -> Option<&ItemView> {
     }
 }
 
-/// Where copies, age, proof, state and reason begin; a column that is not shown begins where the next one does.
+/// Where the number of copies, the age of the newest good one, the most that was shown of any, state and reason begin; a
+/// column that is not there begins where the next one does.
 fn columns(width: u16) -> [u16; 5] {
     if width >= ROOMY {
-        let copies = NAME.min(width.saturating_sub(COPIES + GOOD + PROVEN + STATE + 5));
+        let copies = NAME.min(width.saturating_sub(COPIES + GOOD + SHOWN + STATE + 5));
         let good = copies + COPIES;
-        let proven = good + GOOD + 2;
-        let state = proven + PROVEN + 2;
+        let shown = good + GOOD + 2;
+        let state = shown + SHOWN + 2;
         let why = state + STATE + 2;
-        return [copies, good, proven, state, if width >= why + WHY { why } else { width }];
+        return [copies, good, shown, state, if width >= why + WHY { why } else { width }];
     }
     let state = width.saturating_sub(STATE);
-    let proven = state.saturating_sub(PROVEN + 1);
-    let good = proven.saturating_sub(GOOD_SHORT + 1);
-    [good, good, proven, state, width]
+    let shown = state.saturating_sub(SHOWN + 1);
+    let good = shown.saturating_sub(GOOD_SHORT + 1);
+    [good, good, shown, state, width]
 }
 
 fn render_heading(canvas: &mut Canvas) {
-    let [copies, good, proven, state, why] = columns(canvas.area.width);
+    let [copies, good, shown, state, why] = columns(canvas.area.width);
     canvas.text_within(1, 0, copies.saturating_sub(2), "ITEM", Role::Heading);
     canvas.text(why, 0, "WHY", Role::Heading);
     if copies < good {
         canvas.text(copies, 0, "COPIES", Role::Heading);
     }
-    // In a narrow list names need the room more than a second word here.
-    canvas.text(good, 0, if proven - good > GOOD { "LAST GOOD" } else { "GOOD" }, Role::Heading);
-    canvas.text(proven, 0, "PROVEN", Role::Heading);
+    canvas.text(good, 0, "GOOD", Role::Heading);
+    canvas.text(shown, 0, "SHOWN", Role::Heading);
     canvas.text(state, 0, "STATE", Role::Heading);
 }
 
@@ -178,7 +178,7 @@ fn render_service(service: &ServiceView, y: u16, canvas: &mut Canvas) {
 
 fn render_item(item: &ItemView, is_marked: bool, model: &Model, y: u16, canvas: &mut Canvas) {
     let glyphs = canvas.theme.glyphs;
-    let [copies, good, proven, state, why] = columns(canvas.area.width);
+    let [copies, good, shown, state, why] = columns(canvas.area.width);
     if is_marked {
         canvas.text(0, y, glyphs.mark, Role::Marked);
     }
@@ -190,18 +190,18 @@ fn render_item(item: &ItemView, is_marked: bool, model: &Model, y: u16, canvas: 
         };
         canvas.text_within(copies, y, COPIES - 1, &told, Role::Muted);
     }
-    let wide = proven - good;
+    let wide = shown - good;
     match item.last_good() {
         Some(at) if wide > GOOD => canvas.text_within(good, y, GOOD, &ago(at, model.now), Role::Text),
         Some(at) => canvas.text_within(good, y, GOOD_SHORT, &age(at, model.now), Role::Text),
-        None => canvas.text_within(good, y, GOOD, "never", Role::Muted),
+        None => canvas.text_within(good, y, GOOD, "-", Role::Muted),
     };
     match item.last_proof(model.now) {
         Some((rung, at)) => {
             let told = format!("{} {}", short_rung(rung), age(at, model.now));
-            canvas.text_within(proven, y, PROVEN, &told, Role::Text)
+            canvas.text_within(shown, y, SHOWN, &told, Role::Text)
         }
-        None => canvas.text_within(proven, y, PROVEN, "-", Role::Muted),
+        None => canvas.text_within(shown, y, SHOWN, "-", Role::Muted),
     };
     let (role, sign) = look_of(item.state, &glyphs);
     let end = canvas.text(state, y, sign, role) + 1;

@@ -7,11 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::fleet::{ItemState, ItemView, OwnerView, Reach};
-use crate::model::exit::Exit;
 use crate::model::ids::{ItemRef, OwnerId};
 use crate::tui::action::Action;
 use crate::tui::filter::Filter;
-use crate::tui::frame::look_of;
+use crate::tui::frame::{look_of, look_of_trouble};
 use crate::tui::message::Notice;
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
@@ -63,25 +62,12 @@ const AT_REST: SignedDuration = SignedDuration::from_secs(20);
 
 /// How a host stands as a whole: role, sign and word.
 pub fn look_of_owner(owner: &OwnerView, glyphs: &Glyphs) -> (Role, &'static str, String) {
-    if let Reach::Failed(_, failure) = &owner.reach {
-        let word = match failure.exit {
-            Exit::HostKey => "host key",
-            Exit::Authentication => "no login",
-            _ => "down",
-        };
-        return (Role::StatusBad, glyphs.bad, word.to_owned());
+    if let Some(trouble) = owner.trouble() {
+        let (role, sign) = look_of_trouble(trouble, glyphs);
+        return (role, sign, trouble.word().to_owned());
     }
-    let word = match (owner.services.is_empty(), owner.items().next().is_none(), &owner.reach) {
-        (true, ..) => "empty",
-        (false, true, _) if is_refused(owner) => "failed",
-        (false, true, Reach::Unknown) => "not seen",
-        (false, true, _) => "no items",
-        (false, false, _) => "",
-    };
-    if word == "failed" {
-        return (Role::StatusBad, glyphs.bad, word.to_owned());
-    }
-    if !word.is_empty() {
+    if owner.services.is_empty() || owner.items().next().is_none() {
+        let word = if owner.services.is_empty() { "empty" } else { "no items" };
         return (Role::StatusUnknown, glyphs.unknown, word.to_owned());
     }
     let worst = owner.worst();
