@@ -25,12 +25,13 @@ pub fn done_steps(steps: &[ExerciseStep], measured: &[bool]) -> Vec<bool> {
     (0..steps.len()).map(|at| last.is_some_and(|last| at <= last)).collect()
 }
 
-/// How a step is done: by keys here, and what a command does also from a shell. That one carries the practice fleet with
-/// it: a line that is copied into another terminal must never mean the operator's own hosts.
-fn ways(step: &ExerciseStep, model: &Model) -> Vec<Row> {
+/// How a step is done: by keys here, and the one that is next, where it is a command, from a shell too. That line carries
+/// the practice fleet with it: copied into another terminal it must never mean the operator's own hosts.
+fn ways(step: &ExerciseStep, is_next: bool, model: &Model) -> Vec<Row> {
     let here = keys_of(&step.key, model);
     match &step.deed {
         Deed::Break(_, fault) => vec![Row::pair("here", format!("{here}, then {fault}")).set_in(4)],
+        Deed::Command(_) if !is_next => vec![Row::pair("here", here).set_in(4)],
         Deed::Command(words) => {
             let newest = model.runs.as_ref().and_then(|runs| runs.as_ref().ok()?.last().map(|(name, _)| name.clone()));
             // Without a run of this sitting the list of all runs names it.
@@ -77,7 +78,7 @@ impl ExercisePage {
             rows.push(Row::signed(sign, format!("{} {}", at + 1, step.title)));
             if now.is_some_and(|now| at >= now) && until.is_some_and(|until| at <= until) {
                 rows.push(Row::say(Role::Muted, &step.why).set_in(4));
-                rows.extend(ways(step, model));
+                rows.extend(ways(step, now == Some(at), model));
                 rows.push(Row::gap());
             }
         }

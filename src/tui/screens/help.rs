@@ -43,12 +43,9 @@ impl Help {
 
 /// What all of it is about: a header has not the room at every width.
 fn paths_in_use(place: &Place) -> Vec<Row> {
-    let path = |name: &str, path: &Path| {
-        Row::say(Role::Text, place.told(path)).set_in(2).cell(name, KEYS, Role::Muted)
-    };
+    let path = |name: &str, path: &Path| Row::say(Role::Text, place.told(path)).set_in(2).cell(name, KEYS, Role::Muted);
     let named = [("inventory", &place.inventory), ("vault", &place.vault)].into_iter();
-    let rows: Vec<Row> =
-        named.filter(|(_, at)| !at.as_os_str().is_empty()).map(|(name, at)| path(name, at)).collect();
+    let rows: Vec<Row> = named.filter(|(_, at)| !at.as_os_str().is_empty()).map(|(name, at)| path(name, at)).collect();
     if rows.is_empty() { rows } else { std::iter::once(Row::heading("In use")).chain(rows).collect() }
 }
 

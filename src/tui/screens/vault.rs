@@ -360,7 +360,10 @@ impl Screen for VaultPage {
         let panes = Self::pane_count(model);
         let focus = self.panes.focus(panes);
         let left = area.width * 9 / 20;
-        let calendar = self.sum.as_ref().map_or(calendar::HEIGHT, |sum| calendar::height(&sum.days, area.width.saturating_sub(left + 4)));
+        let calendar = self
+            .sum
+            .as_ref()
+            .map_or(calendar::HEIGHT, |sum| calendar::height(&sum.days, area.width.saturating_sub(left + 4)));
         let bottom = (calendar + 2).min(area.height.div_ceil(2) + 1);
         let lines = Self::finding_lines(model);
         let findings = if lines.is_empty() {

@@ -70,25 +70,30 @@ pub const HEIGHT: u16 = GRID + 1;
 
 /// The rows a calendar of these days takes at a width.
 pub fn height(days: &Days, width: u16) -> u16 {
-    let rows = u16::try_from(legend(days, usize::from(width)).len()).unwrap_or(1);
+    let rows = u16::try_from(legend(days, width).1.len()).unwrap_or(1);
     GRID + rows.max(1)
 }
 
-/// The kinds of days there are, in rows of a width: what was never reached needs no sign.
-fn legend(days: &Days, width: usize) -> Vec<Vec<Day>> {
+/// The kinds of days there are, in rows of a width, and the blanks between them: what was never reached needs no sign,
+/// and single blanks are enough where they save a row.
+fn legend(days: &Days, width: u16) -> (u16, Vec<Vec<Day>>) {
     let there: BTreeSet<Day> = days.values().copied().collect();
+    let there: Vec<Day> = Day::ALL.into_iter().filter(|day| there.contains(day)).collect();
+    let letters: usize = there.iter().map(|day| day.word().len() + 2).sum();
+    let fits = |gap: usize| letters + gap * there.len().saturating_sub(1) <= usize::from(width);
+    let gap = if !fits(2) && fits(1) { 1 } else { 2 };
     let mut rows: Vec<(usize, Vec<Day>)> = Vec::new();
-    for day in Day::ALL.into_iter().filter(|day| there.contains(day)) {
+    for day in there {
         let needs = day.word().len() + 2;
         match rows.last_mut() {
-            Some((used, row)) if *used + 2 + needs <= width => {
-                *used += 2 + needs;
+            Some((used, row)) if *used + gap + needs <= usize::from(width) => {
+                *used += gap + needs;
                 row.push(day);
             }
             _ => rows.push((needs, vec![day])),
         }
     }
-    rows.into_iter().map(|(_, row)| row).collect()
+    (u16::try_from(gap).unwrap_or(2), rows.into_iter().map(|(_, row)| row).collect())
 }
 
 /// Draws as many weeks as fit, the last one the week of `today`. Two columns a week.
@@ -128,12 +133,13 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
             canvas.text_within(x, 1 + row, 1, sign, role);
         }
     }
-    for (y, row) in (GRID..).zip(legend(days, usize::from(canvas.area.width))) {
+    let (gap, rows) = legend(days, canvas.area.width);
+    for (y, row) in (GRID..).zip(rows) {
         let mut x = 0;
         for day in row {
             let (sign, role) = look(day);
             x = canvas.text(x, y, sign, role) + 1;
-            x = canvas.text(x, y, day.word(), Role::Muted) + 2;
+            x = canvas.text(x, y, day.word(), Role::Muted) + gap;
         }
     }
 }
@@ -149,12 +155,9 @@ mod tests {
         let at = |day: u8, kind| (Date::constant(2026, 11, i8::try_from(day).unwrap_or(1)), kind);
         let all: Days = (1..).zip(Day::ALL).map(|(day, kind)| at(day, kind)).collect();
         let words = |days: &Days, width| -> Vec<Vec<&str>> {
-            legend(days, width).into_iter().map(|row| row.into_iter().map(Day::word).collect()).collect()
+            legend(days, width).1.into_iter().map(|row| row.into_iter().map(Day::word).collect()).collect()
         };
-        assert_eq!(
-            words(&all, 100),
-            [["intact", "copied", "openable", "verified", "drilled", "proven", "failed"]]
-        );
+        assert_eq!(words(&all, 100), [["intact", "copied", "openable", "verified", "drilled", "proven", "failed"]]);
         assert_eq!(words(&all, 40).len(), 2);
         assert_eq!(height(&all, 40), HEIGHT + 1);
         let intact = Days::from([at(1, Day::Reached(Rung::Intact))]);

@@ -79,7 +79,7 @@ impl Errand for BackUp {
                 })
                 .collect(),
         };
-        fields.push(Field::fixed("into", model.place.vault.display().to_string(), String::new()));
+        fields.push(Field::fixed("into", model.place.told(&model.place.vault), String::new()));
         fields.push(Field {
             key: "reason".to_owned(),
             label: "reason".to_owned(),
@@ -390,7 +390,7 @@ impl Errand for Verify {
         let chosen = self.chosen();
         let mut rows = vec![
             Row::pair("what", format!("{}, {} in clear", count(chosen.len(), "copy"), ByteSize(self.size(model)))),
-            Row::pair("where", format!("in {}, offline: no node is asked", model.place.vault.display())),
+            Row::pair("where", format!("in {}, offline: no node is asked", model.place.told(&model.place.vault))),
             Row::pair(
                 "how",
                 "Stored bytes against their hashes; with a key at hand, the service's own format in full.",

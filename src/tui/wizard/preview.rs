@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::errand::Errand;
-use crate::engine::phrases::{choice_phrase, copying_word, count, effect_phrase, guard_phrase, sentence, undo_of, way_back_phrase};
+use crate::engine::phrases::{
+    choice_phrase, copying_word, count, effect_phrase, guard_phrase, sentence, undo_of, way_back_phrase,
+};
 use crate::engine::planner::Planned;
 use crate::model::item::Sensitivity;
 use crate::model::plan::{Command, Effect, Plan, Step};
@@ -126,7 +128,7 @@ fn about(model: &Model, planned: &Planned) -> Vec<Row> {
     let secret = if item.sensitivity == Sensitivity::Secret { ", secret" } else { "" };
     let version = found.facts.version.as_ref().map_or(String::new(), |version| format!(" {}", version.one_line()));
     let service = format!("{}{version} on {}", found.kind, found.host);
-    let vault = model.place.vault.display();
+    let vault = model.place.told(&model.place.vault);
     let size = size_of(planned).map_or("not known beforehand".to_owned(), |size| format!("about {}", ByteSize(size)));
     match &planned.plan.command {
         Command::Backup { item: place, .. } => vec![

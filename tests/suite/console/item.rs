@@ -175,6 +175,9 @@ fn the_inside_of_a_copy_is_paged() {
     stage.asked.clear();
     stage.keys("up");
     assert!(asked(0, &stage), "the row before the first asks for the page before");
+    let nothing = Page { columns: vec!["name".into()], rows: Vec::new(), from: 0, next: None };
+    stage.notice(Notice::Inside(item.clone(), id.clone(), name.clone(), Ok(nothing)));
+    assert_page!("inside_empty", stage);
     let locked = Failure::new(Exit::Vault, "No key at hand opens 'staker.crt.age'.")
         .hint("Name one: [vault] identities = [\"…\"]");
     stage.notice(Notice::Inside(item, id, name, Err(locked)));
@@ -254,6 +257,40 @@ fn the_vault_shows_what_it_holds_of_everybody() {
     stage.notice(Notice::Vault(Err(failure)));
     stage.keys("V");
     assert_page!("vault_failed", stage);
+}
+
+#[test]
+fn long_names_stay_inside_in_the_vault_and_on_an_item() {
+    let mut stage = seen();
+    let mut holdings = cast::holdings();
+    let why = "shrank from 9.00 KiB to 1.10 KiB since the copy before, which nobody has explained yet".to_owned();
+    let odd = CopyView { against: vec![why], ..copy(HOUR, 1_126, Some(HOUR)) };
+    let copies = shelf(vec![odd, copy(25 * HOUR, u64::MAX / 4, Some(25 * HOUR))]);
+    holdings.items.insert(place(&super::wizard_cast::long_item()), copies);
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
+    stage.keys("V end");
+    assert_page!("vault_long_names", stage);
+    stage.keys("enter");
+    assert_page!("item_long_names", stage);
+}
+
+/// A day is remembered for the most that was shown on it, by the ladder's own words.
+#[test]
+fn a_day_of_the_calendar_says_no_more_than_was_shown() {
+    let mut stage = seen();
+    let mut holdings = Holdings::default();
+    let only = |rung| {
+        let proof = ProofView { rung, at: cast::ago(DAY), passed: true };
+        shelf(vec![CopyView { proofs: Box::new([proof]), ..copy(DAY, 9, None) }])
+    };
+    for (rung, word) in [(Rung::Intact, "intact"), (Rung::Openable, "openable"), (Rung::Proven, "proven")] {
+        holdings.items.insert(place("val-1/avalanchego/node-config"), only(rung));
+        stage.notice(Notice::Vault(Ok(Arc::new(holdings.clone()))));
+        stage.keys("F V");
+        let page = stage.grid((120, 40));
+        let legend = page.lines().rev().nth(2).unwrap_or_default();
+        assert!(legend.contains(word) && !legend.contains("copied") && !legend.contains("restored"), "{page}");
+    }
 }
 
 #[test]

@@ -73,6 +73,37 @@ fn jobs() {
     assert_page!("job_cancelled", stage);
     stage.keys("t");
     assert!(orders(&stage).iter().any(|order| matches!(order, Order::Plan(..))), "retry plans anew");
+    let mut stage = with_jobs();
+    stage.keys("B J enter");
+    let job = stage.app.model.live_jobs().next().unwrap().id;
+    happen(&stage, job.0, 95, failed("capture", "val-1 closed the connection"));
+    happen(&stage, job.0, 97, undone("stop"));
+    let lost = Failure::new(Exit::Failed, "'Copy the db' on val-1 failed: val-1 closed the connection.")
+        .state("Everything is as it was.")
+        .hint("See how it is reached: lifeboat doctor val-1");
+    stage.notice(Notice::Ended(job, Err(lost)));
+    wait(&mut stage, 1);
+    assert_page!("job_failed", stage);
+}
+
+#[test]
+fn long_names_stay_inside_on_the_pages_of_runs_and_of_a_node() {
+    let mut kinds = vec![run_started()];
+    kinds.extend(["stop", "capture", "start"].iter().flat_map(|step| [began(step), done(step)]));
+    kinds.push(finished(Exit::Done, None));
+    let long = told(RESTORED, long_backup(), &kinds, Some(11));
+    let mut stage = with_runs(screens::runs());
+    stage.notice(Notice::Runs(Ok(vec![(RESTORED.to_owned(), Ok(long.clone()))])));
+    assert_page!("runs_long_names", stage);
+    stage.keys("enter");
+    assert_page!("run_long_names", stage);
+    stage.keys("K");
+    let host = HostId::new(LONG_HOST).unwrap();
+    let path = format!("/srv/{}/.staking.lifeboat-{RESTORED}.kept", "a-directory-deep-down/".repeat(6));
+    let kept = Kept { run: RunId::new(RESTORED).unwrap(), paths: vec![path] };
+    stage.notice(Notice::RunsOn(host.clone(), Ok(vec![long])));
+    stage.notice(Notice::Kept(host, Ok(vec![kept])));
+    assert_page!("node_long_names", stage);
 }
 
 fn told(run: &str, planned: lifeboat::engine::planner::Planned, kinds: &[EventKind], receipt: Option<u64>) -> Told {

@@ -188,7 +188,8 @@ fn the_real_exercise_in_its_nine_steps() {
 #[cfg(feature = "rehearsal")]
 #[test]
 fn every_command_of_the_exercise_carries_the_practice_fleet_with_it() {
-    let env = "LIFEBOAT_CONFIG_DIR=/tmp/lifeboat-practice-7f3a9c/config LIFEBOAT_DATA_DIR=/tmp/lifeboat-practice-7f3a9c/data";
+    let env =
+        "LIFEBOAT_CONFIG_DIR=/tmp/lifeboat-practice-7f3a9c/config LIFEBOAT_DATA_DIR=/tmp/lifeboat-practice-7f3a9c/data";
     let mut seen = 0;
     for done in 0..9 {
         let page = real_exercise(done).grid((120, 60));

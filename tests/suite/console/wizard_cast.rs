@@ -17,6 +17,7 @@ use lifeboat::model::ids::{ConsoleId, HostId, ItemRef, RunId, SnapshotId, StepId
 use lifeboat::model::item::{Copying, Item, Sensitivity, Standing};
 use lifeboat::model::manifest::Rung;
 use lifeboat::model::plan::{Choice, Plan};
+use lifeboat::model::text::CleanText;
 use lifeboat::model::units::ByteSize;
 use lifeboat::services::{Sighting, Whereabouts};
 use lifeboat::tui::app::App;
@@ -213,6 +214,25 @@ pub fn stopping_backup(place: &str) -> Planned {
         ],
     });
     planned(&place, "val-1", plan, vec![guard_choice()], Vec::new())
+}
+
+/// A host whose name has room in no column.
+pub const LONG_HOST: &str = "validator-in-the-far-corner-of-rack-27-validator-in-the-far-corner-of-rack-27";
+
+/// An item of that host.
+pub fn long_item() -> String {
+    format!("{LONG_HOST}/avalanchego/chain-configs-of-everything")
+}
+
+/// A backup of that item, which stops its service.
+pub fn long_backup() -> Planned {
+    let mut planned = stopping_backup(&long_item());
+    let host = HostId::new(LONG_HOST).unwrap();
+    planned.found.host = host.clone();
+    planned.plan.guards.iter_mut().for_each(|guard| guard.host = host.clone());
+    planned.plan.steps.iter_mut().for_each(|step| step.host = host.clone());
+    planned.plan.steps[1].title = CleanText::new("Copy every chain's configuration, one after the other, 各链的配置");
+    planned
 }
 
 /// A restore onto the spare host; `basis` is what it rests on, and with `gated` two words are asked.

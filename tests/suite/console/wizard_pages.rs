@@ -231,6 +231,15 @@ fn live_several() {
     assert_page!("wizard_live_several", stage);
 }
 
+/// The same under way, its service being stopped.
+pub fn under_way() -> (Stage, JobId) {
+    let mut stage = running();
+    let job = job_of(&stage);
+    half_way(&stage, job);
+    wait(&mut stage, 11);
+    (stage, JobId(job))
+}
+
 fn ended(result: Result<Option<lifeboat::engine::runs::Report>, Failure>) -> Stage {
     let mut stage = running();
     let job = job_of(&stage);
@@ -327,6 +336,71 @@ fn long_names_stay_inside() {
     assert_page!("wizard_choose_long_names", stage);
     stage.keys("enter enter");
     assert_page!("wizard_preview_long_names", stage);
+}
+
+#[test]
+fn long_names_stay_inside_to_the_end() {
+    let mut stage = stage(wizard::back_up(vec![item(&long_item())]));
+    answer(&mut stage, |_| Ok(long_backup()));
+    stage.keys("enter");
+    assert_page!("wizard_checks_long_names", stage);
+    stage.keys("enter");
+    wait(&mut stage, 1);
+    stage.keys("enter");
+    wait(&mut stage, 1);
+    assert_page!("wizard_confirm_long_names", stage);
+    stage.keys("tab enter");
+    let job = runs(&stage)[0].0;
+    stage.notice(Notice::Started(job));
+    for (second, kind) in [(0, run_started()), (1, began("stop")), (3, done("stop")), (3, began("capture"))] {
+        happen(&stage, job.0, second, kind);
+    }
+    wait(&mut stage, 8);
+    assert_page!("wizard_live_long_names", stage);
+    let outs = json!({"capture": {
+        "snapshot": "20261120T025000Z-5e11", "item": item(&long_item()), "bytes": 5120,
+        "marks": [format!("the agent said: {}", "日本語 and more ".repeat(12))],
+    }});
+    stage.notice(Notice::Ended(job, Ok(Some(report(outs)))));
+    assert_page!("wizard_receipt_long_names", stage);
+    stage.keys("J");
+    assert_page!("jobs_long_names", stage);
+}
+
+/// Whoever answers a question sees which plan the answer starts: the same letters as on its preview.
+#[test]
+fn the_plan_is_named_where_it_is_read_and_where_it_is_confirmed() {
+    let mut stage = previewing(true);
+    let hash = stage.app.model.jobs.last().unwrap().planned.as_ref().unwrap().hash.clone();
+    let short = &hash[..12];
+    assert!(stage.grid((80, 24)).contains(&format!("plan        {short}, 6 steps on spare-1")));
+    stage.keys("end");
+    assert!(stage.grid((80, 24)).contains(&hash), "and whole at its end:\n{}", stage.grid((80, 24)));
+    stage.keys("enter");
+    wait(&mut stage, 1);
+    assert!(stage.grid((80, 24)).contains(&format!("plan {short}")), "{}", stage.grid((80, 24)));
+    let mut several = backing_up_three();
+    plan_three(&mut several);
+    several.keys("enter enter");
+    wait(&mut several, 1);
+    several.keys("enter");
+    assert!(several.grid((80, 24)).contains(" and 2 more"), "{}", several.grid((80, 24)));
+}
+
+/// What a key, a command line and a choice mean is said in words.
+#[test]
+fn a_preview_says_both_ways_back_and_what_its_choices_mean() {
+    let mut stage = previewing(true);
+    let page = stage.grid((120, 60));
+    assert!(page.contains("afterwards: u on its receipt, or lifeboat rollback RUN"), "{page}");
+    assert!(page.contains("The guard waits 60 s for the console (guard=60, by default)."), "{page}");
+    assert!(page.contains("If the identity runs elsewhere, the restore does not begin (fence=refuse"), "{page}");
+    assert!(page.contains("until the restored service starts it puts everything back"), "{page}");
+    stage = backing_up();
+    answer(&mut stage, |_| Ok(stopping_backup(IDENTITY)));
+    stage.keys("enter enter");
+    let page = stage.grid((120, 60));
+    assert!(page.contains("it puts everything back.") && !page.contains("restored"), "{page}");
 }
 
 /// The host is taken out of the inventory while its page is open.

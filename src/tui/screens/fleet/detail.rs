@@ -59,7 +59,9 @@ pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> 
     let mut lines = vec![Line::Status(sign, item.state.word().to_owned(), why, role)];
     match item.last_good() {
         Some(at) => lines.push(Line::field("last good", utc_and_ago(at, now))),
-        None => lines.push(Line::field("last good", if item.copies().is_empty() { "none" } else { "none of its copies" })),
+        None => {
+            lines.push(Line::field("last good", if item.copies().is_empty() { "none" } else { "none of its copies" }))
+        }
     }
     if let Some((rung, at)) = item.last_proof(now) {
         lines.push(Line::field("shown", format!("{} {}", rung_word(Some(rung)), utc_and_ago(at, now))));
