@@ -79,13 +79,15 @@ pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
     // console must not hide.
     let whole = trail(crumbs, glyphs.crumb);
     let room = usize::from(width).saturating_sub(whole.width() + 3);
-    while droppable > 0 && width_of(&pieces) > room {
+    // A count that is left out says so: who sees none must not take it for none.
+    let sign = (glyphs.cut.to_owned(), Role::Muted);
+    let sign_of = |left: usize| if left < all { sign.0.width() + 2 } else { 0 };
+    while droppable > 0 && width_of(&pieces) + sign_of(droppable) > room {
         droppable -= 1;
         pieces.remove(droppable);
     }
-    // What is left out says so, where there is room: one column and the two before the next piece.
-    if droppable > 0 && droppable < all && width_of(&pieces) + 3 <= room {
-        pieces.insert(droppable, (glyphs.cut.to_owned(), Role::Muted));
+    if droppable < all && width_of(&pieces) + sign_of(droppable) <= room {
+        pieces.insert(droppable, sign);
     }
     let used = width_of(&pieces);
     let room = usize::from(width).saturating_sub(used + 3);

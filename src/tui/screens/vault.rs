@@ -14,7 +14,7 @@ use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::palette;
-use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screen::{Canvas, Screen, cut_middle};
 use crate::tui::screens::item::ItemPage;
 use crate::tui::theme::Role;
 use crate::tui::when::{age, ago};
@@ -250,7 +250,10 @@ impl Columns {
 
     fn render_row(&self, place: &ItemRef, kept: &Shelf, model: &Model, y: u16, canvas: &mut Canvas) {
         let glyphs = canvas.theme.glyphs;
-        canvas.text_within(1, y, self.copies.saturating_sub(3), &place.to_string(), Role::Text);
+        // Names begin alike and end differently.
+        let room = self.copies.saturating_sub(3);
+        let name = cut_middle(&place.to_string(), usize::from(room), glyphs.cut);
+        canvas.text_within(1, y, room, &name, Role::Text);
         canvas.right(self.copies, y, 4, &kept.copies.len().to_string(), Role::Text);
         let stored: u64 = kept.copies.iter().map(|copy| copy.stored.0).sum();
         canvas.right(self.size, y, 9, &ByteSize(stored).to_string(), Role::Text);

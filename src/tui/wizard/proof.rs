@@ -139,7 +139,7 @@ fn copied(model: &Model, report: Option<&Report>) -> Vec<Row> {
 fn against(model: &Model, place: Option<ItemRef>, id: Option<SnapshotId>) -> Option<Row> {
     let (sign, told) = verdict(model, &place?, &id?)?;
     let role = if sign == Sign::Bad { Role::StatusBad } else { Role::StatusWarn };
-    Some(Row::pair("in the vault", told).as_role(role))
+    Some(Row::pair("vault", told).as_role(role))
 }
 
 fn texts<'v>(out: &'v Value, key: &str) -> impl Iterator<Item = &'v str> {

@@ -180,7 +180,11 @@ pub fn found(owner: &str, items: Vec<Item>) -> Found {
         settings: serde_json::Value::Null,
         facts: Facts {
             present: true,
-            version: Some("1.13.5".into()),
+            version: match wanted.entry.kind.as_str() {
+                "avalanchego" => Some("1.13.5".into()),
+                "consul" => Some("1.20.1".into()),
+                _ => None,
+            },
             variant: Some("official installer".into()),
             identities: if owner == "val-1" { vec![identity()] } else { Vec::new() },
             heard: Vec::new(),

@@ -270,6 +270,7 @@ fn long_names_stay_inside_in_the_vault_and_on_an_item() {
     stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
     stage.keys("V end");
     assert_page!("vault_long_names", stage);
+    assert!(stage.grid((80, 24)).contains("-of-everything "), "both ends of a name tell:\n{}", stage.grid((80, 24)));
     stage.keys("enter");
     assert_page!("item_long_names", stage);
 }

@@ -363,6 +363,7 @@ fn long_names_stay_inside_to_the_end() {
     }});
     stage.notice(Notice::Ended(job, Ok(Some(report(outs)))));
     assert_page!("wizard_receipt_long_names", stage);
+    assert!(stage.grid((80, 24)).contains("vault       it is not in the vault any more"), "{}", stage.grid((80, 24)));
     stage.keys("J");
     assert_page!("jobs_long_names", stage);
 }

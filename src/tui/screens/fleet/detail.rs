@@ -60,7 +60,7 @@ pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> 
     match item.last_good() {
         Some(at) => lines.push(Line::field("last good", utc_and_ago(at, now))),
         None => {
-            lines.push(Line::field("last good", if item.copies().is_empty() { "none" } else { "none of its copies" }))
+            lines.push(Line::field("last good", if item.copies().is_empty() { "none" } else { "none of its copies" }));
         }
     }
     if let Some((rung, at)) = item.last_proof(now) {
