@@ -5,7 +5,6 @@ use serde_json::json;
 use super::app::App;
 use super::args::{Planning, Restore, pairs};
 use super::plans::{Answers, answer_all, answer_gates, check_hash, follow, render_gates, render_plan, render_sheet};
-use super::question::ask_yes;
 use crate::engine::canonical::plan_hash;
 use crate::engine::capture::vault_failure;
 use crate::engine::desk::Store;
@@ -15,8 +14,8 @@ use crate::engine::planner::Planned;
 use crate::engine::rollback;
 use crate::engine::runs::Sheet;
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{GateId, HostId};
-use crate::model::plan::{Effect, Gate};
+use crate::model::ids::HostId;
+use crate::model::plan::Effect;
 use crate::vault::{Policy, Snapshot, SnapshotRef};
 
 /// One restore of a call.
@@ -199,25 +198,18 @@ pub fn run_rollback(app: &mut App, run: &str, planning: &Planning) -> Result<Exi
     // Whether it can be undone, and whether what was there before runs elsewhere by now, is known before anybody is asked.
     let ahead = runs.look_before_rollback(&told)?;
     let (plan, sheet) = (rollback::plan_of(&told)?, Sheet::of_rollback(&told, Some(&ahead)));
-    let (hash, own) = (plan_hash(&plan)?, rollback_gate(&told.run)?);
-    let gates: Vec<Gate> = ahead.gates.iter().chain([&own]).cloned().collect();
-    app.out.document("plan", &json!({"undoes": told.run, "plan": plan, "hash": hash, "gates": gates, "told": sheet}));
+    let hash = plan_hash(&plan)?;
+    let document = json!({"undoes": told.run, "plan": plan, "hash": hash, "gates": ahead.gates, "told": sheet});
+    app.out.document("plan", &document);
     render_sheet(app, &format!("Undo run {}", told.run), &sheet);
-    render_gates(app, &gates);
+    render_gates(app, &ahead.gates);
     app.out.line(format!("  plan {hash}"));
     if planning.plan {
         return Ok(Exit::Done);
     }
     check_hash(&hash, planning.plan_hash.as_deref())?;
-    let mut confirmed = pairs(&planning.confirm);
-    if confirmed.get(rollback::GATE) != Some(&own.word) {
-        if !ask_yes(app, &format!("\n{}", own.question))? {
-            return Err(Failure::new(Exit::Confirmation, "Nothing was changed: the rollback must be confirmed first.")
-                .hint(format!("--confirm {}={}", rollback::GATE, told.run)));
-        }
-        confirmed.insert(rollback::GATE.to_owned(), "yes".to_owned());
-    }
-    let confirmed = answer_all(app, &[(String::new(), &ahead.gates)], &confirmed)?.pop().unwrap_or_default();
+    let given = pairs(&planning.confirm);
+    let confirmed = answer_all(app, &[(String::new(), &ahead.gates)], &given)?.pop().unwrap_or_default();
     let report = follow(app, &runs.board, &told.plan, || runs.rollback(&told, &confirmed))?;
     app.out.document("rolled-back", &json!({"undone": told.run, "report": report}));
     app.out.line(format!("rolled back: run {}, receipt {}", told.run, report.receipt));
@@ -226,11 +218,4 @@ pub fn run_rollback(app: &mut App, run: &str, planning: &Planning) -> Result<Exi
         app.out.line(format!("  '{}' stays, so that one identity runs once. {undo}", fence.title));
     }
     Ok(Exit::Done)
-}
-
-/// What must be stated before any rollback; a person at a terminal says `yes`.
-fn rollback_gate(run: &crate::model::ids::RunId) -> Result<Gate> {
-    let id = GateId::new(rollback::GATE).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
-    let question = "What was kept takes its place again; what is in use now is kept aside.";
-    Ok(Gate { id, question: question.into(), word: run.to_string() })
 }

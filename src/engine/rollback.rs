@@ -13,13 +13,23 @@ use super::node_run::{Kept, list_kept};
 use super::runs::{Runs, Told};
 use crate::model::event::Resume;
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{HostId, ItemRef, RunId, StepId};
-use crate::model::plan::{Command, Effect, OnLapse, Plan, Step};
+use crate::model::ids::{GateId, HostId, ItemRef, RunId, StepId};
+use crate::model::plan::{Command, Effect, Gate, OnLapse, Plan, Step};
 use crate::services::Cx;
 use crate::services::common::{DELIVER, SWAP, SwapArgs, args_of, kept_path, since_path};
 
-/// The gate of a rollback: its word is the run's id, or `yes` at a terminal.
+/// The gate of a rollback; its word is the run's id.
 pub const GATE: &str = "rollback";
+
+/// What must be stated before any rollback.
+///
+/// # Errors
+/// Never, as long as [`GATE`] is a gate's name.
+pub fn gate(run: &RunId) -> Result<Gate> {
+    let id = GateId::new(GATE).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+    let question = "What was kept takes its place again; what is in use now is kept aside.";
+    Ok(Gate { id, question: question.into(), word: run.to_string() })
+}
 
 /// The run's plan as its rollback carries it out: what stands in place by then is kept aside, not deleted.
 pub fn plan_of(told: &Told) -> Result<Plan> {

@@ -473,8 +473,7 @@ impl Runs<'_> {
     pub fn rollback(&self, told: &Told, answered: &BTreeMap<String, String>) -> Result<Report> {
         self.check_rollback(told)?;
         let states = states_of(&told.events);
-        let mut confirmed = stated(&self.gates_of_rollback(told)?, answered)?;
-        confirmed.extend(answered.get_key_value(rollback::GATE).map(|(gate, word)| (gate.clone(), word.clone())));
+        let confirmed = stated(&self.gates_of_rollback(told)?, answered)?;
         let (run, plan) = (self.new_id()?, rollback::plan_of(told)?);
         let (dir, reserve) = self.begin(&run, &plan)?;
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;

@@ -3,6 +3,7 @@
 use super::{Resume, Runs, Told};
 use crate::engine::executor::{StepState, fill_in_run, states_of};
 use crate::engine::planner::{BROUGHT, REPLACED, check_plan};
+use crate::engine::rollback;
 use crate::engine::scan::{Prober, wanted_of};
 use crate::engine::sightings::{Homes, Sought};
 use crate::model::exit::{Exit, Failure, Result};
@@ -31,12 +32,14 @@ impl Runs<'_> {
         Ok(gates)
     }
 
-    /// What must be stated before a finished run is undone.
+    /// What must be stated before a finished run is undone: last of all that it is to be.
     ///
     /// # Errors
     /// [`Exit::AliveElsewhere`] when what was there before runs somewhere else now.
     pub fn gates_of_rollback(&self, told: &Told) -> Result<Vec<Gate>> {
-        self.gates_of_start(told, REPLACED)
+        let mut gates = self.gates_of_start(told, REPLACED)?;
+        gates.push(rollback::gate(&told.run)?);
+        Ok(gates)
     }
 
     /// Searches the fleet for the identities that would start; `list` names them in the plan's basis.

@@ -1,5 +1,6 @@
 //! The equal command line: what a wizard is about to do, as somebody would type it.
 
+use crate::engine::rollback;
 use crate::engine::runs::{PLAN_GATE, Resume, plan_answer};
 use crate::transport::quote::quote;
 use crate::tui::message::Wish;
@@ -27,7 +28,7 @@ pub fn command_line(place: &Place, wish: &Wish, job: Option<&Job>) -> String {
         }
         Wish::RollBack(run) => {
             words.extend(["rollback".to_owned(), run.to_string()]);
-            words.extend(valued("--confirm", &format!("rollback={run}")));
+            words.extend(valued("--confirm", &format!("{}={run}", rollback::GATE)));
         }
         Wish::Resume(run, how, on) => {
             words.extend(["resume".to_owned(), run.to_string()]);
@@ -49,8 +50,8 @@ pub fn command_line(place: &Place, wish: &Wish, job: Option<&Job>) -> String {
     let planned = job.and_then(|job| job.planned.as_ref());
     let asked = planned.into_iter().flat_map(|planned| &planned.plan.gates);
     let ahead = job.and_then(|job| job.ahead.as_ref()).into_iter().flat_map(|ahead| &ahead.gates);
-    // The plan of a node's run is answered above.
-    let gates = asked.chain(ahead.filter(|gate| gate.id.as_str() != PLAN_GATE));
+    // A rollback and the plan of a node's run are answered above.
+    let gates = asked.chain(ahead.filter(|gate| ![PLAN_GATE, rollback::GATE].contains(&gate.id.as_str())));
     words.extend(gates.flat_map(|gate| valued("--confirm", &format!("{}={}", gate.id, gate.word))));
     words.extend(planned.into_iter().flat_map(|planned| valued("--plan-hash", &planned.hash)));
     shell_line(place, &words)

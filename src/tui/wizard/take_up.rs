@@ -6,10 +6,9 @@ use super::undoing;
 use crate::engine::canonical::plan_hash;
 use crate::engine::phrases::title;
 use crate::engine::planner::Planned;
-use crate::engine::rollback;
-use crate::engine::runs::{Resume, Told, plan_back, steps_back};
+use crate::engine::runs::{Resume, Told, plan_back};
 use crate::model::ids::HostId;
-use crate::model::plan::{Effect, Plan};
+use crate::model::plan::Plan;
 use crate::tui::message::{Shown, TakenUp, Wish};
 use crate::tui::model::{Job, Model, Place, Stage};
 use crate::tui::screen::Screen;
@@ -42,10 +41,6 @@ pub(super) struct TakeUp {
 }
 
 impl TakeUp {
-    pub(super) fn undoes(&self) -> bool {
-        matches!(self.wish, Wish::RollBack(_) | Wish::Resume(_, Resume::RollBack, _))
-    }
-
     /// The plan as it is carried out from here.
     pub(super) fn plan_ahead(&self) -> Plan {
         match self.wish {
@@ -59,29 +54,7 @@ impl TakeUp {
     fn plan_shown(&self) -> Plan {
         if matches!(self.wish, Wish::RollBack(_)) { self.plan_ahead() } else { self.told.plan.clone() }
     }
-
-    /// What the console itself asks: an undoing wants the name of every host whose state it changes.
-    fn own_words(&self) -> Vec<Word> {
-        if !self.undoes() {
-            return Vec::new();
-        }
-        let (plan, mut words) = (self.plan_ahead(), Vec::<Word>::new());
-        // A fence stays: nothing is done there.
-        let changed = steps_back(&plan, &self.told.events).into_iter().filter_map(|back| plan.steps.get(back.at));
-        for step in changed.filter(|step| step.effect != Effect::Fence) {
-            let host = &step.host;
-            if !words.iter().any(|word| word.word == host.as_str()) {
-                let question =
-                    format!("What the run did on {host} is undone: what was there before takes its place again.");
-                words.push(Word { answers: vec![(0, OWN.to_owned())], question, word: host.to_string() });
-            }
-        }
-        words
-    }
 }
-
-/// Under which name the console's own question stands in the receipt.
-const OWN: &str = rollback::GATE;
 
 impl Errand for TakeUp {
     fn name(&self) -> &'static str {
@@ -132,7 +105,7 @@ impl Errand for TakeUp {
             (_, Some(ahead)) => {
                 rows.push(check(Sign::Ok, "nodes", self.found()));
                 rows.extend(ahead.places.iter().map(undoing::written));
-                let asked = ahead.gates.len() + self.own_words().len();
+                let asked = ahead.gates.len();
                 if asked > 0 {
                     let text = format!("{asked} to be typed before the first change.");
                     rows.push(check(Sign::Warn, "words", text));
@@ -162,22 +135,23 @@ impl Errand for TakeUp {
         rows
     }
 
-    /// The engine's gates word by word, then the console's own.
+    /// The engine's gates word by word.
     fn consent(&self, jobs: &[&Job]) -> Consent {
         let gates = jobs.first().and_then(|job| job.ahead.as_ref()).into_iter().flat_map(|ahead| &ahead.gates);
-        let asked = gates.map(|gate| Word {
-            answers: vec![(0, gate.id.to_string())],
-            question: gate.question.to_string(),
-            word: gate.word.clone(),
-        });
-        let words: Vec<Word> = asked.chain(self.own_words()).collect();
+        let words: Vec<Word> = gates
+            .map(|gate| Word {
+                answers: vec![(0, gate.id.to_string())],
+                question: gate.question.to_string(),
+                word: gate.word.clone(),
+            })
+            .collect();
         if !words.is_empty() {
             return Consent::Words(words);
         }
         Consent::Start(match self.wish {
             Wish::Resume(_, Resume::GoOn, _) => "The run goes on from where it was interrupted.".to_owned(),
             Wish::Resume(_, Resume::Leave, _) => "The run will never be finished or undone by Lifeboat.".to_owned(),
-            _ => "Nothing was changed so far; what is held for the run is given back.".to_owned(),
+            _ => "What the run changed is undone, newest step first; what is held for it is given back.".to_owned(),
         })
     }
 

@@ -111,11 +111,11 @@ fn words_that_are_typed_reach_the_receipt_as_those_of_flags_do() {
     }
 
     let mut terminal = at_a_terminal(&node, &["rollback", &run]);
-    terminal.wait_for("Type 'yes' to go on:");
-    terminal.type_in("yes\n");
+    terminal.wait_for(&format!("Type '{run}' to go on:"));
+    terminal.type_in(&format!("{run}\n"));
     assert_eq!(terminal.end(), 0, "{}", terminal.shown());
     let undone = runs(&node).pop().unwrap();
-    assert_eq!(confirmed(&node, &undone), serde_json::json!({"rollback": "yes"}));
+    assert_eq!(confirmed(&node, &undone), serde_json::json!({"rollback": run}));
 
     let flag = format!("overwrite={}", NAMES[0]);
     let more = ["--confirm", &flag, "--confirm", "nobody=asked", "--set", "guard=7"];

@@ -186,8 +186,10 @@ fn ahead(is_lost: bool) -> Ahead {
     let question = "val-1 could not be reached, so nothing proves that this identity is not running on val-1. Two nodes with one identity harm each other. Declare it gone only if you know.";
     let gate = json!({"id": "fenced-val-1", "question": question, "word": "val-1"});
     let newest = "2026-11-20T02:41:00Z".parse().ok();
+    let lost = is_lost.then(|| serde_json::from_value(gate).unwrap());
+    let consent = lifeboat::engine::rollback::gate(&RunId::new(RESTORED).unwrap()).unwrap();
     Ahead {
-        gates: if is_lost { vec![serde_json::from_value(gate).unwrap()] } else { Vec::new() },
+        gates: lost.into_iter().chain([consent]).collect(),
         places: vec![Place {
             host: HostId::new("spare-1").unwrap(),
             target: "/home/avalanche/.avalanchego/staking".into(),
@@ -292,15 +294,14 @@ fn one_run() {
     wait(&mut stage, 1);
     stage.text("val-1").keys("enter");
     wait(&mut stage, 1);
-    stage.text("spare-1").keys("enter");
-    let undoes = |order: &&Order| matches!(order, Order::Do(_, Wish::RollBack(run), answered) if run.as_str() == RESTORED && answered["fenced-val-1"] == "val-1");
+    stage.text(RESTORED).keys("enter");
+    let undoes = |order: &&Order| matches!(order, Order::Do(_, Wish::RollBack(run), answered) if run.as_str() == RESTORED && answered["fenced-val-1"] == "val-1" && answered["rollback"] == RESTORED);
     assert!(orders(&stage).iter().any(undoes));
 }
 
 #[test]
 fn an_interrupted_run_is_resumed_rolled_back_or_left() {
-    let wishes = [("e", Resume::GoOn, false), ("u", Resume::RollBack, true), ("L", Resume::Leave, false)];
-    for (key, how, is_typed) in wishes {
+    for (key, how) in [("e", Resume::GoOn), ("u", Resume::RollBack), ("L", Resume::Leave)] {
         let mut stage = with_runs(screens::runs());
         stage.keys("down enter").keys(key);
         look(&mut stage, &if how == Resume::Leave { beside() } else { Ahead::default() });
@@ -314,12 +315,7 @@ fn an_interrupted_run_is_resumed_rolled_back_or_left() {
         wait(&mut stage, 1);
         stage.keys("enter");
         wait(&mut stage, 1);
-        if is_typed {
-            stage.text("spare-1");
-        } else {
-            stage.keys("tab");
-        }
-        stage.keys("enter");
+        stage.keys("tab enter");
         let wish = Wish::Resume(RunId::new(BROKEN_OFF).unwrap(), how, None);
         let ordered = orders(&stage).into_iter().find_map(|order| match order {
             Order::Do(_, wish, _) => Some(wish.clone()),
@@ -492,7 +488,6 @@ fn stage_of_jobs(count: u32) -> Stage {
     stage
 }
 
-/// A run that only read so far has nothing to name a host for.
 #[test]
 fn an_interrupted_run_that_changed_nothing_can_be_undone_all_the_same() {
     let reading = told(BROKEN_OFF, backup(IDENTITY), &[run_started(), began("capture")], None);
@@ -582,7 +577,7 @@ fn a_run_that_is_taken_up_shows_its_steps() {
     wait(&mut stage, 1);
     stage.keys("enter");
     wait(&mut stage, 1);
-    stage.text("spare-1").keys("enter");
+    stage.text(RESTORED).keys("enter");
     let job = started(&mut stage);
     for step in ["accept", "start", "swap"] {
         happen(&stage, job.0, 4, undone(step));

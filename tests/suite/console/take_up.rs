@@ -16,7 +16,7 @@ use super::wizard_cast::{orders, stage, wait};
 use crate::sandbox::Node;
 use crate::sandbox::bench::{Fleet, World, digest};
 use crate::sandbox::fixtures::{FIXTURES, Fixture};
-use crate::sandbox::matrix::{answers, laid};
+use crate::sandbox::matrix::{answers, consent, laid};
 use crate::sandbox::rules::broken_off;
 
 const UNIT: &str = "avalanchego.service";
@@ -144,12 +144,12 @@ fn a_host_that_does_not_answer_is_asked_about_before_a_run_is_undone() {
     assert_shows(&stage, "so nothing proves that this identity is not running on third.");
     stage.text("third").keys("enter");
     wait(&mut stage, 1);
-    stage.text("old").keys("enter");
+    stage.text("new").keys("enter");
     assert!(ordered(&stage).is_none(), "that is not the word");
     wait(&mut stage, 1);
-    stage.text("new").keys("enter");
+    stage.text(told.run.as_str()).keys("enter");
     let (job, answered) = ordered(&stage).unwrap();
-    assert_eq!(answered, said(&[("fenced-third", "third"), ("rollback", "new")]));
+    assert_eq!(answered, said(&[("fenced-third", "third"), ("rollback", told.run.as_str())]));
     let done = undo(&fleet, &answered);
     assert!(done.is_ok(), "{done:?}");
     assert_eq!(digest(validators(), &nodes[1]), before);
@@ -169,9 +169,9 @@ fn what_becomes_a_question_after_the_look_is_asked_and_nothing_is_done_before() 
     assert_shows(&stage, "1 to be typed before the first change.");
     go_on(&mut stage);
     go_on(&mut stage);
-    stage.text("new").keys("enter");
+    stage.text(told.run.as_str()).keys("enter");
     let (job, answered) = ordered(&stage).unwrap();
-    assert_eq!(answered, said(&[("rollback", "new")]));
+    assert_eq!(answered, said(&[("rollback", told.run.as_str())]));
     fleet.silent = vec!["third"];
     let refused = world.with(0, &fleet, |runs, _| runs.rollback(&told, &answered));
     assert_eq!(refused.as_ref().unwrap_err().exit, Exit::Confirmation, "{refused:?}");
@@ -184,8 +184,8 @@ fn what_becomes_a_question_after_the_look_is_asked_and_nothing_is_done_before() 
     go_on(&mut stage);
     stage.text("third").keys("enter");
     wait(&mut stage, 1);
-    stage.text("new").keys("enter");
-    assert_eq!(ordered(&stage).unwrap().1, said(&[("fenced-third", "third"), ("rollback", "new")]));
+    stage.text(told.run.as_str()).keys("enter");
+    assert_eq!(ordered(&stage).unwrap().1, said(&[("fenced-third", "third"), ("rollback", told.run.as_str())]));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_run_that_was_undone_is_told_so_before_anybody_is_asked() {
     let fleet = fleet(&nodes);
     let told = restored(&world, &fleet);
     nodes[2].run(&format!("systemctl stop {UNIT}"));
-    world.with(0, &fleet, |runs, _| runs.rollback(&told, &BTreeMap::new())).unwrap();
+    world.with(0, &fleet, |runs, _| runs.rollback(&told, &consent(&told.run))).unwrap();
     let mut stage = page_of(&told);
     stage.keys("u");
     look(&mut stage, &world, &fleet, &told);
@@ -286,7 +286,7 @@ fn an_undoing_that_was_interrupted_is_gone_on_with_as_an_undoing() {
     let told = restored(&world, &fleet);
     nodes[2].run(&format!("systemctl stop {UNIT}"));
     let mut undoing = world.with(0, &fleet, |runs, _| {
-        let report = runs.rollback(&told, &BTreeMap::new()).unwrap();
+        let report = runs.rollback(&told, &consent(&told.run)).unwrap();
         runs.read(&report.run).unwrap()
     });
     // As a console that died right then would have left it.

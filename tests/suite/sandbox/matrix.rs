@@ -31,6 +31,11 @@ pub fn answers(plan: &Plan) -> BTreeMap<String, String> {
     plan.gates.iter().map(|gate| (gate.id.to_string(), gate.word.clone())).collect()
 }
 
+/// Consent to a run being rolled back.
+pub fn consent(run: &RunId) -> BTreeMap<String, String> {
+    BTreeMap::from([("rollback".to_owned(), run.to_string())])
+}
+
 /// Where the service was saved, and where it is restored onto.
 const OLD: &str = "old";
 const NEW: &str = "new";
@@ -229,7 +234,7 @@ impl Case {
         let told = self.restored(&ready, &scene);
         let wire = Arc::new(Wire { board: Some(Arc::default()), ..Wire::default() });
         let undone =
-            ready.world.with(0, &self.fleet(&scene, wire.clone()), |runs, _| runs.rollback(&told, &BTreeMap::new()));
+            ready.world.with(0, &self.fleet(&scene, wire.clone()), |runs, _| runs.rollback(&told, &consent(&told.run)));
         assert!(undone.is_ok(), "{}: a clean rollback ended with {undone:?}", self.name());
         assert_eq!(digest(self.fixture, &scene.target), ready.before, "{}: it is not as it was", self.name());
         let calls: Vec<_> =
@@ -389,7 +394,7 @@ impl<'c> Try<'c> {
         }));
         let ended = ready
             .world
-            .with(0, &case.fleet(&self.scene, self.wire.clone()), |runs, _| runs.rollback(&told, &BTreeMap::new()));
+            .with(0, &case.fleet(&self.scene, self.wire.clone()), |runs, _| runs.rollback(&told, &consent(&told.run)));
         let states = [ready.before.clone(), ready.after.clone()];
         let Err(failure) = ended else {
             self.service_is_sound();

@@ -12,6 +12,7 @@ use lifeboat::model::ids::{HostId, ItemId, ItemRef, RunId};
 use super::Node;
 use super::bench::{Fleet, World, digest};
 use super::fixtures::{FIXTURES, Fixture};
+use super::matrix::consent;
 
 /// The host of the other one.
 pub const HOST: &str = "new";
@@ -75,7 +76,7 @@ impl Stage {
     }
 
     fn roll_back(&self, run: &RunId) -> Result<Report, Failure> {
-        self.world.with(0, &self.fleet(), |runs, _| runs.rollback(&runs.read(run).unwrap(), &BTreeMap::new()))
+        self.world.with(0, &self.fleet(), |runs, _| runs.rollback(&runs.read(run).unwrap(), &consent(run)))
     }
 
     pub fn refused(&self, run: &RunId, why: &str) {
@@ -166,8 +167,8 @@ fn what_another_vault_did_is_seen_by_what_it_kept() {
     let foreign = stage.restore_in(&other);
     stage.refused(&run, &format!("run {foreign}, of another vault, has replaced"));
     other.with(0, &stage.fleet(), |runs, _| {
-        runs.rollback(&runs.read(&foreign).unwrap(), &BTreeMap::new()).unwrap();
-        runs.rollback(&runs.read(&run).unwrap(), &BTreeMap::new()).unwrap();
+        runs.rollback(&runs.read(&foreign).unwrap(), &consent(&foreign)).unwrap();
+        runs.rollback(&runs.read(&run).unwrap(), &consent(&run)).unwrap();
     });
     stage.refused(&run, "was brought back or removed already");
 }

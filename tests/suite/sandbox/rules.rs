@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::Node;
 use super::bench::{Fleet, World, digest};
 use super::fixtures::{FIXTURES, Fixture};
-use super::matrix::{answers, laid, take_up};
+use super::matrix::{answers, consent, laid, take_up};
 use super::tripwire::{Trip, Wire};
 
 fn fixture(name: &str) -> &'static dyn Fixture {
@@ -156,7 +156,7 @@ fn a_rollback_searches_the_fleet_for_what_it_would_start() {
     let third = laid(validators(), false);
     let mut fleet = Fleet::sound(validators(), &[("old", &old), ("new", &new), ("third", &third)]);
     let back = |fleet: &Fleet| {
-        world.with(0, fleet, |runs, _| runs.rollback(&runs.read(&report.run).unwrap(), &BTreeMap::new()))
+        world.with(0, fleet, |runs, _| runs.rollback(&runs.read(&report.run).unwrap(), &consent(&report.run)))
     };
     let refused = back(&fleet).unwrap_err();
     assert_eq!(refused.exit, Exit::AliveElsewhere, "{refused:?}");

@@ -10,6 +10,7 @@ use lifeboat::vault::{Policy, Snapshot};
 use super::Node;
 use super::bench::{Fleet, World, digest};
 use super::fixtures::{FIXTURES, Fixture};
+use super::matrix::consent;
 
 const UNIT: &str = "netdata.service";
 const TIER: &str = "/var/cache/netdata/dbengine";
@@ -478,7 +479,7 @@ fn what_was_discarded_to_make_room_is_not_rolled_back() {
     let samples = |node: &Node| node.run(&format!("cat {TIER}/*.ndf | sha256sum"));
     assert_eq!(samples(&target), samples(&node));
     let failure = world.with(0, &Fleet::sound(netdata(), &[("new", &target)]), |runs, _| {
-        runs.rollback(&runs.read(&run).unwrap(), &BTreeMap::new()).unwrap_err()
+        runs.rollback(&runs.read(&run).unwrap(), &consent(&run)).unwrap_err()
     });
     assert_eq!(failure.exit, Exit::Failed, "{failure:?}");
     assert_eq!(samples(&target), samples(&node), "a refused rollback touched the samples");

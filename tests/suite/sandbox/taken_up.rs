@@ -16,7 +16,7 @@ use lifeboat::model::ids::RunId;
 use lifeboat::vault::Vault;
 
 use super::bench::{Fleet, World, digest};
-use super::matrix::laid;
+use super::matrix::{consent, laid};
 use super::rollback::{HOST, Stage, host};
 use super::tripwire::{Trip, Wire};
 
@@ -382,11 +382,10 @@ fn what_was_confirmed_is_journalled_and_signed_and_what_was_not_asked_is_not() {
     let guard = account.choices.iter().find(|choice| choice.key == "guard").unwrap();
     assert_eq!((guard.value.as_str(), guard.by_default), ("8", false));
     assert_eq!(account.kept[&host()].len(), 2, "{account:?}");
-    let undone = stage.world.with(0, &stage.fleet(), |runs, _| {
-        let said = BTreeMap::from([("rollback".to_owned(), "yes".to_owned())]);
-        runs.rollback(&runs.read(&run).unwrap(), &said).unwrap().run
-    });
-    assert_eq!(words(&undone).0, ["rollback=yes"]);
+    let undone = stage
+        .world
+        .with(0, &stage.fleet(), |runs, _| runs.rollback(&runs.read(&run).unwrap(), &consent(&run)).unwrap().run);
+    assert_eq!(words(&undone).0, [format!("rollback={run}")]);
 }
 
 impl Stage {
@@ -433,7 +432,7 @@ fn an_undoing_that_was_interrupted_is_told_as_one() {
         let before = stage.world.runs();
         let (dying, files) = wire(&stage.world, Some((at, Trip::CrashAfter)));
         let fleet = stage.fleet_on(dying);
-        let ended = stage.world.with(0, &fleet, |runs, _| runs.rollback(&runs.read(&run).unwrap(), &BTreeMap::new()));
+        let ended = stage.world.with(0, &fleet, |runs, _| runs.rollback(&runs.read(&run).unwrap(), &consent(&run)));
         assert!(ended.is_err(), "no call of a rollback has the service down");
         forget_what_came_after(&stage.world, &files);
         (!stage.node.is_running("app.service")).then(|| {
