@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use serde::Serialize;
 
 use super::capture::vault_failure;
-use super::inside::look_inside;
+use super::inside::{View, look_inside};
+use crate::formats::Part;
 use crate::model::exit::Result;
 use crate::model::manifest::StoredFile;
 use crate::services::common::as_failure;
@@ -160,7 +161,8 @@ impl Pair<'_> {
         let mut from = 0;
         loop {
             self.cancel.check().map_err(|error| as_failure(&error))?;
-            let page = match look_inside(self.vault, self.keys, snapshot, self.name, from, ROWS) {
+            let view = View { part: Part::From(from), rows: ROWS, only: None, cancel: self.cancel };
+            let page = match look_inside(self.vault, self.keys, snapshot, self.name, &view) {
                 Ok(page) => page,
                 Err(failure) if failure.exit == crate::model::exit::Exit::Failed => return Ok(None),
                 Err(failure) => return Err(failure),

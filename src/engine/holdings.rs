@@ -198,6 +198,15 @@ impl Holdings {
         Ok(Self { items, findings, settled })
     }
 
+    /// Every copy by its item and id, those of an item newest first.
+    pub fn ids(&self) -> Vec<(ItemRef, SnapshotId)> {
+        let of = |(item, shelf): (&ItemRef, &Shelf)| {
+            let item = item.clone();
+            shelf.copies.iter().map(move |copy| (item.clone(), copy.id.clone())).collect::<Vec<_>>()
+        };
+        self.items.iter().flat_map(of).collect()
+    }
+
     /// The copies of an item, newest first.
     pub fn copies(&self, place: &ItemRef) -> &[CopyView] {
         self.items.get(place).map_or(&[], |shelf| &shelf.copies)

@@ -1,12 +1,19 @@
 //! Looking inside a stored artefact, a page of rows at a time.
 
+use std::io::{self, Read};
+
 use serde::Serialize;
 
 use super::capture::vault_failure;
-use crate::formats::{self, FormatError};
+use crate::formats::{self, FormatError, Only, Part, Wanted};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::StoredFile;
+use crate::services::common::as_failure;
+use crate::transport::Cancel;
 use crate::vault::{Keys, Snapshot, Vault};
+
+/// Rows of a page that is shown.
+pub const ROWS: u16 = 500;
 
 /// A page of rows of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -19,34 +26,61 @@ pub struct Page {
     pub from: u64,
     /// Where the next page begins; `None` at the end.
     pub next: Option<u64>,
+    /// How many rows there are in all; only where the file was read to its end for it.
+    pub total: Option<u64>,
 }
 
-/// Shows rows of a stored file, from a row on, at most `rows` of them.
+/// Which rows of a file are looked at.
+pub struct View<'v> {
+    /// Which page of them.
+    pub part: Part,
+    /// At most so many.
+    pub rows: usize,
+    /// Of which rows; see [`Wanted::only`].
+    pub only: Option<Only<'v>>,
+    /// The wish to stop.
+    pub cancel: &'v Cancel,
+}
+
+/// Shows rows of a stored file.
 ///
 /// A page proves nothing: unless it is the last one, the rest of the file was not read.
 ///
 /// # Errors
 /// [`Exit::Nothing`] when the snapshot has no such file, [`Exit::Vault`] when no key at hand opens it,
-/// [`Exit::Integrity`] when its bytes are not what its format asks for.
-pub fn look_inside(
-    vault: &Vault,
-    keys: &Keys,
-    snapshot: &Snapshot,
-    name: &str,
-    from: u64,
-    rows: usize,
-) -> Result<Page> {
+/// [`Exit::Integrity`] when its bytes are not what its format asks for, [`Exit::Cancelled`].
+pub fn look_inside(vault: &Vault, keys: &Keys, snapshot: &Snapshot, name: &str, view: &View) -> Result<Page> {
     let file = stored_file(snapshot, name)?;
-    let mut clear = vault.open_file(snapshot, file, keys).map_err(|e| vault_failure(&e))?;
-    let format = &snapshot.manifest().format;
-    let found = formats::look(format, name, &mut clear, from, rows).map_err(|error| no_look(snapshot, name, &error))?;
+    let clear = vault.open_file(snapshot, file, keys).map_err(|e| vault_failure(&e))?;
+    let mut clear = Stoppable { inner: clear, cancel: view.cancel };
+    let wanted = Wanted { part: view.part, rows: view.rows, only: view.only };
+    let found = formats::look_for(&snapshot.manifest().format, name, &mut clear, &wanted);
+    // What was stopped says nothing of what is stored.
+    view.cancel.check().map_err(|error| as_failure(&error))?;
+    let found = found.map_err(|error| no_look(snapshot, name, &error))?;
     let shown = u64::try_from(found.rows.len()).unwrap_or(u64::MAX);
     Ok(Page {
         columns: found.columns.iter().map(ToString::to_string).collect(),
         rows: found.rows,
-        from,
-        next: found.more.then_some(from.saturating_add(shown)),
+        from: found.from,
+        next: found.more.then_some(found.from.saturating_add(shown)),
+        total: found.total,
     })
+}
+
+/// A stream that fails once it is cancelled.
+struct Stoppable<'c, R> {
+    inner: R,
+    cancel: &'c Cancel,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("cancelled"));
+        }
+        self.inner.read(buffer)
+    }
 }
 
 /// A file of a snapshot by its name.

@@ -11,6 +11,7 @@ use super::staking::{StakingError, parse_certificate};
 use super::tar::{TarEntry, TarLimits, Walk, walk};
 use super::text::{escaped, hex};
 use super::verify::wiped;
+use std::collections::VecDeque;
 use std::io::Read;
 use std::ops::ControlFlow;
 
@@ -21,8 +22,42 @@ pub struct Rows {
     pub columns: &'static [&'static str],
     /// The page's rows, one cell for each column.
     pub rows: Vec<Vec<String>>,
+    /// The number of the first of them, among those that are wanted.
+    pub from: u64,
+    /// How many are wanted in all; only where the artefact was read to its end for it.
+    pub total: Option<u64>,
     /// Whether more rows follow. When they do, the rest of the artefact was not read: a page proves nothing.
     pub more: bool,
+}
+
+/// Which page is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// From a row on.
+    From(u64),
+    /// The last rows. The artefact is read to its end.
+    End,
+}
+
+/// Which rows are wanted among all, by their cells.
+pub type Only<'w> = &'w dyn Fn(&[String]) -> bool;
+
+/// Which rows are wanted.
+pub struct Wanted<'w> {
+    /// Which page of them.
+    pub part: Part,
+    /// At most so many.
+    pub rows: usize,
+    /// Of which rows: what it lets pass is numbered from 0. The artefact is read to its end, so that they are counted.
+    pub only: Option<Only<'w>>,
+}
+
+/// As [`look_for`], of all rows and from a row on.
+///
+/// # Errors
+/// As [`look_for`].
+pub fn look(format: &str, path: &str, input: &mut dyn Read, from_row: u64, rows: usize) -> Result<Rows, FormatError> {
+    look_for(format, path, input, &Wanted { part: Part::From(from_row), rows, only: None })
 }
 
 /// Shows a page of one file of an artefact: archive entries, keys with their sizes, metrics by name, or the facts of an
@@ -32,8 +67,8 @@ pub struct Rows {
 ///
 /// # Errors
 /// [`FormatError::Unknown`] for a format without a view, and what the reader finds before the page is full.
-pub fn look(format: &str, path: &str, input: &mut dyn Read, from_row: u64, rows: usize) -> Result<Rows, FormatError> {
-    let mut page = Page { from: from_row, seen: 0, limit: rows, rows: Vec::new(), more: false };
+pub fn look_for(format: &str, path: &str, input: &mut dyn Read, wanted: &Wanted) -> Result<Rows, FormatError> {
+    let mut page = Page { wanted, seen: 0, rows: VecDeque::new(), more: false };
     let columns: &'static [&'static str] = match format {
         "tar/1" => {
             tar(path, input, &mut page)?;
@@ -42,7 +77,7 @@ pub fn look(format: &str, path: &str, input: &mut dyn Read, from_row: u64, rows:
         "consul-snap/1" => {
             match read_consul_snap(input, &SnapOptions::default(), &mut page) {
                 Ok(_) => {}
-                Err(SnapError::Stopped { .. }) if page.more => {}
+                Err(SnapError::Stopped { .. }) if page.is_full() => {}
                 Err(error) => return Err(error.into()),
             }
             &["key", "bytes", "flags", "modified at"]
@@ -61,59 +96,105 @@ pub fn look(format: &str, path: &str, input: &mut dyn Read, from_row: u64, rows:
         }
         _ => return Err(FormatError::Unknown { name: format.as_bytes().into() }),
     };
-    Ok(Rows { columns, rows: page.rows, more: page.more })
+    Ok(page.into_rows(columns))
 }
 
-/// The page being filled.
-pub(super) struct Page {
-    from: u64,
+/// The page being filled. It never holds more rows than are wanted.
+pub(super) struct Page<'w> {
+    wanted: &'w Wanted<'w>,
+    /// Rows so far; of those that are wanted only, where these are told from others.
     seen: u64,
-    limit: usize,
-    rows: Vec<Vec<String>>,
+    rows: VecDeque<Vec<String>>,
     more: bool,
 }
 
-impl Page {
+impl Page<'_> {
+    /// Whether the artefact is read to its end whatever the page holds.
+    fn reads_all(&self) -> bool {
+        self.wanted.only.is_some() || self.wanted.part == Part::End
+    }
+
+    fn from(&self) -> u64 {
+        match self.wanted.part {
+            Part::From(from) => from,
+            Part::End => self.seen.saturating_sub(u64::try_from(self.rows.len()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn into_rows(self, columns: &'static [&'static str]) -> Rows {
+        let (from, total) = (self.from(), self.reads_all().then_some(self.seen));
+        Rows { columns, rows: self.rows.into(), from, total, more: self.more }
+    }
+
     /// How many rows to ask a database for, one more than the page holds, and how many to pass over.
     pub(super) fn window(&self) -> (i64, i64) {
-        let rows = i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1);
-        (rows, i64::try_from(self.from).unwrap_or(i64::MAX))
+        if self.reads_all() {
+            return (i64::MAX, 0);
+        }
+        let rows = i64::try_from(self.wanted.rows).unwrap_or(i64::MAX).saturating_add(1);
+        (rows, i64::try_from(self.from()).unwrap_or(i64::MAX))
     }
 
     /// Takes a row that was asked for by [`Self::window`].
     pub(super) fn add_at(&mut self, row: Vec<String>) -> ControlFlow<()> {
-        self.seen = self.seen.max(self.from);
+        if !self.reads_all() {
+            self.seen = self.seen.max(self.from());
+        }
         self.add(|| row)
     }
 
-    /// Whether there was more than the page holds.
-    pub(super) const fn is_full(&self) -> bool {
-        self.more
+    /// Whether there was more than the page holds, and nothing more was to be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.more && !self.reads_all()
     }
 
-    /// Takes a row if it is on the page; `Break` once the page is full and another row has shown there is more.
+    /// Takes a row if it is on the page; `Break` once nothing more needs to be read.
     pub(super) fn add(&mut self, row: impl FnOnce() -> Vec<String>) -> ControlFlow<()> {
-        self.seen += 1;
-        if self.seen <= self.from {
+        if self.reads_all() {
+            self.count(row());
             return ControlFlow::Continue(());
         }
-        if self.rows.len() >= self.limit {
+        self.seen += 1;
+        if self.seen <= self.from() {
+            return ControlFlow::Continue(());
+        }
+        if self.rows.len() >= self.wanted.rows {
             self.more = true;
             return ControlFlow::Break(());
         }
-        self.rows.push(row());
+        self.rows.push_back(row());
         ControlFlow::Continue(())
+    }
+
+    /// Counts a row that is wanted, and keeps it if it is on the page.
+    fn count(&mut self, row: Vec<String>) {
+        if self.wanted.only.is_some_and(|only| !only(&row)) {
+            return;
+        }
+        self.seen += 1;
+        let is_full = self.rows.len() >= self.wanted.rows;
+        match self.wanted.part {
+            Part::From(from) if self.seen <= from => {}
+            Part::From(_) if is_full => self.more = true,
+            Part::From(_) => self.rows.push_back(row),
+            Part::End => {
+                if is_full {
+                    self.rows.pop_front();
+                }
+                self.rows.push_back(row);
+            }
+        }
     }
 }
 
-impl SnapVisitor for Page {
+impl SnapVisitor for Page<'_> {
     fn kv(&mut self, record: &KvRecord<'_>) -> ControlFlow<()> {
         let numbers = [record.value.len() as u64, record.flags, record.modify_index];
         self.add(|| std::iter::once(escaped(record.key)).chain(numbers.iter().map(ToString::to_string)).collect())
     }
 }
 
-fn tar(path: &str, input: &mut dyn Read, page: &mut Page) -> Result<(), FormatError> {
+fn tar(path: &str, input: &mut dyn Read, page: &mut Page<'_>) -> Result<(), FormatError> {
     let plain = expand(input, &ExpandLimits::default()).map_err(|error| FormatError::io(path, error))?;
     let visit = |entry: &TarEntry, _: &mut dyn Read| {
         let row = || {
@@ -143,7 +224,7 @@ fn tar(path: &str, input: &mut dyn Read, page: &mut Page) -> Result<(), FormatEr
     }
 }
 
-fn staking(path: &str, input: &mut dyn Read, page: &mut Page) -> Result<(), FormatError> {
+fn staking(path: &str, input: &mut dyn Read, page: &mut Page<'_>) -> Result<(), FormatError> {
     let bytes = wiped(path, input)?;
     let limits = PemLimits::default();
     let facts: Vec<(&str, String)> = match path {

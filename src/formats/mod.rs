@@ -37,6 +37,6 @@ mod text;
 mod verify;
 
 pub use error::FormatError;
-pub use look::{Rows, look};
+pub use look::{Only, Part, Rows, Wanted, look, look_for};
 pub use text::EntryName;
 pub use verify::{Damaged, FORMATS, Verdict, Verifier, verifier};

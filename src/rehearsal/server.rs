@@ -18,7 +18,7 @@ use std::time::Duration;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, Sig};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, Pty, Sig};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -310,6 +310,22 @@ impl Handler for Guest {
             }
             Err(_) => session.channel_failure(id),
         }
+    }
+
+    /// A practice node has no terminals. Who is told so stays in line mode, where what is typed can be seen; without an
+    /// answer it would wait in raw mode for an echo that never comes.
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(id)
     }
 
     async fn channel_open_direct_tcpip(

@@ -57,6 +57,8 @@ pub enum Action {
     BackUp,
     /// Verify copies.
     Verify,
+    /// Verify everything in the vault.
+    VerifyAll,
     /// Restore a copy.
     Restore,
     /// Undo a run.
@@ -178,6 +180,10 @@ const fn also(info: ActionInfo, aliases: &'static [&'static str]) -> ActionInfo 
 pub static ACTIONS: &[ActionInfo] = &[
     change(also(row(Action::BackUp, "backup", &["b"], "back up", "Back up what is marked or selected."), &["save"])),
     also(row(Action::Verify, "verify", &["v"], "verify", "Check stored copies offline."), &["check"]),
+    also(
+        row(Action::VerifyAll, "verify-all", &["C"], "verify all", "Check everything the vault holds, offline."),
+        &["check-all"],
+    ),
     change(row(Action::Restore, "restore", &["r"], "restore", "Bring a copy back onto a host.")),
     change(row(Action::RollBack, "rollback", &["u"], "undo", "Undo a run from what it kept aside.")),
     change(row(Action::Resume, "resume", &["e"], "resume", "Take an interrupted run up.")),

@@ -18,8 +18,10 @@ use super::model::{JobId, Model, Stage};
 use super::palette;
 use super::screen::{Canvas, Screen};
 use super::screens;
+use super::shell::NodeShell;
 use super::theme::{Depth, Glyphs, Shelf, Theme};
-use crate::model::exit::Exit;
+use crate::model::exit::{Exit, Failure};
+use crate::model::ids::HostId;
 use crate::model::secret::SecretString;
 
 /// The smallest terminal the console draws pages on.
@@ -49,6 +51,8 @@ pub struct App {
     /// Commands typed in the palette, oldest first.
     pub history: Vec<String>,
     mouse: bool,
+    /// The node a shell is being got ready on, until a key is pressed: what is typed meanwhile is not meant for it.
+    shell: Option<HostId>,
     /// Whether the terminal said that its window was turned away from.
     is_away: bool,
     /// Every theme there is.
@@ -79,6 +83,7 @@ impl App {
             said: None,
             history: Vec::new(),
             mouse: false,
+            shell: None,
             is_away: false,
             shelf: Shelf::built_in(),
             depth: Depth::True,
@@ -260,6 +265,7 @@ impl App {
 
     fn take_key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.said = None;
+        self.shell = None;
         if let Some(modal) = self.modals.last_mut() {
             let answer = modal.key(key, &self.model);
             return self.take_answer(answer);
@@ -299,13 +305,13 @@ impl App {
         if closes {
             self.modals.pop();
         }
-        if let Some(page) = self.pages.last_mut() {
-            page.narrow(Filter::new(&text));
-        }
-        Vec::new()
+        let Some(page) = self.pages.last_mut() else { return Vec::new() };
+        page.narrow(Filter::new(&text));
+        if closes { page.narrowed() } else { Vec::new() }
     }
 
     fn take_paste(&mut self, text: &str) -> Vec<Effect> {
+        self.shell = None;
         match (self.modals.last_mut(), self.pages.last_mut()) {
             (Some(modal), _) => modal.pasted(text, &self.model),
             (None, Some(page)) => page.pasted(text, &self.model),
@@ -328,6 +334,7 @@ impl App {
         self.draw(area, &mut Buffer::empty(area), Some(&spots));
         let click = spots.at(at);
         self.said = None;
+        self.shell = None;
         self.pressed.clear();
         if let Some(modal) = self.modals.last_mut() {
             let answer = click.row.map(|row| modal.clicked(row));
@@ -370,7 +377,25 @@ impl App {
             effects.extend(asked);
         }
         effects.extend(ended.and_then(|(job, is_shown)| self.tell_end(job, is_shown)));
+        if let Notice::Shell(host, ready) = notice {
+            effects.push(self.take_shell(host, *ready));
+        }
         effects
+    }
+
+    /// A shell is opened while nobody did anything else since it was asked for: what was typed by then went elsewhere,
+    /// and what comes next would go to the node.
+    fn take_shell(&mut self, host: HostId, ready: Result<NodeShell, Failure>) -> Effect {
+        let is_awaited = self.shell.take_if(|awaited| *awaited == host).is_some();
+        match ready {
+            Err(failure) => Effect::Say(Tone::Bad, failure.message),
+            Ok(shell) if is_awaited && self.modals.is_empty() => Effect::Lend(host, Box::new(shell)),
+            Ok(_) => {
+                let key = self.model.key(Action::Shell);
+                let told = format!("The shell on {host} came too late, so it was not opened. {key} asks for it again.");
+                Effect::Say(Tone::Plain, told)
+            }
+        }
     }
 
     /// What somebody who has just come to the practice fleet cannot know.
@@ -442,7 +467,7 @@ impl App {
             Action::Back => match self.pages.last_mut().filter(|page| page.filter().is_some()) {
                 Some(page) => {
                     page.narrow(Filter::new(""));
-                    Vec::new()
+                    page.narrowed()
                 }
                 None => vec![Effect::Back],
             },
@@ -547,6 +572,11 @@ impl App {
             Effect::Order(order) => {
                 self.model.enter(&order);
                 return Settled::Outside(Effect::Order(order));
+            }
+            Effect::Shell(host) => {
+                self.say(Tone::Plain, format!("Getting a shell on {host} ready."));
+                self.shell = Some(host.clone());
+                return Settled::Outside(Effect::Shell(host));
             }
             outside => return Settled::Outside(outside),
         }

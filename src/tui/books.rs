@@ -148,6 +148,7 @@ impl Model {
             | Notice::Inside(..)
             | Notice::Compared(..)
             | Notice::Kept(..)
+            | Notice::Shell(..)
             | Notice::Secret(..) => {}
         }
         Vec::new()

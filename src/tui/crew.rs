@@ -35,6 +35,19 @@ mod taken_up;
 use self::failing::{FAILED_INSIDE, notices_of_failure};
 use self::queue::{Queue, Waiting};
 
+/// A task whose panic becomes a line of the log and the notices of its failure, so that no page waits for ever, and
+/// takes nothing else down.
+fn careful(failed: Vec<Notice>, task: impl FnOnce(&Crew) + Send + 'static) -> Task {
+    Box::new(move |crew: &Crew| {
+        if catch_unwind(AssertUnwindSafe(|| task(crew))).is_err() {
+            crew.tell(Notice::Noted(Tone::Bad, FAILED_INSIDE.to_owned()));
+            for notice in failed {
+                crew.tell(notice);
+            }
+        }
+    })
+}
+
 /// How many jobs run at once; more wait.
 pub const JOB_HANDS: usize = 4;
 
@@ -99,6 +112,8 @@ struct Shared {
     boards: Mutex<BTreeMap<JobId, (Arc<Board>, Cancel)>>,
     jobs: Queue,
     others: Queue,
+    /// Ends the look into a file that is being taken.
+    peek: Mutex<Cancel>,
     /// What was asked for and not begun.
     asked: Mutex<BTreeSet<Read>>,
     hands: Mutex<Vec<JoinHandle<()>>>,
@@ -134,7 +149,8 @@ fn rests_on_inventory(order: &Order) -> bool {
         | Order::LookAhead(..)
         | Order::Do(..)
         | Order::Remember(_)
-        | Order::Discover(_) => true,
+        | Order::Discover(_)
+        | Order::Shell(_) => true,
         Order::ReadVault
         | Order::ReadRuns
         | Order::Cancel(_)
@@ -163,6 +179,7 @@ impl Crew {
                 boards: Mutex::new(BTreeMap::new()),
                 jobs: Queue::default(),
                 others: Queue::default(),
+                peek: Mutex::default(),
                 asked: Mutex::default(),
                 hands: Mutex::new(Vec::new()),
             }),
@@ -191,6 +208,9 @@ impl Crew {
             self.refuse(&order);
             return;
         }
+        if let Order::LookInside(peek) = &order {
+            self.supersede_peek(&peek.cancel);
+        }
         match order {
             Order::Run(job, wish, planned, answered) => {
                 let host = Some(planned.found.host.clone());
@@ -205,7 +225,13 @@ impl Crew {
                 });
             }
             Order::Cancel(job) => self.cancel(job),
-            Order::Reload => self.reload_soon(),
+            // All others may be at nodes that only the new inventory knows better.
+            Order::Reload => self.by_own_hand("reload", &order, Self::reload),
+            // It is wanted just where all others wait for a node.
+            Order::Shell(host) => {
+                let order = Order::Shell(host.clone());
+                self.by_own_hand("shell", &order, move |crew| crew.prepare_shell(host, &place));
+            }
             order => {
                 if self.is_asked_for(&order) {
                     return;
@@ -216,16 +242,24 @@ impl Crew {
         }
     }
 
-    /// Does nothing of an order that was given over an older inventory. A job ends at once; whatever else was asked for
-    /// is asked for anew by its page, as soon as that hears of the new inventory.
+    /// Does nothing of an order that was given over an older inventory. A job or a shell ends at once; whatever else was
+    /// asked for is asked for anew by its page, as soon as that hears of the new inventory.
     fn refuse(&self, order: &Order) {
-        if let Order::Run(job, ..) | Order::Do(job, ..) = order {
-            let job = *job;
-            let why = Failure::new(Exit::Stale, "The inventory was read again just before this began.")
-                .state("Nothing was changed.")
-                .hint("Look at it once more, then begin it again.");
-            self.later(Vec::new(), move |crew| crew.tell(Notice::Ended(job, Err(why))));
-        }
+        let why = Failure::new(Exit::Stale, "The inventory was read again just before this began.")
+            .state("Nothing was changed.")
+            .hint("Look at it once more, then begin it again.");
+        let notice = match order {
+            Order::Run(job, ..) | Order::Do(job, ..) => Notice::Ended(*job, Err(why)),
+            Order::Shell(host) => Notice::Shell(host.clone(), Box::new(Err(why))),
+            _ => return,
+        };
+        self.later(Vec::new(), move |crew| crew.tell(notice));
+    }
+
+    /// Ends the look into a file that is being taken: one at a time is shown.
+    fn supersede_peek(&self, next: &Cancel) {
+        let mut peek = self.shared.peek.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *peek, next.clone()).cancel();
     }
 
     /// Stops a job; one that still waits for a hand has ended at once.
@@ -269,12 +303,12 @@ impl Crew {
             Order::Remember(fleet) => self.remember(&fleet, place),
             Order::Discover(host) => self.discover(host, place),
             Order::ReadSnapshot(item, id) => self.read_snapshot(item, id, place),
-            Order::LookInside(item, id, file, from) => self.look_inside(item, id, file, from, place),
+            Order::LookInside(peek) => self.look_inside(peek, place),
             Order::Diff(old, new) => self.compare(old, new, place),
             Order::ReadPractice => self.read_practice(place),
             Order::Practise(host, fault, is_mended) => self.practise(&host, fault, is_mended, place),
-            // Jobs and the inventory have hands of their own.
-            Order::Run(..) | Order::Do(..) | Order::Cancel(_) | Order::Reload => {}
+            // Jobs, the inventory and a shell have hands of their own.
+            Order::Run(..) | Order::Do(..) | Order::Cancel(_) | Order::Reload | Order::Shell(_) => {}
         }
     }
 
@@ -290,6 +324,7 @@ impl Crew {
         for (_, cancel) in self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cancel.cancel();
         }
+        self.supersede_peek(&Cancel::new());
         let place = self.place();
         place.asks.cancel();
         place.desk.cancel.cancel();
@@ -321,26 +356,18 @@ impl Crew {
         self.shared.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the inventory again with a hand of its own: all others may be at nodes that only the new one knows better.
-    fn reload_soon(&self) {
+    /// Does an order with a hand of its own, however busy the others are.
+    fn by_own_hand(&self, name: &str, order: &Order, work: impl FnOnce(&Self) + Clone + Send + 'static) {
         let hand = self.clone();
-        let reload = move || {
-            let failed = notices_of_failure(&Order::Reload);
-            if catch_unwind(AssertUnwindSafe(|| hand.reload())).is_err() {
-                hand.tell(Notice::Noted(Tone::Bad, FAILED_INSIDE.to_owned()));
-                for notice in failed {
-                    hand.tell(notice);
-                }
-            }
-        };
-        match std::thread::Builder::new().name("reload".to_owned()).spawn(reload) {
+        let task = careful(notices_of_failure(order), work.clone());
+        match std::thread::Builder::new().name(name.to_owned()).spawn(move || task(&hand)) {
             Ok(spawned) => {
                 let mut hands = self.shared.hands.lock().unwrap_or_else(PoisonError::into_inner);
                 hands.retain(|hand| !hand.is_finished());
                 hands.push(spawned);
             }
             // Without a thread it waits for its turn.
-            Err(_) => self.later(notices_of_failure(&Order::Reload), Self::reload),
+            Err(_) => self.later(notices_of_failure(order), work),
         }
     }
 
@@ -375,18 +402,9 @@ impl Crew {
         }
     }
 
-    /// Queues work that is no job. A panic in it becomes a line of the log and the notices of its failure, so that no
-    /// page waits for ever, and takes nothing else down.
+    /// Queues work that is no job.
     fn later(&self, failed: Vec<Notice>, task: impl FnOnce(&Self) + Send + 'static) {
-        let task: Task = Box::new(move |crew: &Self| {
-            if catch_unwind(AssertUnwindSafe(|| task(crew))).is_err() {
-                crew.tell(Notice::Noted(Tone::Bad, FAILED_INSIDE.to_owned()));
-                for notice in failed {
-                    crew.tell(notice);
-                }
-            }
-        });
-        self.shared.others.put(Waiting { job: None, host: None, task });
+        self.shared.others.put(Waiting { job: None, host: None, task: careful(failed, task) });
     }
 
     /// Does a task; a panic that nothing in it caught becomes a line of the log.
@@ -514,7 +532,7 @@ impl Crew {
                 board: Arc::default(),
                 cancel: place.asks.clone(),
             }),
-            Wish::Verify(_) | Wish::RollBack(_) | Wish::Resume(..) => {
+            Wish::Verify(_) | Wish::VerifyVault(_) | Wish::RollBack(_) | Wish::Resume(..) => {
                 Err(Failure::new(Exit::Usage, "This has no plan of its own."))
             }
         }
@@ -550,7 +568,7 @@ impl Crew {
     ) -> Result<Option<Report>> {
         let (store, desk) = (place.store(self)?, &place.desk);
         match wish {
-            Wish::Verify(copies) => self.verify(job, place, copies, &board, &cancel).map(|()| None),
+            Wish::Verify(_) | Wish::VerifyVault(_) => self.verify(job, place, wish, &board, &cancel).map(|()| None),
             Wish::RollBack(run) => {
                 let links = desk.links();
                 let runs = desk.runs(&store, &links, board, cancel);

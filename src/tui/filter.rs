@@ -100,6 +100,30 @@ impl Filter {
         }
     }
 
+    /// Whether a row with these words is shown. Each word that was typed is looked for within one of them: letters of
+    /// many names beside each other would match nearly anything.
+    pub fn shows_words(&self, words: &[&str]) -> bool {
+        match &self.kind {
+            Kind::Everything | Kind::Wrong(_) => true,
+            Kind::Regex(regex, shows) => {
+                (words.iter().any(|word| regex.is_match(word)) || regex.is_match(&words.join(" "))) == *shows
+            }
+            Kind::Words { with, without } => {
+                let has = |without: &String| words.iter().any(|word| word.to_lowercase().contains(without));
+                if without.iter().any(has) {
+                    return false;
+                }
+                let mut letters = Vec::new();
+                MATCHER.with_borrow_mut(|matcher| {
+                    let mut atoms = with.iter().flat_map(|pattern| &pattern.atoms);
+                    atoms.all(|atom| {
+                        words.iter().any(|word| atom.score(Utf32Str::new(word, &mut letters), matcher).is_some())
+                    })
+                })
+            }
+        }
+    }
+
     /// Whether a row with this text is shown.
     pub fn shows(&self, row: &str) -> bool {
         match &self.kind {
@@ -129,6 +153,16 @@ mod tests {
         assert!(filter.shows("val-1 avalanchego"));
         assert!(!filter.shows("val-1 nats"));
         assert!(!filter.shows("consul"));
+    }
+
+    #[test]
+    fn what_is_typed_is_found_within_one_word_of_many() {
+        let words = ["val-1", "prod", "avalanchego", "staking-identity", "node-config"];
+        let shows = |filter: &str| Filter::new(filter).shows_words(&words);
+        assert!(shows("staking") && shows("skid") && shows("node val") && shows("/^staking/") && shows("/val-1 prod/"));
+        assert!(!shows("lpsn"), "its letters stand in several words");
+        assert!(!shows("!staking") && !shows("val !node") && !shows("!/^staking/") && !shows("/^identity/"));
+        assert!(shows("!orders") && shows("") && shows("/val-[/"));
     }
 
     #[test]

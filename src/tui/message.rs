@@ -14,6 +14,7 @@ use super::deed::Deed;
 use super::modal::Modal;
 use super::model::{JobId, PracticeView, RunList};
 use super::screen::Screen;
+use super::shell::NodeShell;
 use crate::engine::compare::Comparison;
 use crate::engine::doctor::Health;
 use crate::engine::fleet::Fleet;
@@ -25,11 +26,13 @@ use crate::engine::practice::Fault;
 use crate::engine::runs::{Ahead, Report, Resume, Told};
 use crate::engine::scan::{Found, Wanted};
 use crate::engine::verify::Checked;
+use crate::formats::Part;
 use crate::model::event::Event;
 use crate::model::exit::Failure;
 use crate::model::ids::{ConsoleId, HostId, ItemRef, OwnerId, RunId, SnapshotId};
 use crate::model::plan::Plan;
 use crate::model::secret::SecretString;
+use crate::transport::Cancel;
 use crate::vault::Chain;
 use crate::vault::Snapshot;
 
@@ -73,8 +76,10 @@ pub enum Effect {
     Say(Tone, String),
     /// Put text on the clipboard of the terminal.
     Copy(String),
-    /// Hand the terminal to a shell on a node.
+    /// Get a shell on a node ready, to be lent the terminal.
     Shell(HostId),
+    /// Lend the terminal to a shell on a node.
+    Lend(HostId, Box<NodeShell>),
     /// Take a theme by name.
     Theme(String),
     /// A command was typed in the palette: for its history.
@@ -162,8 +167,8 @@ pub enum Order {
     Discover(HostId),
     /// Read a snapshot whole: its manifest and its ladder.
     ReadSnapshot(ItemRef, SnapshotId),
-    /// Look inside a file of a snapshot: rows from a row on.
-    LookInside(ItemRef, SnapshotId, String, u64),
+    /// Look inside a file of a snapshot.
+    LookInside(Box<Peek>),
     /// Compare two snapshots.
     Diff(Named, Named),
     /// Read the inventory again.
@@ -172,6 +177,8 @@ pub enum Order {
     Practise(HostId, Fault, bool),
     /// Ask the practice fleet how it stands and which steps of the exercise are done.
     ReadPractice,
+    /// Get a shell on a node ready.
+    Shell(HostId),
 }
 
 /// A run that is undone or gone on with: what it was to do, and what has become of it so far.
@@ -207,7 +214,9 @@ pub enum Wish {
         set: BTreeMap<String, String>,
     },
     /// Check stored copies.
-    Verify(Vec<(ItemRef, SnapshotId)>),
+    Verify(Vec<Named>),
+    /// Check everything the vault holds by then; these are what it held when that was asked for.
+    VerifyVault(Vec<Named>),
     /// Undo a run.
     RollBack(RunId),
     /// Take a run up; of one that lies on a node, the one that was shown.
@@ -231,7 +240,15 @@ impl Wish {
         match self {
             Self::BackUp { item, .. } | Self::Restore { item, .. } => vec![item],
             Self::Verify(copies) => copies.iter().map(|(item, _)| item).collect(),
-            Self::RollBack(_) | Self::Resume(..) | Self::Deed(_) => Vec::new(),
+            Self::VerifyVault(_) | Self::RollBack(_) | Self::Resume(..) | Self::Deed(_) => Vec::new(),
+        }
+    }
+
+    /// The copies it checks; nothing when it does anything else.
+    pub fn checks(&self) -> Option<&[Named]> {
+        match self {
+            Self::Verify(copies) | Self::VerifyVault(copies) => Some(copies),
+            _ => None,
         }
     }
 
@@ -244,6 +261,7 @@ impl Wish {
                 [(item, id)] => format!("Verify {item}@{id}"),
                 copies => format!("Verify {} copies", copies.len()),
             },
+            Self::VerifyVault(_) => "Verify the whole vault".to_owned(),
             Self::RollBack(run) => format!("Undo run {run}"),
             Self::Resume(run, Resume::Leave, _) => format!("Leave run {run}"),
             Self::Resume(run, ..) => format!("Take up run {run}"),
@@ -254,6 +272,32 @@ impl Wish {
 
 /// Services of a host that no entry names, by kind, each as it was found or why its driver could not look.
 pub type Discoveries = Vec<(String, Result<Found, Failure>)>;
+
+/// Which rows of a file of a snapshot are looked at.
+#[derive(Debug, Clone)]
+pub struct Peek {
+    /// Whose.
+    pub item: ItemRef,
+    /// Which snapshot.
+    pub snapshot: SnapshotId,
+    /// Which file.
+    pub file: String,
+    /// Which page.
+    pub part: Part,
+    /// The filter as it was typed; empty for all rows.
+    pub pattern: String,
+    /// Nobody waits for them any more.
+    pub cancel: Cancel,
+}
+
+impl Peek {
+    /// Whether the same rows are asked for.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let what =
+            |one: &Self| (one.item.clone(), one.snapshot.clone(), one.file.clone(), one.part, one.pattern.clone());
+        what(self) == what(other)
+    }
+}
 
 /// A snapshot by its item and id.
 pub type Named = (ItemRef, SnapshotId);
@@ -305,7 +349,7 @@ pub enum Notice {
     /// A snapshot, read whole.
     Snapshot(ItemRef, SnapshotId, Result<Box<Snapshot>, Failure>),
     /// Rows of a file of a snapshot.
-    Inside(ItemRef, SnapshotId, String, Result<Page, Failure>),
+    Inside(Box<Peek>, Result<Page, Failure>),
     /// How two snapshots differ.
     Compared(Box<Compared>),
     /// A secret is needed: a worker waits for the answer.
@@ -314,6 +358,8 @@ pub enum Notice {
     Reloaded(Result<Box<Reread>, Failure>),
     /// The inventory's file changed on disk.
     InventoryChanged,
+    /// A shell on a node is ready, or why there is none.
+    Shell(HostId, Box<Result<NodeShell, Failure>>),
     /// What was done to the practice fleet.
     Practised(Tone, String),
     /// How the practice fleet stands.

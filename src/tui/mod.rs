@@ -24,6 +24,7 @@ mod quiet;
 mod runtime;
 pub mod screen;
 pub mod screens;
+pub mod shell;
 mod terminal;
 pub mod theme;
 pub mod when;

@@ -33,7 +33,11 @@ struct Seen {
 ///
 /// The whole archive is read, since names and samples lie in different files of it. A dimension without samples has no
 /// times; the times are those of the data files of this one archive, as far as each can be read: a page proves nothing.
-pub(in crate::formats) fn look_metrics(path: &str, input: &mut dyn Read, view: &mut View) -> Result<(), FormatError> {
+pub(in crate::formats) fn look_metrics(
+    path: &str,
+    input: &mut dyn Read,
+    view: &mut View<'_>,
+) -> Result<(), FormatError> {
     let mut databases = Databases::default();
     let mut seen: HashMap<[u8; 16], Seen> = HashMap::new();
     Archives::default().read(path, input, |entry, content| {
@@ -82,7 +86,11 @@ fn see(seen: &mut HashMap<[u8; 16], Seen>, page: &Page, level: u8) {
     *metric = Seen { from: metric.from.min(from), to: metric.to.max(to), tiers: metric.tiers | 1 << level };
 }
 
-fn list(connection: &rusqlite::Connection, seen: &HashMap<[u8; 16], Seen>, view: &mut View) -> Result<(), SqliteError> {
+fn list(
+    connection: &rusqlite::Connection,
+    seen: &HashMap<[u8; 16], Seen>,
+    view: &mut View<'_>,
+) -> Result<(), SqliteError> {
     let mut query = connection.prepare(
         "SELECT h.hostname, c.type, c.id, d.id, d.name, d.dim_id FROM dimension d
          LEFT JOIN chart c ON c.chart_id = d.chart_id LEFT JOIN host h ON h.host_id = c.host_id
@@ -113,7 +121,7 @@ fn list(connection: &rusqlite::Connection, seen: &HashMap<[u8; 16], Seen>, view:
 }
 
 /// The files of a configuration or an identity, and what each is to an agent. Of secrets only that they are there.
-pub(in crate::formats) fn look_files(path: &str, input: &mut dyn Read, view: &mut View) -> Result<(), FormatError> {
+pub(in crate::formats) fn look_files(path: &str, input: &mut dyn Read, view: &mut View<'_>) -> Result<(), FormatError> {
     let read = Archives::default().read(path, input, |entry, content| {
         let row = [
             entry.name.escaped(),

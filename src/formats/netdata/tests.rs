@@ -1,6 +1,6 @@
 use crate::formats::tar::tests::{archive, member};
 use crate::formats::tar::{TarLimits, walk_tar};
-use crate::formats::{Damaged, FormatError, Verdict, look, verifier};
+use crate::formats::{Damaged, FormatError, Part, Verdict, Wanted, look, look_for, verifier};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use serde_json::json;
@@ -285,6 +285,10 @@ fn dimensions_are_listed_by_name_with_their_times() {
     assert_eq!((page.rows[0].as_slice(), page.rows.len(), page.more), (row.map(str::to_owned).as_slice(), 2, true));
     let last = look("netdata-metrics/1", "a.tar", &mut &STOPPED[..], 84, 2).unwrap();
     assert_eq!((last.rows.len(), last.more), (1, false));
+    let iowait = |row: &[String]| row[2] == "iowait";
+    let wanted = Wanted { part: Part::End, rows: 1, only: Some(&iowait) };
+    let found = look_for("netdata-metrics/1", "a.tar", &mut &STOPPED[..], &wanted).unwrap();
+    assert_eq!((found.rows[0][2].as_str(), found.total.map(|total| total - 1)), ("iowait", Some(found.from)));
     // One file that is damaged hides no other.
     let hurt = changed(|files| file(files, "dbengine/datafile-1-0000000001.ndf")[5000] ^= 1);
     let page = look("netdata-metrics/1", "a.tar", &mut hurt.as_slice(), 3, 2).unwrap();

@@ -1,7 +1,7 @@
 use super::*;
-use crate::formats::look;
 use crate::formats::staking::tests::{certificate, p256};
 use crate::formats::tar::tests::{archive, member};
+use crate::formats::{Only, Part, Wanted, look, look_for};
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/fixtures/formats/consul-1.20.1.snap");
 
@@ -80,6 +80,36 @@ fn a_snapshot_is_one_file() {
     let page = look("consul-snap/1", "a", &mut &*GOLDEN, 17, 9).unwrap();
     assert_eq!((page.rows.len(), page.more, page.rows[0].len()), (2, false, page.columns.len()));
     assert!(look("consul-snap/1", "a", &mut &*GOLDEN, 0, 3).unwrap().more);
+}
+
+#[test]
+fn rows_that_are_wanted_are_counted_to_the_end_and_no_more_are_held_than_a_page() {
+    let all = look("consul-snap/1", "a", &mut &*GOLDEN, 0, 99).unwrap();
+    assert_eq!((all.rows.len(), all.from, all.total, all.more), (19, 0, None, false));
+    let ask = |part, rows, only: Option<Only>| {
+        look_for("consul-snap/1", "a", &mut &*GOLDEN, &Wanted { part, rows, only }).unwrap()
+    };
+    let end = ask(Part::End, 5, None);
+    assert_eq!((&end.rows[..], end.from, end.total, end.more), (&all.rows[14..], 14, Some(19), false));
+    let is_odd = |row: &[String]| all.rows.iter().position(|one| one == row).unwrap() % 2 == 1;
+    let some = ask(Part::From(2), 3, Some(&is_odd));
+    let picked: Vec<_> = [5, 7, 9].iter().map(|at| all.rows[*at].clone()).collect();
+    assert_eq!((some.rows, some.from, some.total, some.more), (picked, 2, Some(9), true));
+    let last = ask(Part::End, 2, Some(&is_odd));
+    let picked: Vec<_> = [15, 17].iter().map(|at| all.rows[*at].clone()).collect();
+    assert_eq!((last.rows, last.from, last.total, last.more), (picked, 7, Some(9), false));
+    let none = ask(Part::From(0), 3, Some(&|_| false));
+    assert_eq!((none.rows.len(), none.total, none.more), (0, Some(0), false));
+    // What is read to its end is read to its damage.
+    let cut = &GOLDEN[..GOLDEN.len() - 9];
+    assert!(look("consul-snap/1", "a", &mut &*cut, 0, 3).is_ok());
+    for only in [None, Some(&is_odd as Only)] {
+        assert!(look_for("consul-snap/1", "a", &mut &*cut, &Wanted { part: Part::End, rows: 3, only }).is_err());
+    }
+    assert!(
+        look_for("consul-snap/1", "a", &mut &*cut, &Wanted { part: Part::From(0), rows: 3, only: Some(&is_odd) })
+            .is_err()
+    );
 }
 
 #[test]

@@ -1,26 +1,34 @@
 //! Verifying stored copies, one after the other.
 
+use std::collections::BTreeSet;
+
 use super::{Crew, Place};
 use crate::engine::board::Board;
 use crate::engine::verify::{Check, Checked};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::ids::{ItemRef, SnapshotId};
+use crate::model::text::CleanText;
 use crate::transport::Cancel;
-use crate::tui::message::Notice;
+use crate::tui::message::{Named, Notice, Tone, Wish};
 use crate::tui::model::JobId;
+use crate::vault::{Finding, Trouble};
 
 impl Crew {
-    pub(super) fn verify(
-        &self,
-        job: JobId,
-        place: &Place,
-        copies: &[(ItemRef, SnapshotId)],
-        board: &Board,
-        cancel: &Cancel,
-    ) -> Result<()> {
+    pub(super) fn verify(&self, job: JobId, place: &Place, wish: &Wish, board: &Board, cancel: &Cancel) -> Result<()> {
         let (desk, store) = (&place.desk, place.store(self)?);
         let mut verdict = Verdict::default();
-        for (item, id) in copies {
+        let copies = wish.checks().unwrap_or_default();
+        let is_whole = matches!(wish, Wish::VerifyVault(_));
+        let mut since = Vec::new();
+        if is_whole {
+            let known: BTreeSet<&Named> = copies.iter().collect();
+            let findings = store.vault.walk(&mut |shelf| {
+                let all = shelf.snapshots.iter().map(|one| (one.item().clone(), one.id().clone()));
+                since.extend(all.filter(|copy| !known.contains(copy)));
+            });
+            // What is broken beyond being a copy must not end as if it had been checked.
+            self.tell_damage(&mut verdict, findings?.iter().filter(|finding| finding.is_damage()));
+        }
+        for (item, id) in copies.iter().chain(&since) {
             board.begin(format!("Read {item}@{id}").as_str().into(), 0);
             let check = Check {
                 vault: &store.vault,
@@ -34,10 +42,24 @@ impl Crew {
             let goes_on = verdict.take(&format!("{item}@{id}"), &checked);
             self.tell(Notice::Checked(job, item.clone(), id.clone(), checked));
             if !goes_on {
-                break;
+                return verdict.end();
             }
         }
+        if is_whole {
+            // A receipt that this version cannot read was not checked either.
+            let receipts = store.vault.verify_receipts()?.findings;
+            let is_strange = |finding: &&Finding| finding.trouble == Trouble::Unexpected;
+            self.tell_damage(&mut verdict, receipts.iter().filter(|finding| !is_strange(finding)));
+        }
         verdict.end()
+    }
+
+    fn tell_damage<'f>(&self, verdict: &mut Verdict, damage: impl Iterator<Item = &'f Finding>) {
+        for finding in damage {
+            let told = CleanText::new(&finding.message).one_line().to_string();
+            self.tell(Notice::Noted(Tone::Bad, told.clone()));
+            verdict.take_failure(Failure::new(Exit::Integrity, format!("The vault is damaged: {told}.")));
+        }
     }
 }
 
@@ -65,12 +87,16 @@ impl Verdict {
                 Failure { message: format!("{place} was not checked: {}", failure.message), ..failure.clone() }
             }
         };
+        self.take_failure(failure);
+        true
+    }
+
+    fn take_failure(&mut self, failure: Failure) {
         let is_worse =
             self.worst.as_ref().is_none_or(|worst| failure.exit == Exit::Integrity && worst.exit != Exit::Integrity);
         if is_worse {
             self.worst = Some(failure);
         }
-        true
     }
 
     fn end(self) -> Result<()> {

@@ -26,12 +26,13 @@ pub fn notices_of_failure(order: &Order) -> Vec<Notice> {
         Order::LookAhead(job, ..) => Notice::Ahead(*job, Box::new(Err(failure()))),
         Order::Discover(host) => Notice::Discovered(host.clone(), Err(failure())),
         Order::ReadSnapshot(item, id) => Notice::Snapshot(item.clone(), id.clone(), Err(failure())),
-        Order::LookInside(item, id, file, _) => Notice::Inside(item.clone(), id.clone(), file.clone(), Err(failure())),
+        Order::LookInside(peek) => Notice::Inside(peek.clone(), Err(failure())),
         Order::Diff(old, new) => {
             Notice::Compared(Box::new(Compared { old: old.clone(), new: new.clone(), found: Err(failure()) }))
         }
         Order::Practise(..) => Notice::Practised(Tone::Bad, FAILED_INSIDE.to_owned()),
         Order::Reload => Notice::Reloaded(Err(failure())),
+        Order::Shell(host) => Notice::Shell(host.clone(), Box::new(Err(failure()))),
         // Nobody waits for these; a job tells its own end.
         Order::Remember(_) | Order::ReadPractice | Order::Run(..) | Order::Do(..) | Order::Cancel(_) => {
             return Vec::new();

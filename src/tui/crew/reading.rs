@@ -5,17 +5,22 @@ use std::sync::Arc;
 use super::{Crew, Place};
 use crate::engine::compare::compare;
 use crate::engine::fleet::{Fleet, last_look};
-use crate::engine::inside::look_inside;
+use crate::engine::inside::{ROWS, View, look_inside};
 use crate::engine::practice::Fault;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{HostId, ItemRef, SnapshotId};
-use crate::tui::message::{Compared, Named, Notice, Tone};
+use crate::tui::filter::Filter;
+use crate::tui::message::{Compared, Named, Notice, Peek, Tone};
 use crate::tui::model::PracticeView;
-
-/// Rows read at once of what is inside an artefact.
-const PAGE_ROWS: usize = 500;
+use crate::tui::shell::NodeShell;
 
 impl Crew {
+    /// Gets a shell on a node ready: the operator's own `ssh` is asked for the way there, and may take its time.
+    pub(super) fn prepare_shell(&self, host: HostId, place: &Arc<Place>) {
+        let ready = NodeShell::on(&place.desk, &host);
+        self.tell_from(place, Notice::Shell(host, Box::new(ready)));
+    }
+
     /// Writes the last look; that it could not be written is said in the log and nowhere else.
     pub(super) fn remember(&self, fleet: &Fleet, place: &Place) {
         let desk = &place.desk;
@@ -68,12 +73,24 @@ impl Crew {
         self.tell(Notice::Snapshot(item, id, read));
     }
 
-    pub(super) fn look_inside(&self, item: ItemRef, id: SnapshotId, file: String, from: u64, place: &Place) {
+    /// Reads rows of a file. Those that were asked for before are wanted no more.
+    pub(super) fn look_inside(&self, peek: Box<Peek>, place: &Place) {
+        let filter = Filter::new(&peek.pattern);
+        let shows = |cells: &[String]| filter.shows(&cells.join("  "));
+        let view = View {
+            part: peek.part,
+            rows: ROWS.into(),
+            only: if filter.is_empty() { None } else { Some(&shows) },
+            cancel: &peek.cancel,
+        };
         let page = place.store(self).and_then(|store| {
-            let snapshot = self.whole(&store, &item, &id)?;
-            look_inside(&store.vault, &store.keys, &snapshot, &file, from, PAGE_ROWS)
+            let snapshot = self.whole(&store, &peek.item, &peek.snapshot)?;
+            look_inside(&store.vault, &store.keys, &snapshot, &peek.file, &view)
         });
-        self.tell(Notice::Inside(item, id, file, page));
+        // Nobody waits for what was cancelled.
+        if !peek.cancel.is_cancelled() {
+            self.tell(Notice::Inside(peek, page));
+        }
     }
 
     pub(super) fn compare(&self, old: Named, new: Named, place: &Place) {

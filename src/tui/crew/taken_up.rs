@@ -29,7 +29,7 @@ impl Crew {
         match wish {
             Wish::RollBack(run) => runs.look_before_rollback(&runs.read(run)?),
             Wish::Resume(run, how, on) => runs.look_before_resume(&read_as_shown(&runs, run, on.as_ref())?, *how),
-            Wish::BackUp { .. } | Wish::Restore { .. } | Wish::Verify(_) | Wish::Deed(_) => {
+            Wish::BackUp { .. } | Wish::Restore { .. } | Wish::Verify(_) | Wish::VerifyVault(_) | Wish::Deed(_) => {
                 Err(Failure::new(Exit::Usage, "This takes no run up."))
             }
         }

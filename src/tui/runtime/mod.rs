@@ -4,7 +4,6 @@ mod beat;
 mod log;
 mod lookout;
 mod setup;
-mod shell;
 mod sitting;
 mod state;
 

@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::beat::Beat;
 use super::lookout::Lookout;
 use super::setup::Setup;
-use super::shell::NodeShell;
 use crate::model::exit::Exit;
 use crate::model::ids::HostId;
 use crate::process::while_nothing_starts;
@@ -25,6 +24,7 @@ use crate::tui::clipboard::{Clip, clip, ring};
 use crate::tui::crew::Crew;
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::message::{Beginning, Effect, Msg, Notice, Order, Tone};
+use crate::tui::shell::NodeShell;
 use crate::tui::terminal::{Screenful, print};
 
 /// Reports and keys taken in between two frames.
@@ -330,7 +330,8 @@ impl<'s> Sitting<'s> {
             Effect::Quit => return Ok(Some(End::Exit(Exit::Done))),
             Effect::Begin(beginning) => return Ok(Some(End::Begin(beginning))),
             Effect::Order(order) => self.give_order(order),
-            Effect::Shell(host) => self.open_shell(&host).await?,
+            Effect::Shell(host) => self.give_order(Order::Shell(host)),
+            Effect::Lend(host, shell) => self.lend_to(&host, *shell).await?,
             Effect::Suspend => self.suspend().await?,
             Effect::Mouse(on) => {
                 self.screen.set_mouse(on)?;
@@ -396,15 +397,7 @@ impl<'s> Sitting<'s> {
     }
 
     /// Lends the terminal to a shell on a node.
-    async fn open_shell(&mut self, host: &HostId) -> io::Result<()> {
-        let Some(crew) = self.crew else { return Ok(()) };
-        let shell = match NodeShell::on(&crew.desk(), host) {
-            Ok(shell) => shell,
-            Err(failure) => {
-                self.say(Tone::Bad, &failure.message);
-                return Ok(());
-            }
-        };
+    async fn lend_to(&mut self, host: &HostId, shell: NodeShell) -> io::Result<()> {
         if !self.keyboard.pause().await {
             return Ok(());
         }

@@ -2,15 +2,19 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::inside::Page;
+use crate::engine::inside::{Page, ROWS};
+use crate::formats::Part;
 use crate::model::exit::Failure;
 use crate::model::ids::{ItemRef, SnapshotId};
 use crate::model::text::CleanText;
 use crate::model::units::ByteSize;
+use crate::transport::Cancel;
 use crate::tui::action::{Action, Offer};
+use crate::tui::filter::Filter;
 use crate::tui::hit::Click;
-use crate::tui::message::{Effect, Notice, Order};
+use crate::tui::message::{Effect, Notice, Order, Peek};
 use crate::tui::model::Model;
+use crate::tui::palette;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::lines::render_sentences;
@@ -34,13 +38,41 @@ pub struct InsidePage {
 }
 
 struct Open {
-    name: String,
-    /// The first row that was asked for.
-    from: u64,
+    /// The rows that were asked for.
+    asked: Peek,
+    filter: Option<Filter>,
     row: Selection,
     page: Option<Result<Page, Failure>>,
-    /// The first rows of the pages before this one.
-    before: Vec<u64>,
+}
+
+/// Rows that nobody waits for are read no further.
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.asked.cancel.cancel();
+    }
+}
+
+impl Open {
+    fn pattern(&self) -> &str {
+        self.filter.as_ref().map_or("", Filter::text)
+    }
+
+    /// The page of rows that a move from the selected one leads to, and the row of it that is selected then; nothing
+    /// when the move stays on this page.
+    fn turn(&self, action: Action) -> Option<(Part, usize)> {
+        let Some(Ok(page)) = &self.page else { return None };
+        let at = self.row.row(page.rows.len()).unwrap_or(0);
+        let before = page.from.min(ROWS.into());
+        match action {
+            Action::Down | Action::PageDown if at + 1 >= page.rows.len() => Some((Part::From(page.next?), 0)),
+            Action::Up | Action::PageUp if at == 0 && before > 0 => {
+                Some((Part::From(page.from - before), usize::try_from(before - 1).unwrap_or(0)))
+            }
+            Action::First if before > 0 => Some((Part::From(0), 0)),
+            Action::Last if page.next.is_some() => Some((Part::End, usize::MAX)),
+            _ => None,
+        }
+    }
 }
 
 impl InsidePage {
@@ -65,37 +97,27 @@ impl InsidePage {
         Some(snapshot.manifest().files.get(row)?.name.clone())
     }
 
-    /// Looks into a file from a row on.
-    fn look(&mut self, name: String, from: u64, before: Vec<u64>) -> Vec<Effect> {
-        let order = Order::LookInside(self.item.clone(), self.id.clone(), name.clone(), from);
-        self.open = Some(Open { name, from, row: Selection::default(), page: None, before });
+    /// Looks into a file; `row` of what comes is selected.
+    fn look(&mut self, file: String, part: Part, filter: Option<Filter>, row: usize) -> Vec<Effect> {
+        let pattern = filter.as_ref().map_or(String::new(), |filter| filter.text().to_owned());
+        let (item, snapshot) = (self.item.clone(), self.id.clone());
+        let asked = Peek { item, snapshot, file, part, pattern, cancel: Cancel::new() };
+        let order = Order::LookInside(Box::new(asked.clone()));
+        let mut selection = Selection::default();
+        selection.select(row);
+        self.open = Some(Open { asked, filter, row: selection, page: None });
         vec![Effect::Order(order)]
     }
 
-    /// Moves in the rows; beyond the last one the next page is read, before the first one the page before.
+    /// Moves in the rows; what does not lie on this page is read.
     fn move_in_rows(&mut self, action: Action) -> Option<Vec<Effect>> {
         let open = self.open.as_mut()?;
+        if let Some((part, row)) = open.turn(action) {
+            let (file, filter) = (open.asked.file.clone(), open.filter.clone());
+            return Some(self.look(file, part, filter, row));
+        }
         let Some(Ok(page)) = &open.page else { return None };
-        let rows = page.rows.len();
-        let at = open.row.row(rows).unwrap_or(0);
-        let is_down = matches!(action, Action::Down | Action::PageDown);
-        let is_up = matches!(action, Action::Up | Action::PageUp);
-        if is_down
-            && at + 1 >= rows
-            && let Some(next) = page.next
-        {
-            let before = open.before.iter().copied().chain([page.from]).collect();
-            let name = open.name.clone();
-            return Some(self.look(name, next, before));
-        }
-        if is_up
-            && at == 0
-            && let Some((from, before)) = open.before.split_last()
-        {
-            let (name, from, before) = (open.name.clone(), *from, before.to_vec());
-            return Some(self.look(name, from, before));
-        }
-        open.row.move_by(action, rows, PAGE).then(Vec::new)
+        open.row.move_by(action, page.rows.len(), PAGE).then(Vec::new)
     }
 
     fn render_files(&self, model: &Model, canvas: &mut Canvas) {
@@ -140,19 +162,21 @@ pub fn render_failure(failure: &Failure, model: &Model, canvas: &mut Canvas) {
 /// └──────────────────────────────────────────────────────────┘
 /// ```
 fn render_rows(open: &Open, model: &Model, canvas: &mut Canvas) {
-    let name = CleanText::new(&open.name).one_line();
-    let title = match &open.page {
-        Some(Ok(page)) if !page.rows.is_empty() => {
-            let last = page.from + u64::try_from(page.rows.len()).unwrap_or(0);
-            let more = if page.next.is_some() { ", more follow" } else { "" };
-            format!("{name}, rows {} to {last}{more}", page.from + 1)
-        }
-        _ => name.to_string(),
-    };
-    let mut inner = render_panel(&title, true, canvas.area, canvas);
+    let mut inner = render_panel(&title_of(open), true, canvas.area, canvas);
+    let is_narrowed = !open.asked.pattern.is_empty();
     let page = match &open.page {
+        None if is_narrowed => {
+            let again = model.shows_all_again();
+            let told = [("It is searched to its end.", Role::Text), (again.as_str(), Role::Muted)];
+            return render_sentences(&told, &mut inner);
+        }
         None => return render_sentences(&[("It is being opened and read.", Role::Text)], &mut inner),
         Some(Err(failure)) => return render_failure(failure, model, &mut inner),
+        Some(Ok(page)) if page.rows.is_empty() && is_narrowed => {
+            let again = model.shows_all_again();
+            let told = [("Nothing in it matches.", Role::Text), (again.as_str(), Role::Muted)];
+            return render_sentences(&told, &mut inner);
+        }
         Some(Ok(page)) if page.rows.is_empty() => {
             return render_sentences(&[("There is nothing in it.", Role::Text)], &mut inner);
         }
@@ -178,9 +202,31 @@ fn render_rows(open: &Open, model: &Model, canvas: &mut Canvas) {
             put(x, y, *width, *is_number, (cell.as_str(), role), &mut inner);
             x += width + GAP;
         }
+        inner.mark_matches(y, open.filter.as_ref());
         if Some(number + top) == at {
             inner.paint_row(y, Role::Selection);
         }
+    }
+}
+
+/// The file, what narrows it, and which of its rows are shown.
+fn title_of(open: &Open) -> String {
+    let name = CleanText::new(&open.asked.file).one_line();
+    let (pattern, what) = match open.asked.pattern.as_str() {
+        "" => (String::new(), ""),
+        pattern => (format!(" /{pattern}"), " that match"),
+    };
+    match &open.page {
+        Some(Ok(page)) if !page.rows.is_empty() => {
+            let last = page.from + u64::try_from(page.rows.len()).unwrap_or(0);
+            let more = match page.total {
+                Some(total) => format!(" of {total}{what}"),
+                None if page.next.is_some() => ", more follow".to_owned(),
+                None => String::new(),
+            };
+            format!("{name}{pattern}, rows {} to {last}{more}", page.from + 1)
+        }
+        _ => format!("{name}{pattern}"),
     }
 }
 
@@ -221,7 +267,7 @@ fn column_widths(names: &[String], rows: &[Vec<String>], room: u16) -> Vec<u16> 
 
 impl Screen for InsidePage {
     fn crumbs(&self, _model: &Model) -> Vec<String> {
-        let file = self.open.as_ref().map(|open| CleanText::new(&open.name).one_line().to_string());
+        let file = self.open.as_ref().map(|open| CleanText::new(&open.asked.file).one_line().to_string());
         let names = [self.item.owner.to_string(), self.item.service.to_string(), self.item.item.to_string()];
         names.into_iter().chain(file).collect()
     }
@@ -231,11 +277,14 @@ impl Screen for InsidePage {
         if self.open.is_none() {
             let none = self.files().is_empty().then_some("it has no file to look into");
             offers.push(Offer::unless(Action::Open, none));
-        } else if self.files().len() > 1 {
+        } else if self.files().len() > 1 && self.filter().is_none() {
             offers.push(Offer::on(Action::Back));
         }
         let row = self.open.as_ref().is_some_and(|open| matches!(&open.page, Some(Ok(page)) if !page.rows.is_empty()));
         offers.push(Offer::unless(Action::Copy, (!row).then_some("no row is selected")));
+        if self.open.is_some() {
+            offers.push(Offer::on(Action::Filter));
+        }
         let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
         offers.extend(moves.map(Offer::on));
         offers
@@ -253,7 +302,7 @@ impl Screen for InsidePage {
             if action == Action::Open
                 && let Some(name) = self.file.row(count).and_then(|row| self.name_at(row))
             {
-                return self.look(name, 0, Vec::new());
+                return self.look(name, Part::From(0), None, 0);
             }
             return Vec::new();
         }
@@ -262,6 +311,7 @@ impl Screen for InsidePage {
                 self.open = None;
                 Vec::new()
             }
+            (Action::Filter, Some(open)) => vec![Effect::Ask(palette::filter(open.pattern()))],
             (Action::Copy, Some(Open { row, page: Some(Ok(page)), .. })) => {
                 let cells = row.row(page.rows.len()).and_then(|at| page.rows.get(at));
                 cells.map(|cells| Effect::Copy(cells.join("\t"))).into_iter().collect()
@@ -283,20 +333,38 @@ impl Screen for InsidePage {
                 self.snapshot = Some(read.clone());
                 // One file needs no choosing.
                 match (self.name_at(0), self.name_at(1), &self.open) {
-                    (Some(name), None, None) => self.look(name, 0, Vec::new()),
+                    (Some(name), None, None) => self.look(name, Part::From(0), None, 0),
                     _ => Vec::new(),
                 }
             }
-            Notice::Inside(item, id, name, page) if *item == self.item && *id == self.id => {
+            Notice::Inside(asked, page) => {
                 // Rows that were asked for before somebody went elsewhere come too late.
-                let is_asked = |open: &Open| page.as_ref().ok().is_none_or(|page| page.from == open.from);
-                if let Some(open) = self.open.as_mut().filter(|open| open.name == *name && is_asked(open)) {
+                if let Some(open) = self.open.as_mut().filter(|open| open.asked.is_like(asked)) {
                     open.page = Some(page.clone());
                 }
                 Vec::new()
             }
             _ => Vec::new(),
         }
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        self.open.as_ref()?.filter.as_ref()
+    }
+
+    fn narrow(&mut self, filter: Filter) {
+        if let Some(open) = &mut self.open {
+            open.filter = (!filter.is_empty()).then_some(filter);
+        }
+    }
+
+    /// Has the whole file searched.
+    fn narrowed(&mut self) -> Vec<Effect> {
+        let Some(open) = self.open.as_ref().filter(|open| open.pattern() != open.asked.pattern) else {
+            return Vec::new();
+        };
+        let (file, filter) = (open.asked.file.clone(), open.filter.clone());
+        self.look(file, Part::From(0), filter, 0)
     }
 
     /// ```text

@@ -131,7 +131,7 @@ impl NodePage {
     /// Whether a job may have changed what lies on this node.
     fn may_have_changed(&self, job: &Job) -> bool {
         match &job.wish {
-            Wish::Verify(_) => false,
+            Wish::Verify(_) | Wish::VerifyVault(_) => false,
             Wish::Deed(deed) if job.plan().is_none() => deed.hosts().contains(&self.host),
             Wish::BackUp { .. } | Wish::Restore { .. } | Wish::RollBack(_) | Wish::Resume(..) | Wish::Deed(_) => {
                 job.plan().is_none_or(|plan| plan.steps.iter().any(|step| step.host == self.host))

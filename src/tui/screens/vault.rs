@@ -1,5 +1,7 @@
 //! The vault: what it holds of every item, also of hosts in no inventory; how it grew, and which days it was proven.
 
+use std::collections::BTreeSet;
+
 use ratatui::layout::Rect;
 
 use crate::engine::holdings::{Holdings, Shelf, last_proof};
@@ -40,6 +42,7 @@ const PAGE: usize = 8;
 pub struct VaultPage {
     panes: Panes,
     kept: Cursor<ItemRef>,
+    marks: BTreeSet<ItemRef>,
     findings: Scroll,
     filter: Option<Filter>,
     sum: Option<Sum>,
@@ -102,6 +105,22 @@ impl VaultPage {
         rows.get(self.kept.row(&rows, place_of)?).copied()
     }
 
+    /// What an action on items means here: what is marked, else what is selected.
+    fn meant<'m>(&self, model: &'m Model) -> Vec<Kept<'m>> {
+        let Some(holdings) = model.holdings.as_deref().filter(|_| !self.marks.is_empty()) else {
+            return self.selected(model).into_iter().collect();
+        };
+        self.marks.iter().filter_map(|place| holdings.items.get_key_value(place)).collect()
+    }
+
+    fn mark(&mut self, model: &Model) {
+        let Some(place) = self.selected(model).map(|(place, _)| place.clone()) else { return };
+        if !self.marks.remove(&place) {
+            self.marks.insert(place);
+        }
+        self.kept.move_by(Action::Down, &self.rows(model), PAGE, place_of);
+    }
+
     fn pane_count(model: &Model) -> u8 {
         if model.holdings.as_ref().is_some_and(|holdings| !holdings.findings.is_empty()) { FINDINGS } else { CALENDAR }
     }
@@ -144,6 +163,9 @@ impl VaultPage {
         for (y, (number, (place, shelf))) in (1..=height).zip(rows.into_iter().enumerate().skip(top)) {
             inner.mark_row(y, number);
             columns.render_row(place, shelf, model, y, &mut inner);
+            if self.marks.contains(place) {
+                inner.text(0, y, inner.theme.glyphs.mark, Role::Marked);
+            }
             inner.mark_matches(y, self.filter.as_ref());
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
@@ -287,11 +309,19 @@ impl Screen for VaultPage {
 
     fn offers(&self, model: &Model) -> Vec<Offer> {
         let none = self.selected(model).is_none().then_some("nothing is kept here");
+        let meant = self.meant(model).len();
+        let several = (meant > 1).then_some("one item at a time is restored; forget the marks");
+        let no_marks = self.marks.is_empty().then_some("nothing is marked");
+        let is_empty = model.holdings.as_ref().is_none_or(|holdings| holdings.items.is_empty());
         let mut offers = vec![
             Offer::unless(Action::Open, none),
-            Offer::unless(Action::Restore, none),
-            Offer::unless(Action::Verify, none),
+            Offer::unless(Action::Restore, none.or(several)),
+            Offer::unless(Action::Verify, (meant == 0).then_some("nothing is kept here")),
+            Offer::unless(Action::VerifyAll, is_empty.then_some("nothing is kept")),
+            Offer::unless(Action::Mark, none),
             Offer::on(Action::Filter),
+            Offer::unless(Action::Unmark, no_marks),
+            Offer::unless(Action::MarkAll, none),
             Offer::on(Action::Refresh),
             Offer::unless(Action::Copy, none),
         ];
@@ -313,13 +343,34 @@ impl Screen for VaultPage {
         } else if self.kept.move_by(action, &self.rows(model), PAGE, place_of) {
             return Vec::new();
         }
-        let selected =
-            self.selected(model).map(|(place, shelf)| (place.clone(), shelf.copies.first().map(|c| c.id.clone())));
-        match (action, selected) {
-            (Action::Open, Some((place, _))) => ItemPage::open(place, model),
-            (Action::Restore, Some((place, _))) => vec![Effect::Open(wizard::restore(Some(place), None))],
-            (Action::Verify, Some((place, Some(newest)))) => vec![Effect::Open(wizard::verify(vec![(place, newest)]))],
-            (Action::Copy, Some((place, _))) => vec![Effect::Copy(place.to_string())],
+        match (action, self.selected(model).map(|(place, _)| place.clone())) {
+            (Action::Open, Some(place)) => ItemPage::open(place, model),
+            (Action::Restore, _) => {
+                let place = self.meant(model).first().map(|(place, _)| (*place).clone());
+                vec![Effect::Open(wizard::restore(place, None))]
+            }
+            (Action::Verify, _) => {
+                let newest = |(place, shelf): &Kept| Some(((*place).clone(), shelf.copies.first()?.id.clone()));
+                vec![Effect::Open(wizard::verify(self.meant(model).iter().filter_map(newest).collect()))]
+            }
+            (Action::VerifyAll, _) => {
+                let whole = model.holdings.as_deref().map(wizard::verify_vault);
+                whole.map(Effect::Open).into_iter().collect()
+            }
+            (Action::Mark, _) => {
+                self.mark(model);
+                Vec::new()
+            }
+            (Action::MarkAll, _) => {
+                let shown: Vec<ItemRef> = self.rows(model).into_iter().map(|(place, _)| place.clone()).collect();
+                self.marks.extend(shown);
+                Vec::new()
+            }
+            (Action::Unmark, _) => {
+                self.marks.clear();
+                Vec::new()
+            }
+            (Action::Copy, Some(place)) => vec![Effect::Copy(place.to_string())],
             (Action::Filter, _) => {
                 vec![Effect::Ask(palette::filter(self.filter.as_ref().map_or("", Filter::text)))]
             }
@@ -335,9 +386,20 @@ impl Screen for VaultPage {
         Vec::new()
     }
 
-    fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
-        if let Notice::Vault(Ok(holdings)) = notice {
-            self.sum = Some(Sum::of(holdings));
+    fn noticed(&mut self, notice: &Notice, model: &Model) -> Vec<Effect> {
+        match notice {
+            Notice::Vault(Ok(holdings)) => {
+                self.sum = Some(Sum::of(holdings));
+                self.marks.retain(|place| holdings.items.contains_key(place));
+            }
+            // What was marked is at work: a later key means what is selected then.
+            Notice::Started(job) => {
+                let items = model.job(*job).map(|job| job.wish.items()).unwrap_or_default();
+                for place in items {
+                    self.marks.remove(place);
+                }
+            }
+            _ => {}
         }
         Vec::new()
     }

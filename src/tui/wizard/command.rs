@@ -26,6 +26,7 @@ pub fn command_line(place: &Place, wish: &Wish, job: Option<&Job>) -> String {
             words.push("verify".to_owned());
             words.extend(copies.iter().map(|(item, id)| format!("{item}@{id}")));
         }
+        Wish::VerifyVault(_) => words.push("verify".to_owned()),
         Wish::RollBack(run) => {
             words.extend(["rollback".to_owned(), run.to_string()]);
             words.extend(valued("--confirm", &format!("{}={run}", rollback::GATE)));

@@ -14,6 +14,7 @@ use crate::model::units::{ByteSize, Seconds};
 use crate::services::common::fence_choice;
 use crate::tui::message::Wish;
 use crate::tui::model::{Job, Model, Stage};
+use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
 
 /// Copies items into the vault.
@@ -305,21 +306,36 @@ impl Restore {
     }
 }
 
+/// What the whole vault is.
+const WHOLE: &str = "Every copy of every item, also of hosts in no inventory, and every receipt. What came by then is checked too; what is damaged so that it is no copy any more is told.";
+
 /// Checks stored copies, offline.
 pub struct Verify {
     copies: Vec<(ItemRef, SnapshotId)>,
     left_out: BTreeSet<usize>,
+    /// Whether everything the vault holds is meant, and not these by name.
+    is_whole: bool,
 }
 
 impl Verify {
     /// These copies.
     pub fn of(copies: Vec<(ItemRef, SnapshotId)>) -> Self {
-        Self { copies, left_out: BTreeSet::new() }
+        Self { copies, left_out: BTreeSet::new(), is_whole: false }
+    }
+
+    /// The whole vault, which holds these now.
+    pub fn whole(copies: Vec<(ItemRef, SnapshotId)>) -> Self {
+        Self { is_whole: true, ..Self::of(copies) }
     }
 
     fn chosen(&self) -> Vec<(ItemRef, SnapshotId)> {
         let kept = self.copies.iter().enumerate().filter(|(at, _)| !self.left_out.contains(at));
         kept.map(|(_, copy)| copy.clone()).collect()
+    }
+
+    fn what(&self, model: &Model) -> String {
+        let chosen = self.chosen().len();
+        format!("{}, {} in clear", count(chosen, "copy"), ByteSize(self.size(model)))
     }
 
     fn size(&self, model: &Model) -> u64 {
@@ -338,6 +354,7 @@ impl Errand for Verify {
 
     fn title(&self, _model: &Model) -> String {
         match self.copies.as_slice() {
+            _ if self.is_whole => "Verify the whole vault".to_owned(),
             [(item, id)] => format!("Verify {item}@{id}"),
             copies => format!("Verify {} copies", copies.len()),
         }
@@ -349,6 +366,9 @@ impl Errand for Verify {
             let copy = copies.iter().find(|copy| copy.id == *id);
             copy.map_or("not in the vault any more".to_owned(), |copy| copy_about(model, copy))
         };
+        if self.is_whole {
+            return vec![Field::fixed("copies", self.what(model), WHOLE)];
+        }
         let rows = self.copies.iter().enumerate();
         rows.map(|(at, (item, id))| Field {
             key: at.to_string(),
@@ -370,8 +390,11 @@ impl Errand for Verify {
     }
 
     fn wishes(&self, _model: &Model) -> Result<Vec<Wish>, String> {
-        let chosen = self.chosen();
-        if chosen.is_empty() { Err("No copy is left to verify.".to_owned()) } else { Ok(vec![Wish::Verify(chosen)]) }
+        match self.chosen() {
+            chosen if chosen.is_empty() => Err("No copy is left to verify.".to_owned()),
+            chosen if self.is_whole => Ok(vec![Wish::VerifyVault(chosen)]),
+            chosen => Ok(vec![Wish::Verify(chosen)]),
+        }
     }
 
     fn needs(&self) -> Needs {
@@ -389,7 +412,7 @@ impl Errand for Verify {
     fn preview(&self, model: &Model, _jobs: &[&Job]) -> Vec<Row> {
         let chosen = self.chosen();
         let mut rows = vec![
-            Row::pair("what", format!("{}, {} in clear", count(chosen.len(), "copy"), ByteSize(self.size(model)))),
+            Row::pair("what", self.what(model)),
             Row::pair("where", format!("in {}, offline: no node is asked", model.place.told(&model.place.vault))),
             Row::pair(
                 "how",
@@ -399,7 +422,11 @@ impl Errand for Verify {
             Row::pair("overwrites", "nothing; a dated proof is added beside each copy"),
             Row::gap(),
         ];
-        rows.extend(chosen.iter().map(|(item, id)| Row::signed(Sign::Next, format!("{item}@{id}"))));
+        if self.is_whole {
+            rows.push(Row::say(Role::Text, WHOLE));
+        } else {
+            rows.extend(chosen.iter().map(|(item, id)| Row::signed(Sign::Next, format!("{item}@{id}"))));
+        }
         rows.push(Row::gap());
         rows.push(shell_row());
         if let Ok(wishes) = self.wishes(model) {

@@ -107,7 +107,7 @@ pub fn permille(job: &Job) -> u64 {
     if matches!(job.stage, Stage::Done(_)) {
         return 1000;
     }
-    if let Wish::Verify(copies) = &job.wish {
+    if let Some(copies) = job.wish.checks() {
         return (job.checked.len() as u64 * 1000).checked_div(copies.len() as u64).unwrap_or(0).min(999);
     }
     let within = match (job.progress.expected, job.progress.bytes) {
@@ -145,8 +145,8 @@ pub fn render_job(model: &Model, job: &Job, canvas: &mut Canvas) {
     let (pace_height, tail_height) = (3, if low { 2 } else { 5 });
     let list_height = area.height.saturating_sub(2 + pace_height + tail_height + 1);
     let list = Rect { y: area.y + 2, height: list_height, ..area };
-    match (job.plan(), &job.wish) {
-        (_, Wish::Verify(copies)) => render_copies(job, copies, &mut canvas.within(list)),
+    match (job.plan(), job.wish.checks()) {
+        (_, Some(copies)) => render_copies(job, copies, &mut canvas.within(list)),
         (Some(plan), _) => render_steps(job, plan, model.now, &mut canvas.within(list)),
         (None, _) => {}
     }
@@ -159,8 +159,8 @@ pub fn render_job(model: &Model, job: &Job, canvas: &mut Canvas) {
 }
 
 fn rows_of(job: &Job) -> u16 {
-    let rows = match (job.plan(), &job.wish) {
-        (_, Wish::Verify(copies)) => copies.len(),
+    let rows = match (job.plan(), job.wish.checks()) {
+        (_, Some(copies)) => copies.len(),
         (Some(plan), _) => plan.steps.len(),
         (None, _) => 0,
     };
@@ -185,7 +185,9 @@ fn headline(job: &Job, now: Timestamp) -> String {
             None => format!("Running{time}."),
         },
         Stage::Stopping => match &job.wish {
-            Wish::Verify(_) => "Stopping: the copy being read is left; what was found of the others stays.".to_owned(),
+            Wish::Verify(_) | Wish::VerifyVault(_) => {
+                "Stopping: the copy being read is left; what was found of the others stays.".to_owned()
+            }
             Wish::Deed(deed) => deed.stopping().to_owned(),
             _ if job.undoes() => "Stopping: what is undone by now stays undone.".to_owned(),
             _ => "Stopping: what was done is being undone, newest first.".to_owned(),

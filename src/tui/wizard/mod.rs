@@ -14,6 +14,7 @@ use ratatui::layout::Rect;
 use self::choose::Choose;
 use self::confirm::{Confirm, Given};
 use self::errand::{Consent, Errand, Needs, answers_for};
+use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
 use crate::engine::runs::Told;
 use crate::model::exit::{Exit, Failure};
@@ -63,6 +64,11 @@ pub fn verify(copies: Vec<(ItemRef, SnapshotId)>) -> Box<dyn Screen> {
     page(errands::Verify::of(copies))
 }
 
+/// Verifies everything the vault holds, offline, also of hosts in no inventory.
+pub fn verify_vault(holdings: &Holdings) -> Box<dyn Screen> {
+    page(errands::Verify::whole(holdings.ids()))
+}
+
 /// Restores a copy; what is not given is chosen on the first page.
 pub fn restore(item: Option<ItemRef>, snapshot: Option<SnapshotId>) -> Box<dyn Screen> {
     page(errands::Restore::of(item, snapshot))
@@ -74,6 +80,7 @@ pub fn again(wish: &Wish) -> Option<Box<dyn Screen>> {
         Wish::BackUp { item, reason, set } => page(errands::BackUp::again(vec![item], reason, set)),
         Wish::Restore { item, snapshot, to, set } => page(errands::Restore::again(item, snapshot, to, set)),
         Wish::Verify(copies) => page(errands::Verify::of(copies)),
+        Wish::VerifyVault(copies) => page(errands::Verify::whole(copies)),
         Wish::Deed(deed) => return deed.again(),
         Wish::RollBack(_) | Wish::Resume(..) => return None,
     })

@@ -50,7 +50,7 @@ pub fn one(model: &Model, job: &Job) -> Vec<Row> {
 
 fn well(model: &Model, job: &Job, report: Option<&Report>) -> Vec<Row> {
     let mut rows = match &job.wish {
-        Wish::Verify(_) => return verified(job),
+        Wish::Verify(_) | Wish::VerifyVault(_) => return verified(job),
         Wish::BackUp { .. } => copied(model, report),
         Wish::Restore { .. } => restored(model, job, report),
         Wish::RollBack(run) => {

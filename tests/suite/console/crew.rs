@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use lifeboat::config::paths::Paths;
 use lifeboat::engine::desk::{Desk, Opening};
-use lifeboat::model::exit::Exit;
+use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::HostId;
 use lifeboat::model::ids::OwnerId;
 use lifeboat::transport::Cancel;
 use lifeboat::tui::crew::Crew;
-use lifeboat::tui::message::{Edition, Notice, Order, Wish};
+use lifeboat::tui::message::{Edition, Named, Notice, Order, Tone, Wish};
 use lifeboat::tui::model::JobId;
 use lifeboat::tui::wizard::Purging;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::support::console::Console;
+use crate::vault::{Bench, Copy};
 
 /// The inventory a sitting begins with.
 const FIRST: Edition = Edition(0);
@@ -130,6 +131,48 @@ fn held_up(console: &Console) -> (Crew, Receiver<Notice>, std::net::TcpListener)
         assert!(matches!(notices.blocking_recv().unwrap(), Notice::Started(_)));
     }
     (crew, notices, listener)
+}
+
+/// What the checking of the whole vault found: each copy, what was noted as bad, and how it ended.
+fn check_all(
+    crew: &Crew,
+    notices: &mut Receiver<Notice>,
+    known: Vec<Named>,
+) -> (Vec<Named>, Vec<String>, Option<Failure>) {
+    crew.take(Order::Do(JobId(1), Wish::VerifyVault(known), std::collections::BTreeMap::new()), None, FIRST);
+    let (mut checked, mut bad) = (Vec::new(), Vec::new());
+    loop {
+        match notices.blocking_recv().unwrap() {
+            Notice::Checked(_, item, id, Ok(_)) => checked.push((item, id)),
+            Notice::Noted(Tone::Bad, text) => bad.push(text),
+            Notice::Ended(_, result) => return (checked, bad, result.err()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_whole_vault_is_what_it_holds_by_then_and_what_is_damaged_beyond_being_a_copy() {
+    let (console, bench) = (Console::new(), Bench::new());
+    let copy = Copy::secret(&bench);
+    let ids = [(); 3].map(|()| (copy.item.clone(), bench.put(&copy).unwrap().id));
+    // Its host is in no inventory.
+    let root = bench.vault.root().display();
+    console.write_inventory(&NOTHING.replace("/nonexistent/vault", &root.to_string()).replace("val-1", "val-2"));
+    let (crew, mut notices) = crew_at(&console, 64);
+    let known = vec![ids[2].clone(), ids[0].clone()];
+    let (checked, bad, ended) = check_all(&crew, &mut notices, known.clone());
+    assert!(ended.is_none() && bad.is_empty(), "{ended:?} {bad:?}");
+    assert_eq!(checked, [ids[2].clone(), ids[0].clone(), ids[1].clone()], "what came since is checked after the rest");
+    let (item, id) = &ids[1];
+    let dir = bench.vault.root().join(item.to_string()).join(id.as_str());
+    std::fs::write(dir.join("manifest.json"), "{").unwrap();
+    let (checked, bad, ended) = check_all(&crew, &mut notices, known);
+    assert_eq!((checked.len(), bad.len()), (2, 1), "{bad:?}");
+    assert!(bad[0].contains(id.as_str()), "{bad:?}");
+    assert_eq!(ended.unwrap().exit, Exit::Integrity);
+    drop(notices);
+    crew.dismiss();
 }
 
 /// Jobs that run, and jobs that wait for a hand, are those that were ordered: what is edited meanwhile is for later ones.

@@ -228,6 +228,15 @@ fn what_a_filter_matched_is_marked() {
 }
 
 #[test]
+fn the_filter_finds_a_host_by_the_name_of_its_item() {
+    let mut stage = seen();
+    stage.keys("/").text("staking").keys("enter");
+    let page = stage.grid((80, 24));
+    assert!(page.contains("Fleet /staking") && page.contains("val-1"), "{page}");
+    assert!(!page.contains("No host matches") && !page.contains("consul-1") && !page.contains("nats-1"), "{page}");
+}
+
+#[test]
 fn the_filter_stands_in_the_title_and_finds_states() {
     let mut stage = seen();
     stage.keys("/").text("stale");

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use lifeboat::engine::compare::{Change, Comparison, Difference};
 use lifeboat::engine::holdings::{CopyView, Holdings, ProofView};
 use lifeboat::engine::inside::Page;
+use lifeboat::formats::Part;
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::manifest::Rung;
-use lifeboat::tui::message::{Compared, Effect, Notice, Order};
+use lifeboat::tui::message::{Compared, Effect, Notice, Order, Peek, Wish};
 
 use super::cast::{self, DAY, HOUR, copy, place, seen, shelf};
 use super::stage::Stage;
 use super::stored;
+use super::wizard_cast::wait;
 use crate::assert_page;
 
 fn open(stage: &mut Stage, host: &str, down: usize) {
@@ -119,27 +121,95 @@ fn the_selection_stays_on_its_copy_when_another_one_is_made() {
     assert!(restored(&mut stage).contains(held[0].id.as_str()));
 }
 
+/// What was asked of the inside of copies.
+fn peeks(stage: &Stage) -> Vec<Box<Peek>> {
+    let asked = stage.asked.iter().filter_map(|effect| match effect {
+        Effect::Order(Order::LookInside(peek)) => Some(peek.clone()),
+        _ => None,
+    });
+    asked.collect()
+}
+
+/// Rows of a page of a file.
+fn rows(from: u64, count: u64, next: Option<u64>, total: Option<u64>) -> Page {
+    let rows = (from..from + count).map(|number| vec![format!("row-{number}")]).collect();
+    Page { columns: vec!["name".into()], rows, from, next, total }
+}
+
+/// Two hundred thousand keys are no four hundred pages to leaf through.
+#[test]
+fn the_inside_of_a_copy_is_searched_whole_and_its_ends_are_the_file_s() {
+    let (mut stage, snapshot, _dir) = stored::seen();
+    open(&mut stage, "val-1", 2);
+    let (item, id) = (place(stored::ITEM), snapshot.id().clone());
+    stage.keys("enter").notice(Notice::Snapshot(item, id, Ok(Box::new(snapshot))));
+    stage.keys("enter");
+    let tell = |stage: &mut Stage, page: Page| {
+        let asked = peeks(stage).pop().unwrap();
+        stage.notice(Notice::Inside(asked, Ok(page)));
+    };
+    tell(&mut stage, rows(0, 500, Some(500), None));
+    stage.keys("G");
+    assert_eq!(peeks(&stage).pop().unwrap().part, Part::End);
+    tell(&mut stage, rows(199_700, 500, None, Some(200_200)));
+    let page = stage.grid((80, 24));
+    assert!(page.contains("rows 199701 to 200200 of 200200") && page.contains("row-200199"), "{page}");
+    stage.keys("y");
+    assert!(matches!(stage.asked.last(), Some(Effect::Copy(row)) if row == "row-200199"));
+    // Up from the first row of a page to the row before it.
+    stage.keys("pgup").keys(&"pgup ".repeat(34));
+    assert_eq!(peeks(&stage).pop().unwrap().part, Part::From(199_200));
+    tell(&mut stage, rows(199_200, 500, Some(199_700), None));
+    stage.keys("y");
+    assert!(matches!(stage.asked.last(), Some(Effect::Copy(row)) if row == "row-199699"));
+    stage.keys("g g");
+    assert_eq!(peeks(&stage).pop().unwrap().part, Part::From(0));
+    tell(&mut stage, rows(0, 500, Some(500), None));
+    let unfiltered = peeks(&stage).pop().unwrap();
+    let before = peeks(&stage).len();
+    stage.keys("/").text("row-17");
+    assert_eq!(peeks(&stage).len(), before, "nothing is searched while it is typed");
+    stage.keys("enter");
+    let asked = peeks(&stage).pop().unwrap();
+    assert_eq!((asked.pattern.as_str(), asked.part), ("row-17", Part::From(0)));
+    assert!(unfiltered.cancel.is_cancelled());
+    assert!(stage.grid((80, 24)).contains("It is searched to its end."), "{}", stage.grid((80, 24)));
+    stage.notice(Notice::Inside(unfiltered, Ok(rows(0, 500, Some(500), None))));
+    assert!(stage.grid((80, 24)).contains("It is searched"), "what comes late is not what was asked for last");
+    tell(&mut stage, rows(0, 500, Some(500), Some(1_234)));
+    assert_page!("inside_filtered", stage);
+    stage.keys("G");
+    let asked = peeks(&stage).pop().unwrap();
+    assert_eq!((asked.pattern.as_str(), asked.part), ("row-17", Part::End));
+    tell(&mut stage, Page { rows: Vec::new(), ..rows(0, 0, None, Some(0)) });
+    assert!(stage.grid((80, 24)).contains("Nothing in it matches."), "{}", stage.grid((80, 24)));
+    stage.keys("esc");
+    assert_eq!(peeks(&stage).pop().unwrap().pattern, "");
+    tell(&mut stage, rows(0, 500, Some(500), None));
+    assert!(stage.grid((80, 24)).contains("staker.crt, rows 1 to 500, more follow"));
+    stage.keys("esc");
+    assert!(stage.grid((80, 24)).contains("staker.key"), "esc goes back to the files next");
+}
+
 #[test]
 fn rows_that_come_too_late_are_not_taken_for_those_asked_last() {
     let (mut stage, snapshot, _dir) = stored::seen();
     open(&mut stage, "val-1", 2);
     let (item, id) = (place(stored::ITEM), snapshot.id().clone());
     stage.keys("enter").notice(Notice::Snapshot(item.clone(), id.clone(), Ok(Box::new(snapshot))));
-    let page = |from: u64, next: Option<u64>| Page {
-        columns: vec!["name".into()],
-        rows: (from..from + 10).map(|number| vec![format!("row-{number}")]).collect(),
-        from,
-        next,
-    };
-    let tell = |stage: &mut Stage, page: Page| {
-        stage.notice(Notice::Inside(item.clone(), id.clone(), "staker.crt".to_owned(), Ok(page)));
-    };
+    let page = |from: u64, next: Option<u64>| rows(from, 10, next, None);
     stage.keys("enter");
-    tell(&mut stage, page(0, Some(10)));
+    let first = peeks(&stage).pop().unwrap();
+    stage.notice(Notice::Inside(first.clone(), Ok(page(0, Some(10)))));
     // The next rows are asked for; before they come somebody leaves the file and opens it anew.
-    stage.keys("G down esc enter");
-    tell(&mut stage, page(0, Some(10)));
-    tell(&mut stage, page(10, None));
+    stage.keys("pgdn down");
+    let next = peeks(&stage).pop().unwrap();
+    assert!(first.cancel.is_cancelled() && !next.cancel.is_cancelled());
+    stage.keys("esc enter");
+    assert!(next.cancel.is_cancelled(), "nobody waits for them");
+    let anew = peeks(&stage).pop().unwrap();
+    stage.notice(Notice::Inside(anew, Ok(page(0, Some(10)))));
+    stage.notice(Notice::Inside(next, Ok(page(10, None))));
     let shown = stage.grid((80, 24));
     assert!(shown.contains("rows 1 to 10") && shown.contains("row-0"), "{shown}");
 }
@@ -152,25 +222,26 @@ fn the_inside_of_a_copy_is_paged() {
     stage.keys("enter");
     assert_page!("inside_reading", stage);
     let id = snapshot.id().clone();
-    stage.notice(Notice::Snapshot(item.clone(), id.clone(), Ok(Box::new(snapshot))));
+    stage.notice(Notice::Snapshot(item, id, Ok(Box::new(snapshot))));
     assert_page!("inside_files", stage);
     stage.keys("enter");
-    let name = "staker.crt".to_owned();
     assert_page!("inside_opening", stage);
     let row = |n: u64| {
         vec![format!("srv/data/file-{n:04}.json"), "file".into(), n.to_string(), "0640".into(), "ops:ops".into()]
     };
     let columns: Vec<String> = ["name", "kind", "size", "mode", "owner"].map(str::to_owned).into();
-    let first = Page { columns: columns.clone(), rows: (0..500).map(row).collect(), from: 0, next: Some(500) };
-    stage.notice(Notice::Inside(item.clone(), id.clone(), name.clone(), Ok(first)));
-    assert_page!("inside_rows", stage);
-    stage.keys("G down");
-    let asked = |from: u64, stage: &Stage| {
-        stage.asked.iter().any(|e| matches!(e, Effect::Order(Order::LookInside(_, _, _, at)) if *at == from))
+    let tell = |stage: &mut Stage, page: Result<Page, Failure>| {
+        let asked = peeks(stage).pop().unwrap();
+        stage.notice(Notice::Inside(asked, page));
     };
+    let rows = (0..500).map(row).collect();
+    tell(&mut stage, Ok(Page { columns: columns.clone(), rows, from: 0, next: Some(500), total: None }));
+    assert_page!("inside_rows", stage);
+    stage.keys(&"pgdn ".repeat(35));
+    let asked = |from: u64, stage: &Stage| peeks(stage).iter().any(|peek| peek.part == Part::From(from));
     assert!(asked(500, &stage), "the row after the last asks for the next page");
-    let second = Page { columns, rows: (500..600).map(row).collect(), from: 500, next: None };
-    stage.notice(Notice::Inside(item.clone(), id.clone(), name.clone(), Ok(second)));
+    let rows = (500..600).map(row).collect();
+    tell(&mut stage, Ok(Page { columns, rows, from: 500, next: None, total: None }));
     assert!(stage.grid((80, 24)).contains("rows 501 to 600"));
     stage.asked.clear();
     stage.keys("up");
@@ -180,7 +251,7 @@ fn the_inside_of_a_copy_is_paged() {
     assert_page!("inside_empty", stage);
     let locked = Failure::new(Exit::Vault, "No key at hand opens 'staker.crt.age'.")
         .hint("Name one: [vault] identities = [\"…\"]");
-    stage.notice(Notice::Inside(item, id, name, Err(locked)));
+    tell(&mut stage, Err(locked));
     assert_page!("inside_locked", stage);
     stage.keys("esc");
     assert!(stage.grid((80, 24)).contains("staker.key"), "esc goes back to the files first");
@@ -292,6 +363,42 @@ fn a_day_of_the_calendar_says_no_more_than_was_shown() {
         let legend = page.lines().rev().nth(2).unwrap_or_default();
         assert!(legend.contains(word) && !legend.contains("copied") && !legend.contains("restored"), "{page}");
     }
+}
+
+#[test]
+fn what_is_marked_in_the_vault_is_verified_together_and_so_is_all_of_it() {
+    let mut stage = seen();
+    let all = cast::holdings().ids();
+    let wished = |stage: &Stage| {
+        let wish = stage.asked.iter().rev().find_map(|effect| match effect {
+            Effect::Order(Order::Do(_, wish, _)) => Some(wish.clone()),
+            _ => None,
+        });
+        wish.unwrap()
+    };
+    let go = |stage: &mut Stage| {
+        for _ in 0..2 {
+            wait(stage, 1);
+            stage.keys("enter");
+        }
+    };
+    stage.keys("V space space");
+    assert_page!("vault_marked", stage);
+    stage.keys("v");
+    go(&mut stage);
+    let Wish::Verify(copies) = wished(&stage) else { panic!("{:?}", wished(&stage)) };
+    let items: Vec<_> = copies.iter().map(|(item, _)| item.clone()).collect();
+    let known: Vec<_> = cast::holdings().items.into_keys().take(2).collect();
+    assert_eq!(items, known);
+    // What was marked is at work.
+    let job = stage.app.model.jobs.last().unwrap().id;
+    stage.notice(Notice::Started(job));
+    stage.keys("F V a U");
+    assert!(stage.grid((80, 24)).contains("unlisted"), "a copy whose host is in no inventory");
+    stage.keys("/").text("staking").keys("enter C");
+    assert_page!("wizard_verify_vault", stage);
+    go(&mut stage);
+    assert_eq!(wished(&stage), Wish::VerifyVault(all), "a filter narrows the list and not the vault");
 }
 
 #[test]

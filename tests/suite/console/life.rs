@@ -444,11 +444,14 @@ fn a_copy_goes_to_the_terminal_encoded() {
 }
 
 /// A program in the way of the real `ssh`, which takes no keyboard for itself: like it while it connects.
-fn connecting(console: &Console) -> Pty {
+fn connecting(console: &Console, asked: &str) -> Pty {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir(console.path("bin")).unwrap();
-    let script = "#!/bin/sh\ntrap '' QUIT\ntrap 'echo interrupted; exit 255' INT\necho connecting >&2\n\
-                  while :; do sleep 0.05; done\n";
+    // Asked for its settings, it knows none.
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' -G '*) {asked}; exit;; esac\ntrap '' QUIT\ntrap 'echo interrupted; exit 255' INT\n\
+         echo connecting >&2\nwhile :; do sleep 0.05; done\n"
+    );
     std::fs::write(console.path("bin/ssh"), script).unwrap();
     std::fs::set_permissions(console.path("bin/ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", console.path("bin").display());
@@ -459,12 +462,40 @@ fn connecting(console: &Console) -> Pty {
     pty
 }
 
+/// `ssh -G` may run commands of the operator's own configuration, and wait for them.
+#[test]
+fn keys_are_answered_while_the_way_to_a_node_is_asked_for() {
+    let console = console(NOWHERE);
+    let mut pty = connecting(&console, "[ -e $0.hangs ] && exec sleep 8");
+    pty.send("\x03");
+    pty.wait_for("ssh could not connect to val-1");
+    std::fs::write(console.path("bin/ssh.hangs"), "").unwrap();
+    pty.send("s");
+    pty.wait_for("Getting a shell on val-1 ready.");
+    let begun = std::time::Instant::now();
+    pty.send("?");
+    pty.wait_for("What works here");
+    assert!(begun.elapsed() < Duration::from_secs(5), "the keyboard waited: {:?}", begun.elapsed());
+    // What is typed from here on must not land in a shell that comes late.
+    pty.wait_for("came too late");
+    std::fs::remove_file(console.path("bin/ssh.hangs")).unwrap();
+    pty.send("\x1b");
+    pty.wait("the page", |screen| !screen.contains("What works here"));
+    pty.send("s");
+    pty.wait("ssh", |_| pty.count("connecting") == 2);
+    pty.send("\x03");
+    pty.wait_for("ssh could not connect to val-1");
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
+    assert_given_back(&pty);
+}
+
 #[test]
 fn what_is_typed_at_ssh_while_it_connects_is_not_meant_for_the_console() {
     let console = console(NOWHERE);
     for typed in ["\x03", "\x1a\x03", "\x1c\x03"] {
         let _ = std::fs::remove_dir_all(console.path("bin"));
-        let mut pty = connecting(&console);
+        let mut pty = connecting(&console, "exit");
         for key in typed.chars() {
             pty.send(&key.to_string());
             // A stopped program goes on by itself; give it the time.
@@ -521,6 +552,34 @@ fn the_example_is_told_of_and_not_opened() {
     assert!(!raw.contains("Looking at"), "{raw}");
     assert!(console.path("config/inventory.toml").is_file());
     assert_given_back(&pty);
+}
+
+/// A practice node has no terminals; what is typed at its shell is seen all the same.
+#[cfg(feature = "rehearsal")]
+#[test]
+fn practising_is_chosen_on_the_first_page_and_a_practice_node_has_a_shell() {
+    use crate::support::operator::go_to_host;
+    let console = Console::new();
+    let place = console.path("home").to_str().unwrap().to_owned();
+    let start = Start::lifeboat(&console, &[]).env("TMPDIR", &place).size(120, 40);
+    let mut pty = start.patience(Duration::from_mins(3)).go();
+    pty.wait_for("Practise on a fleet of its own");
+    pty.send("\r");
+    pty.wait("the practice fleet", |screen| {
+        screen.contains("practice") && screen.contains("val-1") && screen.contains("quit")
+    });
+    go_to_host(&mut pty, "val-1");
+    pty.send("s");
+    pty.wait_for("it takes a line at a time");
+    pty.wait_for("(lifeboat val-1) $");
+    pty.send("echo $LIFEBOAT_NODE-$((6*7))\r");
+    pty.wait_for("val-1-42");
+    assert!(pty.screen().contains("echo $LIFEBOAT_NODE"), "what is typed is not seen: {}", pty.screen());
+    pty.send("exit\r");
+    pty.wait_for("Back from val-1");
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
+    assert!(!console.path("config/inventory.toml").exists(), "the operator's own inventory was made");
 }
 
 /// What is played with leaves nothing in the operator's own directories.

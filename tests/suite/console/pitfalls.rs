@@ -185,6 +185,7 @@ const PITFALLS: &[(&str, &[&str])] = &[
         "Nothing waits for ever.",
         &[
             "silence_and_the_whole_have_limits",
+            "keys_are_answered_while_the_way_to_a_node_is_asked_for",
             "a_listener_that_never_greets_is_given_up",
             "waiting_in_menus_can_be_interrupted",
         ],

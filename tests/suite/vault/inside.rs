@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lifeboat::engine::compare::{Change, compare};
 use lifeboat::engine::holdings::Holdings;
-use lifeboat::engine::inside::look_inside;
+use lifeboat::engine::inside::{View, look_inside};
+use lifeboat::formats::Part;
 use lifeboat::model::clock::Clock;
 use lifeboat::model::exit::Exit;
 use lifeboat::model::manifest::Rung;
@@ -43,15 +44,22 @@ fn a_sealed_archive_is_looked_into_page_by_page_with_a_key_and_not_without() {
     let files: Vec<(String, Vec<u8>)> = (0..25).map(|n| (format!("srv/{n:02}"), vec![0; n])).collect();
     let entries: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
     let snapshot = put(&bench, vec![("tree.tar", archive(&entries))]);
-    let page = look_inside(&bench.vault, &bench.keys(), &snapshot, "tree.tar", 0, 10).unwrap();
+    let cancel = Cancel::new();
+    let look = |keys: &Keys, name: &str, from: u64| {
+        let view = View { part: Part::From(from), rows: 10, only: None, cancel: &cancel };
+        look_inside(&bench.vault, keys, &snapshot, name, &view)
+    };
+    let page = look(&bench.keys(), "tree.tar", 0).unwrap();
     assert_eq!((page.rows.len(), page.from, page.next), (10, 0, Some(10)));
-    let last = look_inside(&bench.vault, &bench.keys(), &snapshot, "tree.tar", 20, 10).unwrap();
+    let last = look(&bench.keys(), "tree.tar", 20).unwrap();
     assert_eq!((last.rows.len(), last.next), (5, None));
     assert_eq!(last.rows[4][0], "srv/24");
-    let none = look_inside(&bench.vault, &bench.keys(), &snapshot, "other", 0, 10).unwrap_err();
+    let none = look(&bench.keys(), "other", 0).unwrap_err();
     assert_eq!(none.exit, Exit::Nothing);
-    let locked = look_inside(&bench.vault, &Keys::none(), &snapshot, "tree.tar", 0, 10).unwrap_err();
+    let locked = look(&Keys::none(), "tree.tar", 0).unwrap_err();
     assert_eq!(locked.exit, Exit::Vault, "{}", locked.message);
+    cancel.cancel();
+    assert_eq!(look(&bench.keys(), "tree.tar", 0).unwrap_err().exit, Exit::Cancelled);
 }
 
 #[test]

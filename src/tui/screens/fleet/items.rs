@@ -85,6 +85,7 @@ impl FleetPage {
                 ItemRow::Item(item) => {
                     canvas.mark_row(y, number);
                     render_item(item, self.marks.contains(&item.place), model, y, canvas);
+                    canvas.mark_matches(y, self.tree.filter());
                     if Some(number) == at {
                         canvas.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
                     }

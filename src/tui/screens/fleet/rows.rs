@@ -108,7 +108,8 @@ impl Tree {
     /// The owners the filter shows, by group: the worst group first, and the worst first in each.
     fn groups<'m>(&self, model: &'m Model) -> Vec<Group<'m>> {
         let mut groups: BTreeMap<(u8, &'m str), Vec<&'m OwnerView>> = BTreeMap::new();
-        let is_shown = |owner: &&OwnerView| self.filter.as_ref().is_none_or(|filter| filter.shows(&text_of(owner)));
+        let is_shown =
+            |owner: &&OwnerView| self.filter.as_ref().is_none_or(|filter| filter.shows_words(&words_of(owner)));
         for owner in model.fleet.owners.iter().filter(is_shown) {
             groups.entry(group_of(owner)).or_default().push(owner);
         }
@@ -182,7 +183,7 @@ impl Tree {
             && let Some(owner) = model.fleet.owner(id)
         {
             let is_open = match &self.filter {
-                Some(filter) => filter.shows(&text_of(owner)),
+                Some(filter) => filter.shows_words(&words_of(owner)),
                 None => self.folded.is_empty() || !self.folded.contains(group_of(owner).1),
             };
             if is_open {
@@ -365,17 +366,17 @@ impl Tree {
     }
 }
 
-/// What the filter looks at: name, groups, kinds, and how things stand, so that "stale" finds what is stale.
-fn text_of(owner: &OwnerView) -> String {
+/// What the filter looks at: name, groups, kinds, items, and how things stand, so that "stale" finds what is stale.
+fn words_of(owner: &OwnerView) -> Vec<&str> {
     let mut words: Vec<&str> = vec![owner.id.as_str()];
     words.extend(owner.groups.iter().map(String::as_str));
     words.extend(owner.services.iter().map(|service| service.kind.as_str()));
-    let states: BTreeSet<&str> = owner.items().map(|item: &ItemView| item.state.word()).collect();
-    words.extend(states);
+    words.extend(owner.items().map(|item: &ItemView| item.place.item.as_str()));
+    words.extend(owner.items().map(|item| item.state.word()).collect::<BTreeSet<_>>());
     if matches!(owner.reach, Reach::Failed(..)) {
         words.push("down");
     }
-    words.join(" ")
+    words
 }
 
 fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {
