@@ -518,7 +518,10 @@ impl App {
     }
 
     /// Stops at once, or says which nodes count on being heard and asks.
-    fn suspend(&self) -> Vec<Effect> {
+    fn suspend(&mut self) -> Vec<Effect> {
+        // By what is so now and not when the page was last told: a guard may have been armed since.
+        let now = self.model.now;
+        self.model.jobs.iter_mut().filter(|job| job.is_live()).for_each(|job| job.pull(now));
         let is_guarded = |job: &&super::model::Job| job.is_guarded();
         let guarded: Vec<String> = self.model.live_jobs().filter(is_guarded).map(|job| job.wish.title()).collect();
         if guarded.is_empty() {

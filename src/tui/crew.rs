@@ -31,9 +31,12 @@ mod failing;
 mod queue;
 mod reading;
 mod taken_up;
+mod unheard;
 
 use self::failing::{FAILED_INSIDE, notices_of_failure};
+pub use self::unheard::Ended;
 use self::queue::{Queue, Waiting};
+use self::unheard::Unheard;
 
 /// A task whose panic becomes a line of the log and the notices of its failure, so that no page waits for ever, and
 /// takes nothing else down.
@@ -110,6 +113,7 @@ struct Shared {
     /// Held while the inventory is read again.
     reloading: Mutex<()>,
     boards: Mutex<BTreeMap<JobId, (Arc<Board>, Cancel)>>,
+    unheard: Unheard,
     jobs: Queue,
     others: Queue,
     /// Ends the look into a file that is being taken.
@@ -177,6 +181,7 @@ impl Crew {
                 telling: Mutex::default(),
                 reloading: Mutex::default(),
                 boards: Mutex::new(BTreeMap::new()),
+                unheard: Unheard::default(),
                 jobs: Queue::default(),
                 others: Queue::default(),
                 peek: Mutex::default(),
@@ -213,14 +218,15 @@ impl Crew {
         }
         match order {
             Order::Run(job, wish, planned, answered) => {
-                let host = Some(planned.found.host.clone());
-                self.begin(job, host, board, place, move |crew, place, board, cancel| match &wish {
+                let (title, host) = (wish.title(), Some(planned.found.host.clone()));
+                self.begin((job, title), host, board, place, move |crew, place, board, cancel| match &wish {
                     Wish::Deed(deed) => crew.carry_out(&**deed, place, Some(&planned), &answered, board, cancel),
                     wish => crew.run_planned(place, wish, &planned, &answered, board, cancel).map(Some),
                 });
             }
             Order::Do(job, wish, answered) => {
-                self.begin(job, None, board, place, move |crew, place, board, cancel| {
+                let title = wish.title();
+                self.begin((job, title), None, board, place, move |crew, place, board, cancel| {
                     crew.run_wish(place, job, &wish, &answered, board, cancel)
                 });
             }
@@ -319,8 +325,19 @@ impl Crew {
         !self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(read)
     }
 
-    /// Cancels every job and waits until all of them have brought things back.
-    pub fn dismiss(self) {
+    /// How many jobs are under way or wait for a hand.
+    pub fn live(&self) -> usize {
+        self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The console has taken in how a job ended.
+    pub fn heard(&self, job: JobId) {
+        self.shared.unheard.hear(job);
+    }
+
+    /// Cancels every job and waits until all of them have brought things back; gives what became of those whose end
+    /// the console has not taken in.
+    pub fn dismiss(self) -> Vec<Ended> {
         for (_, cancel) in self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cancel.cancel();
         }
@@ -335,6 +352,7 @@ impl Crew {
             // A hand that panicked has been reported by `attempt` already.
             let _ = hand.join();
         }
+        self.shared.unheard.take()
     }
 
     /// Has a worker fail over an order, to see that it takes nothing else down and that nobody waits for it.
@@ -422,7 +440,7 @@ impl Crew {
     /// Queues a job with the host it is about, where one is known, and reports its start, its moves and its end.
     fn begin(
         &self,
-        job: JobId,
+        (job, title): (JobId, String),
         host: Option<HostId>,
         board: Option<Arc<Board>>,
         place: Arc<Place>,
@@ -442,6 +460,7 @@ impl Crew {
                 Err(Failure::new(Exit::Changed, "The job failed inside; this is a mistake in Lifeboat.")
                     .hint("Its node brings itself to a sound state; see what is true: lifeboat runs"))
             });
+            crew.shared.unheard.note(job, Ended { title, failure: result.as_ref().err().cloned() });
             crew.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
             crew.tell(Notice::Ended(job, result));
         });

@@ -202,6 +202,7 @@ impl Talk<'_> {
         match &msg {
             Msg::Notice(Notice::Looked(owner, _)) => self.ordered.retain(|ordered| ordered != owner),
             Msg::Notice(Notice::Vault(_)) => self.reads_vault = false,
+            Msg::Notice(Notice::Ended(job, _)) => self.crew.iter().for_each(|crew| crew.heard(*job)),
             // What was ordered over the old inventory is told no more; what follows is ordered anew.
             Msg::Notice(Notice::Reloaded(Ok(_))) => self.ordered.clear(),
             _ => {}

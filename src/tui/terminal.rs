@@ -22,6 +22,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+mod basic;
+
 /// How long a frame may keep the keyboard waiting; what the terminal has not taken by then it gets later.
 const SHORT: Duration = Duration::from_millis(8);
 
@@ -74,17 +76,19 @@ pub struct Screenful {
     /// What the terminal has not taken yet: the rest of a frame.
     rest: Vec<u8>,
     log: Option<File>,
+    /// Whether the terminal knows no colours but the sixteen.
+    is_basic: bool,
     mouse: bool,
 }
 
 impl Screenful {
     /// Takes the terminal; the process's errors go to the log meanwhile.
-    pub fn enter(log: Option<File>) -> io::Result<Self> {
+    pub fn enter(log: Option<File>, is_basic: bool) -> io::Result<Self> {
         let frame = Frame::default();
         let (width, height) = size();
         let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
         let terminal = Terminal::with_options(CrosstermBackend::new(frame.clone()), TerminalOptions { viewport })?;
-        let mut screen = Self { terminal, frame, rest: Vec::new(), log, mouse: false };
+        let mut screen = Self { terminal, frame, rest: Vec::new(), log, is_basic, mouse: false };
         screen.take()?;
         Ok(screen)
     }
@@ -101,7 +105,10 @@ impl Screenful {
             self.terminal.resize(area)?;
         }
         self.terminal.draw(|frame| render(frame.area(), frame.buffer_mut()))?;
-        let drawn = std::mem::take(&mut *self.frame.0.borrow_mut());
+        let mut drawn = std::mem::take(&mut *self.frame.0.borrow_mut());
+        if self.is_basic {
+            drawn = basic::with_basic_colours(&drawn);
+        }
         self.rest = [FRAME_BEGINS, &drawn, FRAME_ENDS].concat();
         self.flush()
     }

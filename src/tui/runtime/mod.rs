@@ -3,6 +3,7 @@
 mod beat;
 mod log;
 mod lookout;
+mod parting;
 mod setup;
 mod sitting;
 mod state;
@@ -246,19 +247,17 @@ fn sit(
         drop(hook);
         sat.unwrap_or_else(|_| Err(failed_inside(setup)))
     };
-    if let Some(crew) = crew {
-        crew.dismiss();
+    match crew.map(parting::dismiss) {
+        // Where something is not as it was, nobody may take the end for a good one.
+        Some(Exit::Changed) if ended.is_ok() => Ok(End::Exit(Exit::Changed)),
+        _ => ended,
     }
-    ended
 }
 
 fn failed_inside(setup: &Setup) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "The console failed inside; this is a mistake in Lifeboat. Its jobs are stopped and undone.",
-    )
-    .hint("See what is true: lifeboat runs")
-    .hint(format!("What it wrote before: {}", setup.paths.log_file().display()))
+    Failure::new(Exit::Failed, "The console failed inside; this is a mistake in Lifeboat. Its jobs were stopped.")
+        .hint("See what is true: lifeboat runs")
+        .hint(format!("What it wrote before: {}", setup.paths.log_file().display()))
 }
 
 /// While it lives, a panic of the console's own thread gives the terminal back before it is reported; one of another

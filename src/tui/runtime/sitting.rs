@@ -26,6 +26,7 @@ use crate::tui::input::{Input, Keyboard};
 use crate::tui::message::{Beginning, Effect, Msg, Notice, Order, Tone};
 use crate::tui::shell::NodeShell;
 use crate::tui::terminal::{Screenful, print};
+use crate::tui::theme::Depth;
 
 /// Reports and keys taken in between two frames.
 const TURN: usize = 64;
@@ -83,7 +84,8 @@ impl Taken {
     /// Takes the terminal.
     pub fn new(setup: &Setup) -> io::Result<Self> {
         let log = setup.log.as_ref().map(std::fs::File::try_clone).transpose()?;
-        Ok(Self { signals: Signals::listen()?, screen: Screenful::enter(log)? })
+        let is_basic = setup.surroundings.depth == Depth::Sixteen;
+        Ok(Self { signals: Signals::listen()?, screen: Screenful::enter(log, is_basic)? })
     }
 
     /// Takes it and shows a page, as far as it is taken at once; the first frame of the sitting completes it.
@@ -220,11 +222,13 @@ impl<'s> Sitting<'s> {
         }
     }
 
-    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, or a worker of it, fail: tests see what is left of the terminal.
+    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, or a worker of it, fail, and `LIFEBOAT_FAIL_WHEN` names a file
+    /// that it waits for: tests see what is left of the terminal, and of what was being done.
     #[cfg(debug_assertions)]
     #[expect(clippy::panic, reason = "this is what is tried")]
     fn fail_inside(&mut self) {
-        if std::mem::replace(&mut self.was_tried, true) {
+        let waits = std::env::var_os("LIFEBOAT_FAIL_WHEN").is_some_and(|file| !std::path::Path::new(&file).exists());
+        if waits || std::mem::replace(&mut self.was_tried, true) {
             return;
         }
         match (std::env::var("LIFEBOAT_FAIL_INSIDE").as_deref(), self.crew) {
@@ -282,6 +286,9 @@ impl<'s> Sitting<'s> {
 
     fn update(&mut self, msg: Msg) -> Vec<Effect> {
         self.is_dirty = true;
+        if let (Msg::Notice(Notice::Ended(job, _)), Some(crew)) = (&msg, self.crew) {
+            crew.heard(*job);
+        }
         let known = self.app.model.noted;
         let asked = self.app.update(msg);
         let new = usize::try_from(self.app.model.noted - known).unwrap_or(usize::MAX);

@@ -25,7 +25,7 @@ use crate::assert_page;
 use crate::vault::item;
 
 /// Two backups begun and left: one still copies, one is done.
-fn with_jobs() -> Stage {
+pub fn with_jobs() -> Stage {
     let mut stage = stage(wizard::back_up(vec![item(IDENTITY), item("val-1/avalanchego/db")]));
     answer(&mut stage, |wish| match wish {
         Wish::BackUp { item: place, .. } if place.item.as_str() == "db" => Ok(stopping_backup(&place.to_string())),
@@ -131,13 +131,13 @@ const RESTORED: &str = "20261119T180000Z-aaaaaa";
 const BROKEN_OFF: &str = "20261120T013000Z-bbbbbb";
 const CHANGED: &str = "20261120T020000Z-cccccc";
 
-fn interrupted() -> Told {
+pub fn interrupted() -> Told {
     let guard = EventKind::GuardArmed { guard: GuardId::new("service").unwrap() };
     let kinds = [run_started(), began("ready"), done("ready"), began("deliver"), done("deliver"), began("stop"), guard];
     told(BROKEN_OFF, restore("none", false), &kinds, None)
 }
 
-fn with_runs(page: Box<dyn lifeboat::tui::screen::Screen>) -> Stage {
+pub fn with_runs(page: Box<dyn lifeboat::tui::screen::Screen>) -> Stage {
     let all = ["ready", "deliver", "stop", "swap", "start", "accept"];
     let mut kinds = vec![run_started()];
     kinds.extend(all.iter().flat_map(|step| [began(step), done(step)]));
@@ -182,7 +182,7 @@ fn with_runs(page: Box<dyn lifeboat::tui::screen::Screen>) -> Stage {
 }
 
 /// As the nodes stand before the restore is undone; `is_lost` says that the host the identity came from is silent.
-fn ahead(is_lost: bool) -> Ahead {
+pub fn ahead(is_lost: bool) -> Ahead {
     let question = "val-1 could not be reached, so nothing proves that this identity is not running on val-1. Two nodes with one identity harm each other. Declare it gone only if you know.";
     let gate = json!({"id": "fenced-val-1", "question": question, "word": "val-1"});
     let newest = "2026-11-20T02:41:00Z".parse().ok();
@@ -200,7 +200,7 @@ fn ahead(is_lost: bool) -> Ahead {
 }
 
 /// What lies beside the places of a run that was broken off.
-fn beside() -> Ahead {
+pub fn beside() -> Ahead {
     let path = format!("/home/avalanche/.avalanchego/.staking.lifeboat-{BROKEN_OFF}.new");
     Ahead { beside: BTreeMap::from([(HostId::new("spare-1").unwrap(), vec![path])]), ..Ahead::default() }
 }

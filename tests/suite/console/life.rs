@@ -42,7 +42,7 @@ fn open(console: &Console, args: &[&str]) -> Pty {
 
 /// The terminal is as a shell wants it, and every mode was switched off exactly as often as on.
 #[track_caller]
-fn assert_given_back(pty: &Pty) {
+pub fn assert_given_back(pty: &Pty) {
     for (on, off) in [
         ("\x1b[?1049h", "\x1b[?1049l"),
         ("\x1b[?2004h", "\x1b[?2004l"),

@@ -3,6 +3,7 @@
 mod cast;
 #[cfg(debug_assertions)]
 mod crew;
+mod filled;
 mod fleet;
 mod gallery;
 mod host;
@@ -13,6 +14,8 @@ mod keys;
 #[cfg(debug_assertions)]
 mod later;
 mod life;
+#[cfg(all(debug_assertions, feature = "rehearsal"))]
+mod mid_job;
 mod mouse;
 mod palette;
 mod picture;
@@ -23,6 +26,7 @@ mod properties;
 mod reload;
 mod stage;
 mod stored;
+mod surroundings;
 mod take_up;
 mod themes;
 mod twins;

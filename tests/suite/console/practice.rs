@@ -45,7 +45,7 @@ fn step(title: &str, why: &str, key: &str, deed: Deed, check: Check) -> Exercise
     }
 }
 
-fn view(done: [bool; 3]) -> PracticeView {
+pub fn view(done: [bool; 3]) -> PracticeView {
     let command = |line: &str| Deed::Command(line.split(' ').map(str::to_owned).collect());
     let lost = Check::InForce(host("val-1"), Fault::LoseNode);
     let proven = Check::Reached("val-1/avalanchego/staking-identity".to_owned(), Rung::Proven);
@@ -80,7 +80,7 @@ fn view(done: [bool; 3]) -> PracticeView {
     }
 }
 
-fn practising(done: [bool; 3]) -> Stage {
+pub fn practising(done: [bool; 3]) -> Stage {
     let mut stage = Stage::of_inventory(TWO);
     stage.notice(Notice::Practice(Box::new(view(done))));
     stage

@@ -9,6 +9,7 @@ use lifeboat::tui::action::ACTIONS;
 use lifeboat::tui::message::{Effect, Msg, Notice, Order, Tone, Wish};
 use lifeboat::tui::theme::{Depth, Shelf};
 use proptest::prelude::*;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use super::stage::{NOW, Stage};
@@ -34,7 +35,7 @@ members = ["consul-1", "consul-2"]
 "#;
 
 /// Text as a hostile node would send it.
-fn hostile() -> impl Strategy<Value = String> {
+pub fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("\x1b[2J\x1b]0;owned\x07\x1b[31m".to_owned()),
         Just("\u{202e}txt.exe\u{202c}\u{2066}x".to_owned()),
@@ -50,7 +51,7 @@ fn hostile() -> impl Strategy<Value = String> {
 
 /// What can happen to the console.
 #[derive(Debug, Clone)]
-enum Happening {
+pub enum Happening {
     Key(KeyCode, KeyModifiers, bool),
     Action(usize),
     Paste(String),
@@ -67,7 +68,7 @@ enum Happening {
     Theme(usize, u8, bool),
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+pub fn happening() -> impl Strategy<Value = Happening> {
     let code = prop_oneof![
         4 => prop::sample::select(('!'..='~').collect::<Vec<char>>()).prop_map(KeyCode::Char),
         1 => any::<char>().prop_map(KeyCode::Char),
@@ -96,19 +97,19 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => hostile().prop_map(Happening::VaultLost),
         1 => any::<bool>().prop_map(Happening::Looking),
         4 => prop_oneof![
-            (0u16..12, 0u16..6), (55u16..130, 12u16..45), Just((0, 0)), Just((500, 3)), Just((3, 300)), Just((60, 16)), Just((80, 24)),
+            (0u16..12, 0u16..6), (55u16..130, 12u16..45), (0u16..=200, 0u16..=60), Just((0, 0)), Just((500, 3)), Just((3, 300)), Just((60, 16)), Just((80, 24)),
         ].prop_map(|(w, h)| Happening::Size(w, h)),
         1 => (0usize..6, 0u8..4, any::<bool>()).prop_map(|(t, d, a)| Happening::Theme(t, d, a)),
     ]
 }
 
-fn failure(text: &str) -> Failure {
+pub fn failure(text: &str) -> Failure {
     Failure::new(Exit::Unreachable, text.to_owned()).hint(text.to_owned())
 }
 
-/// Does it; whatever the console asks for is dropped, but an order to plan or do fails at once, as a lost node's would.
-fn happen(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) {
-    let msg = match what {
+/// What a happening is to the console; nothing for one that is done to its looks.
+pub fn msg_of(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) -> Option<Msg> {
+    Some(match what {
         Happening::Key(code, modifiers, released) => {
             let kind = if released { KeyEventKind::Release } else { KeyEventKind::Press };
             Msg::Key(KeyEvent::new_with_kind(code, modifiers, kind))
@@ -146,9 +147,26 @@ fn happen(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) {
             stage.app.dress(Shelf::built_in(), depth, ascii);
             let name = Shelf::built_in().themes()[at].name.clone();
             assert!(stage.app.wear(&name));
-            return;
+            return None;
         }
-    };
+    })
+}
+
+/// Nothing on the page drives a terminal.
+pub fn assert_tame(drawn: &Buffer) -> Result<(), TestCaseError> {
+    for cell in &drawn.content {
+        let symbol = cell.symbol();
+        prop_assert!(
+            !symbol.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')),
+            "{symbol:?} reached a cell"
+        );
+    }
+    Ok(())
+}
+
+/// Does it; whatever the console asks for is dropped, but an order to plan or do fails at once, as a lost node's would.
+fn happen(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) {
+    let Some(msg) = msg_of(stage, what, size) else { return };
     let mut asked = stage.app.update(msg);
     // Answers of the crew may ask for more; a few rounds are enough to see every page move on.
     for _ in 0..3 {
@@ -180,14 +198,7 @@ proptest! {
         let mut size = (80, 24);
         for what in happenings {
             happen(&mut stage, what, &mut size);
-            let drawn = stage.draw(size);
-            for cell in &drawn.content {
-                let symbol = cell.symbol();
-                prop_assert!(
-                    !symbol.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')),
-                    "{symbol:?} reached a cell"
-                );
-            }
+            assert_tame(&stage.draw(size))?;
         }
     }
 }
