@@ -1,5 +1,6 @@
 //! What terminal programs are known to get wrong, and the tests that show it is not so here. A test that is renamed or
-//! goes away is missed.
+//! goes away is missed. Where a terminal or a process is at stake the program itself is started; what is shown without
+//! it is listed.
 
 /// What goes wrong elsewhere, and what shows that it does not here.
 const PITFALLS: &[(&str, &[&str])] = &[
@@ -51,6 +52,16 @@ const PITFALLS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "Whoever leaves in the middle of a job leaves the node in order too, and hears how it ended.",
+        &[
+            "every_way_out_in_the_middle_of_a_restore_leaves_terminal_and_node_in_order",
+            "who_leaves_is_told_what_could_not_be_undone_and_the_node_does_it_later",
+            "cancelled_by_its_key_a_restore_is_undone_and_the_console_stays",
+            "stopped_while_a_guard_is_armed_it_warns_first_and_comes_back_to_what_the_node_did",
+            "killed_in_the_middle_it_leaves_a_node_that_brings_itself_back_and_a_run_that_is_taken_up",
+        ],
+    ),
+    (
         "Another program that gets the terminal gets all of it, and the page comes back whole.",
         &[
             "a_shell_on_a_node_gets_the_whole_keyboard_and_gives_it_back",
@@ -81,7 +92,14 @@ const PITFALLS: &[(&str, &[&str])] = &[
             "all_that_lies_on_a_node_can_be_read",
         ],
     ),
-    ("Wide, combining and joined letters.", &["text_is_cut_by_column_and_says_so", "whatever_happens_it_stands"]),
+    (
+        "Wide, combining and joined letters.",
+        &[
+            "text_is_cut_by_column_and_says_so",
+            "whatever_happens_it_stands",
+            "full_pages_stand_whatever_happens_and_whoever_answers",
+        ],
+    ),
     (
         "Light grounds, sixteen colours, none: never colour alone.",
         &[
@@ -90,6 +108,8 @@ const PITFALLS: &[(&str, &[&str])] = &[
             "the_default_paints_no_ground",
             "without_colours_none_is_sent_and_without_utf8_only_ascii",
             "a_selection_stays_visible_when_its_ground_is_lost",
+            "a_terminal_of_sixteen_colours_is_sent_those_and_no_others",
+            "no_word_is_lost_in_its_ground_where_colours_are_few",
         ],
     ),
     ("A key sends what changed, not the page.", &["a_key_sends_what_changed_and_no_more"]),
@@ -173,6 +193,7 @@ const PITFALLS: &[(&str, &[&str])] = &[
             "a_failure_or_cancel_at_any_call_leaves_the_service_sound",
             "every_plan_of_files_survives_a_trip_at_each_step",
             "a_cancelled_script_is_ended_on_the_node",
+            "killed_in_the_middle_it_leaves_a_node_that_brings_itself_back_and_a_run_that_is_taken_up",
         ],
     ),
     // SSH.
@@ -214,10 +235,28 @@ const PITFALLS: &[(&str, &[&str])] = &[
     ("Vaults of every format that was published stay readable.", &["a_vault_of_format_1_opens_in_full"]),
 ];
 
-/// Every line of the sources that begins a test.
-fn tests() -> std::collections::BTreeSet<String> {
+/// What is shown on drawn pages, at a link or in a vault, without the program being started.
+const WITHOUT_THE_PROGRAM: &[&str] = &[
+    "Lists longer than a terminal can count are drawn as far as they are seen.",
+    "Wide, combining and joined letters.",
+    "What was killed or cut off is no success.",
+    "Both streams are read.",
+    "A host's key is the one that is known, of the kind that is known.",
+    "A copy is whole or none.",
+    "Login shells, banners and limits of the server.",
+    "A crash or a full disk leaves a whole snapshot or none.",
+    "A lease names who holds it, and ends.",
+    "Vaults of every format that was published stay readable.",
+];
+
+/// How a file of tests starts the program.
+const STARTS: &[&str] =
+    &["Start::lifeboat(", "Start::program(", "CARGO_BIN_EXE_lifeboat", "console.run(", "at_a_terminal(", "demo.call("];
+
+/// Every test of the sources, and whether its file starts the program.
+fn tests() -> std::collections::BTreeMap<String, bool> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = std::collections::BTreeMap::new();
     for dir in ["src", "tests/suite"] {
         for entry in walkdir::WalkDir::new(root.join(dir)) {
             let entry = entry.unwrap();
@@ -225,6 +264,7 @@ fn tests() -> std::collections::BTreeSet<String> {
                 continue;
             }
             let text = std::fs::read_to_string(entry.path()).unwrap();
+            let starts = STARTS.iter().any(|start| text.contains(start));
             let mut is_test = false;
             for line in text.lines().map(str::trim) {
                 if line == "#[test]" {
@@ -232,7 +272,7 @@ fn tests() -> std::collections::BTreeSet<String> {
                 } else if let Some(rest) = line.strip_prefix("fn ") {
                     let name = rest.split('(').next().unwrap_or_default();
                     if is_test {
-                        names.insert(name.to_owned());
+                        names.insert(name.to_owned(), starts);
                     }
                     is_test = false;
                 }
@@ -248,8 +288,16 @@ fn every_known_pitfall_has_tests_that_are_there() {
     let missing: Vec<_> = PITFALLS
         .iter()
         .flat_map(|(pitfall, shown_by)| shown_by.iter().map(move |test| (pitfall, test)))
-        .filter(|(_, test)| !tests.contains(**test))
+        .filter(|(_, test)| !tests.contains_key(**test))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(PITFALLS.iter().all(|(_, shown_by)| !shown_by.is_empty()));
+}
+
+#[test]
+fn what_is_shown_without_the_program_is_listed() {
+    let tests = tests();
+    let is_without = |shown_by: &[&str]| !shown_by.iter().any(|test| tests.get(*test) == Some(&true));
+    let without: Vec<_> = PITFALLS.iter().filter(|(_, tests)| is_without(tests)).map(|(pitfall, _)| *pitfall).collect();
+    assert_eq!(without, WITHOUT_THE_PROGRAM);
 }
