@@ -46,8 +46,8 @@ fn both_hosts_show_it_before_everything_else_and_say_what_to_do() {
     assert_page!("fleet_twin", stage);
     stage.keys("/").text("val-3").keys("enter enter");
     assert_page!("host_twin", stage);
-    stage.keys("esc");
-    stage.keys("/").text("val-1").keys("enter 2 home enter");
+    let mut stage = cloned();
+    stage.keys("/").text("val-1").keys("enter 2 down down enter");
     assert_page!("item_twin", stage);
     // Once val-1 is seen stopped, it is over.
     let mut stopped = cast::found("val-1", avalanche_items());

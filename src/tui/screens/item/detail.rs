@@ -9,6 +9,7 @@ use crate::engine::fleet::{ItemState, ItemView};
 use crate::engine::holdings::CopyView;
 use crate::model::exit::Failure;
 use crate::tui::action::Action;
+use crate::tui::frame::look_of;
 use crate::tui::model::Model;
 use crate::tui::screens::fleet::{identity_line, item_lines, openable_line, size_of};
 use crate::tui::screens::host::flatten;
@@ -30,13 +31,19 @@ pub fn lines(
     };
     let (sign, word, role, why) = look_of_copy(copy, glyphs);
     let why = if why.is_empty() { "nothing speaks against it".to_owned() } else { why.to_owned() };
-    let mut lines = vec![
+    let twin = item.filter(|item| item.state == ItemState::Twin);
+    let twin = twin.map(|item| {
+        let (role, sign) = look_of(item.state, glyphs);
+        Line::Status(sign, item.state.word().to_owned(), item.why.clone(), role)
+    });
+    let mut lines: Vec<Line> = twin.into_iter().collect();
+    lines.extend([
         Line::Status(sign, word.to_owned(), why, role),
         Line::field("copied", utc_and_ago(copy.created, model.now)),
         Line::field("from", copy.source.to_string()),
         Line::field("size", size_of(copy)),
         openable_line(copy, model),
-    ];
+    ]);
     lines.extend(copy.marks.iter().map(|mark| Line::Field("mark".to_owned(), mark.to_string(), Role::StatusWarn)));
     match whole {
         None => lines.push(Line::muted("Its manifest is being read.")),
@@ -52,9 +59,6 @@ pub fn lines(
 /// How the node differs from the copy, as far as the facts of both say.
 fn drift_lines(item: Option<&ItemView>, snapshot: &Snapshot, model: &Model) -> Vec<Line> {
     let mut lines = vec![Line::Blank, Line::Heading("The node against this copy".to_owned())];
-    if let Some(item) = item.filter(|item| item.state == ItemState::Twin) {
-        lines.push(Line::Field(item.state.word().to_owned(), item.why.clone(), Role::StatusBad));
-    }
     let Some(found) = item.and_then(|item| item.item.as_ref()) else {
         lines.push(Line::muted("The node was not looked at; nothing can be compared."));
         return lines;
