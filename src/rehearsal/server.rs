@@ -312,8 +312,8 @@ impl Handler for Guest {
         }
     }
 
-    /// A practice node has no terminals. Who is told so stays in line mode, where what is typed can be seen; without an
-    /// answer it would wait in raw mode for an echo that never comes.
+    /// A practice node has no terminals, and says so: without an answer a client would wait in raw mode for an echo that
+    /// never comes.
     async fn pty_request(
         &mut self,
         id: ChannelId,

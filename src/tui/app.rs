@@ -183,6 +183,9 @@ impl App {
             if self.model.place.read_only && offer.action.info().changes {
                 offer.off = Some("the console is read-only".to_owned());
             }
+            if self.model.practice.is_some() && offer.action == Action::Shell {
+                offer.off = Some("a practice node has no terminals".to_owned());
+            }
         }
         let mut add = |offer: Offer| {
             if !offers.iter().any(|known| known.action == offer.action) {

@@ -34,8 +34,8 @@ mod taken_up;
 mod unheard;
 
 use self::failing::{FAILED_INSIDE, notices_of_failure};
-pub use self::unheard::Ended;
 use self::queue::{Queue, Waiting};
+pub use self::unheard::Ended;
 use self::unheard::Unheard;
 
 /// A task whose panic becomes a line of the log and the notices of its failure, so that no page waits for ever, and

@@ -65,11 +65,7 @@ impl NodeShell {
         command.arg(crate::transport::quote::portable(begin.as_bytes()));
         keep_secrets(&mut command, desk);
         let where_to = format!("{}@{}", spec.user.value, spec.address.value);
-        let mut greeting = greeting(host, &where_to);
-        if desk.practice.is_some() {
-            greeting.push_str(" A practice node has no terminals: it takes a line at a time.");
-        }
-        Ok(Self { command, greeting, _files: files })
+        Ok(Self { command, greeting: greeting(host, &where_to), _files: files })
     }
 
     /// Runs it to its end and gives its exit code; `None` when a signal ended it.

@@ -430,9 +430,12 @@ mod tests {
     #[test]
     fn a_list_of_charts_that_does_not_come_is_told() {
         let taken = |fails: bool| {
-            let asking = |target: &str| match target.starts_with("/api/v1/contexts") && fails {
-                true => Err(Failure::new(Exit::Failed, "Asking Netdata on n1 failed: it did not answer in time.")),
-                false => answers(target, "", 1000),
+            let asking = |target: &str| {
+                if target.starts_with("/api/v1/contexts") && fails {
+                    Err(Failure::new(Exit::Failed, "Asking Netdata on n1 failed: it did not answer in time."))
+                } else {
+                    answers(target, "", 1000)
+                }
             };
             take_by(&asking, 1).unwrap()
         };

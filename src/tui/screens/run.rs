@@ -54,7 +54,7 @@ impl RunPage {
         model.console.as_ref().is_none_or(|this| !told.is_of(this))
     }
 
-    fn take_up_offers(&self, told: &Told, model: &Model) -> Vec<Offer> {
+    fn take_up_offers(told: &Told, model: &Model) -> Vec<Offer> {
         let is_open = matches!(told.ended, None | Some((Exit::Changed, _)));
         let is_foreign = Self::is_foreign(told, model);
         let running = is_under_way(told, model);
@@ -90,7 +90,7 @@ impl Screen for RunPage {
     }
 
     fn offers(&self, model: &Model) -> Vec<Offer> {
-        let mut offers = self.told(model).map(|told| self.take_up_offers(told, model)).unwrap_or_default();
+        let mut offers = self.told(model).map(|told| Self::take_up_offers(told, model)).unwrap_or_default();
         offers.push(Offer::on(Action::Kept));
         let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
         offers.extend([Action::Copy].into_iter().chain(moves).map(Offer::on));

@@ -78,22 +78,22 @@ pub fn height(days: &Days, width: u16) -> u16 {
 /// and single blanks are enough where they save a row.
 fn legend(days: &Days, width: u16) -> (u16, Vec<Vec<Day>>) {
     let there: BTreeSet<Day> = days.values().copied().collect();
-    let there: Vec<Day> = Day::ALL.into_iter().filter(|day| there.contains(day)).collect();
-    let letters: usize = there.iter().map(|day| day.word().len() + 2).sum();
-    let fits = |gap: usize| letters + gap * there.len().saturating_sub(1) <= usize::from(width);
-    let gap = if !fits(2) && fits(1) { 1 } else { 2 };
-    let mut rows: Vec<(usize, Vec<Day>)> = Vec::new();
-    for day in there {
-        let needs = day.word().len() + 2;
-        match rows.last_mut() {
-            Some((used, row)) if *used + gap + needs <= usize::from(width) => {
-                *used += gap + needs;
-                row.push(day);
+    let rows_with = |gap: usize| {
+        let mut rows: Vec<(usize, Vec<Day>)> = Vec::new();
+        for day in Day::ALL.into_iter().filter(|day| there.contains(day)) {
+            let needs = day.word().len() + 2;
+            match rows.last_mut() {
+                Some((used, row)) if *used + gap + needs <= usize::from(width) => {
+                    *used += gap + needs;
+                    row.push(day);
+                }
+                _ => rows.push((needs, vec![day])),
             }
-            _ => rows.push((needs, vec![day])),
         }
-    }
-    (u16::try_from(gap).unwrap_or(2), rows.into_iter().map(|(_, row)| row).collect())
+        rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>()
+    };
+    let (wide, narrow) = (rows_with(2), rows_with(1));
+    if narrow.len() < wide.len() { (1, narrow) } else { (2, wide) }
 }
 
 /// Draws as many weeks as fit, the last one the week of `today`. Two columns a week.

@@ -165,10 +165,10 @@ impl Restore {
 
     /// The copy meant: the one chosen, else the one that would be taken where nobody names one.
     fn copy<'m>(&self, model: &'m Model) -> Option<&'m CopyView> {
-        let shelf = self.shelf(model)?;
+        let kept = self.shelf(model)?;
         match &self.snapshot {
-            Some(id) => shelf.copies.iter().find(|copy| copy.id == *id),
-            None => shelf.copies.get(shelf.best.ok()?),
+            Some(id) => kept.copies.iter().find(|copy| copy.id == *id),
+            None => kept.copies.get(kept.best.ok()?),
         }
     }
 

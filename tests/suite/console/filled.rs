@@ -9,6 +9,7 @@ use lifeboat::engine::inside::Page;
 use lifeboat::engine::node_run::Kept;
 use lifeboat::engine::planner::Planned;
 use lifeboat::engine::verify::Checked;
+use lifeboat::formats::Part;
 use lifeboat::model::event::EventKind;
 use lifeboat::model::exit::Failure;
 use lifeboat::model::ids::{HostId, OwnerId, RunId};
@@ -143,7 +144,7 @@ impl Answers {
     fn page(&self, from: u64) -> Page {
         let rows = (0..self.number % 40).map(|_| vec![self.text.clone(); 3]).collect();
         let next = self.number.is_multiple_of(2).then(|| from.saturating_add(self.number % 40));
-        Page { columns: vec!["name".into(), self.text.clone()], rows, from, next }
+        Page { columns: vec!["name".into(), self.text.clone()], rows, from, next, total: next.map(|_| self.number) }
     }
 
     fn comparison(&self) -> Comparison {
@@ -198,7 +199,11 @@ impl Answers {
                 Notice::Discovered(host, self.outcome(|| found))
             }
             Order::ReadSnapshot(item, id) => Notice::Snapshot(item, id, self.outcome(|| Box::new(SNAPSHOT.clone()))),
-            Order::LookInside(item, id, file, from) => Notice::Inside(item, id, file, self.outcome(|| self.page(from))),
+            Order::Shell(host) => Notice::Shell(host, Box::new(Err(failure(&self.text)))),
+            Order::LookInside(peek) => {
+                let from = if let Part::From(from) = peek.part { from } else { self.number };
+                Notice::Inside(peek, self.outcome(|| self.page(from)))
+            }
             Order::Diff(old, new) => {
                 Notice::Compared(Box::new(Compared { old, new, found: self.outcome(|| self.comparison()) }))
             }

@@ -122,9 +122,9 @@ fn the_selection_stays_on_its_copy_when_another_one_is_made() {
 }
 
 /// What was asked of the inside of copies.
-fn peeks(stage: &Stage) -> Vec<Box<Peek>> {
+fn peeks(stage: &Stage) -> Vec<Peek> {
     let asked = stage.asked.iter().filter_map(|effect| match effect {
-        Effect::Order(Order::LookInside(peek)) => Some(peek.clone()),
+        Effect::Order(Order::LookInside(peek)) => Some((**peek).clone()),
         _ => None,
     });
     asked.collect()
@@ -146,7 +146,7 @@ fn the_inside_of_a_copy_is_searched_whole_and_its_ends_are_the_file_s() {
     stage.keys("enter");
     let tell = |stage: &mut Stage, page: Page| {
         let asked = peeks(stage).pop().unwrap();
-        stage.notice(Notice::Inside(asked, Ok(page)));
+        stage.notice(Notice::Inside(Box::new(asked), Ok(page)));
     };
     tell(&mut stage, rows(0, 500, Some(500), None));
     stage.keys("G");
@@ -174,7 +174,7 @@ fn the_inside_of_a_copy_is_searched_whole_and_its_ends_are_the_file_s() {
     assert_eq!((asked.pattern.as_str(), asked.part), ("row-17", Part::From(0)));
     assert!(unfiltered.cancel.is_cancelled());
     assert!(stage.grid((80, 24)).contains("It is searched to its end."), "{}", stage.grid((80, 24)));
-    stage.notice(Notice::Inside(unfiltered, Ok(rows(0, 500, Some(500), None))));
+    stage.notice(Notice::Inside(Box::new(unfiltered), Ok(rows(0, 500, Some(500), None))));
     assert!(stage.grid((80, 24)).contains("It is searched"), "what comes late is not what was asked for last");
     tell(&mut stage, rows(0, 500, Some(500), Some(1_234)));
     assert_page!("inside_filtered", stage);
@@ -200,7 +200,7 @@ fn rows_that_come_too_late_are_not_taken_for_those_asked_last() {
     let page = |from: u64, next: Option<u64>| rows(from, 10, next, None);
     stage.keys("enter");
     let first = peeks(&stage).pop().unwrap();
-    stage.notice(Notice::Inside(first.clone(), Ok(page(0, Some(10)))));
+    stage.notice(Notice::Inside(Box::new(first.clone()), Ok(page(0, Some(10)))));
     // The next rows are asked for; before they come somebody leaves the file and opens it anew.
     stage.keys("pgdn down");
     let next = peeks(&stage).pop().unwrap();
@@ -208,8 +208,8 @@ fn rows_that_come_too_late_are_not_taken_for_those_asked_last() {
     stage.keys("esc enter");
     assert!(next.cancel.is_cancelled(), "nobody waits for them");
     let anew = peeks(&stage).pop().unwrap();
-    stage.notice(Notice::Inside(anew, Ok(page(0, Some(10)))));
-    stage.notice(Notice::Inside(next, Ok(page(10, None))));
+    stage.notice(Notice::Inside(Box::new(anew), Ok(page(0, Some(10)))));
+    stage.notice(Notice::Inside(Box::new(next), Ok(page(10, None))));
     let shown = stage.grid((80, 24));
     assert!(shown.contains("rows 1 to 10") && shown.contains("row-0"), "{shown}");
 }
@@ -232,7 +232,7 @@ fn the_inside_of_a_copy_is_paged() {
     let columns: Vec<String> = ["name", "kind", "size", "mode", "owner"].map(str::to_owned).into();
     let tell = |stage: &mut Stage, page: Result<Page, Failure>| {
         let asked = peeks(stage).pop().unwrap();
-        stage.notice(Notice::Inside(asked, page));
+        stage.notice(Notice::Inside(Box::new(asked), page));
     };
     let rows = (0..500).map(row).collect();
     tell(&mut stage, Ok(Page { columns: columns.clone(), rows, from: 0, next: Some(500), total: None }));
@@ -246,8 +246,8 @@ fn the_inside_of_a_copy_is_paged() {
     stage.asked.clear();
     stage.keys("up");
     assert!(asked(0, &stage), "the row before the first asks for the page before");
-    let nothing = Page { columns: vec!["name".into()], rows: Vec::new(), from: 0, next: None };
-    stage.notice(Notice::Inside(item.clone(), id.clone(), name.clone(), Ok(nothing)));
+    let nothing = Page { columns: vec!["name".into()], rows: Vec::new(), from: 0, next: None, total: None };
+    tell(&mut stage, Ok(nothing));
     assert_page!("inside_empty", stage);
     let locked = Failure::new(Exit::Vault, "No key at hand opens 'staker.crt.age'.")
         .hint("Name one: [vault] identities = [\"…\"]");

@@ -45,9 +45,11 @@ fn both_hosts_show_it_before_everything_else_and_say_what_to_do() {
     stage.keys("home down");
     assert_page!("fleet_twin", stage);
     stage.keys("/").text("val-3").keys("enter enter");
+    assert!(stage.grid((80, 24)).contains("✗ twin"), "{}", stage.grid((80, 24)));
     assert_page!("host_twin", stage);
     let mut stage = cloned();
-    stage.keys("/").text("val-1").keys("enter 2 down down enter");
+    stage.keys("/").text("val-1").keys("enter 2 enter");
+    assert!(stage.grid((80, 24)).contains("✗ twin"), "{}", stage.grid((80, 24)));
     assert_page!("item_twin", stage);
     // Once val-1 is seen stopped, it is over.
     let mut stopped = cast::found("val-1", avalanche_items());

@@ -183,12 +183,20 @@ fn what_vanishes_changes_or_lies_while_it_is_read_is_named_or_not_kept() {
     assert_eq!(kept(&console), 1);
     nothing_staged(&console.path("vault"));
 
-    // A tool that lies about names: such an archive is refused whole.
-    machine.exec(lay).ok();
-    let lying = "printf '#!/bin/sh\\nexec /usr/bin/tar -P --transform=s,app/m-grows,app/../../etc/m-grows, \"$@\"\\n' >/usr/local/bin/tar; chmod 755 /usr/local/bin/tar";
-    machine.exec(&format!("rm -f /srv/app/a-big; {lying}")).ok();
-    let ended = console.run(&["backup", "val-1/files/tree"]).expect(14).says("val-1/files/tree was not copied");
-    assert!(ended.err.contains("..") && !ended.err.contains('\u{1b}'), "{}", ended.err);
+    // A tool that lies about names: such an archive is refused whole, and what it says reaches no terminal.
+    machine.exec(&format!("{lay}; rm -f /srv/app/a-big")).ok();
+    for name in ["app/../../etc/m-grows", "app/../\u{1b}[31m\u{7}\nFAKE LINE"] {
+        let lying = format!(
+            "#!/bin/sh\nexec /usr/bin/tar -P --transform='s,app/m-grows,{},' \"$@\"\n",
+            name.replace('\n', "\\n")
+        );
+        machine.exec_with("cat >/usr/local/bin/tar; chmod 755 /usr/local/bin/tar", lying.as_bytes()).ok();
+        let ended = console.run(&["backup", "val-1/files/tree"]).expect(14).says("val-1/files/tree was not copied");
+        assert!(ended.err.contains(".."), "{}", ended.err);
+        let shown = ended.err + &ended.out;
+        assert!(!shown.contains(['\u{1b}', '\u{7}']) && !shown.contains("\nFAKE"), "{shown:?}");
+        assert_eq!(shown.contains("FAKE LINE"), name.contains("FAKE"), "the name is told: {shown:?}");
+    }
     assert_eq!(kept(&console), 1);
     machine.exec("rm /usr/local/bin/tar").ok();
 

@@ -92,6 +92,11 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
     write_secret(&token_file, &backup_token);
     install_tree(&old, "/srv/tree");
     let listing = tree_listing(&old, "/srv/tree");
+    for kept in ["posix_acl_access=0x", "981173106.1234567890 deep/1\n", "1015218367.0000000000 link\n"] {
+        assert!(listing.contains(kept), "{kept}: {listing}");
+    }
+    let keys_lie = |machine: &Machine| machine.exec("stat -c '%a %U:%G %n' /home/avax/.avalanchego/staking/*").ok();
+    let keys_lay = keys_lie(&old);
 
     console.run(&["doctor", "val-1", "spare-1"]).expect(0).says("host key");
     look_at_everything(&console, &identity, &old.address().to_string());
@@ -132,6 +137,11 @@ fn a_lost_host_is_rebuilt_on_a_blank_machine_and_proven() {
     assert_eq!(avalanche_node_id(&spare), fresh);
     console.run(&[&restore[..], &answers].concat()).expect(0);
     assert_eq!(avalanche_node_id(&spare), identity);
+    assert_eq!(keys_lie(&spare), keys_lay);
+    for name in ["staker.key", "staker.crt", "signer.key"] {
+        let closed = format!("400 avax:avax /home/avax/.avalanchego/staking/{name}\n");
+        assert!(keys_lay.contains(&closed), "{keys_lay}");
+    }
 
     // The blank machine does not know the accounts; the console says which, before anything is touched.
     console.run(&["restore", "val-1/files/tree", "--to", "spare-1"]).expect(1).says("useradd --system treeapp");
@@ -180,10 +190,18 @@ fn look_at_everything(console: &Console, identity: &Identity, address: &str) {
     assert_eq!(has("avalanche-node-id").as_ref(), Some(&identity.node_id), "{facts:#}");
     assert_eq!(has("avalanche-bls").as_ref(), Some(&identity.public_key), "{facts:#}");
     assert!(facts["version"].as_str().unwrap().contains(avalanchego::VERSION), "{facts:#}");
-    assert!(facts["variant"].is_string(), "{facts:#}");
+    // Where things are comes from the unit, the process and its configuration.
+    assert_eq!(facts["variant"], "official installer", "{facts:#}");
+    let paths = &facts["own"]["paths"];
+    let config = json!({"path": format!("{}/configs/node.json", avalanchego::DATA), "from": "flag"});
+    assert_eq!(paths["config_file"], config, "{facts:#}");
+    assert_eq!(paths["staking_key"]["path"], json!(format!("{}/staking/staker.key", avalanchego::DATA)), "{facts:#}");
     let consul = &service("consul")["facts"];
     assert!(consul["version"].as_str().unwrap().contains(consul::VERSION), "{consul:#}");
     assert_eq!(consul["own"]["leader"], json!(format!("{address}:8300")), "{consul:#}");
+    let real = ["datacenter", "data_dir", "config_dir", "acl"].map(|key| &consul["own"][key]);
+    assert_eq!(json!(real), json!(["dc1", "/opt/consul", "/etc/consul.d", true]), "{consul:#}");
+    assert_eq!(service("files")["facts"]["own"]["paths"]["/srv/tree"]["owner"], "treeapp");
 
     // Debian's agent lies on every machine of the tests, and nothing backs it up here.
     let uncovered: Vec<_> = scan.iter().filter(|one| one["kind"] == "uncovered").collect();

@@ -10,14 +10,16 @@ pub fn install_tree(machine: &Machine, path: &str) {
 }
 
 /// A listing of the tree that two equal trees share: kind, mode, owner, size, links, target, name,
-/// attributes and content, in order. The heartbeat and everything's times are left out.
+/// attributes, access lists, content and times of change, in order. The heartbeat is left out, and with it the time of
+/// the directory it is written in.
 pub fn tree_listing(machine: &Machine, path: &str) -> String {
     machine
         .exec(&format!(
             "set -e; cd '{path}'
              find . ! -path ./heartbeat -printf '%y %m %U:%G %n %l %P\\0' | sort -z | tr '\\0' '\\n'
              find . -type f ! -path ./heartbeat -print0 | sort -z | xargs -0 sha256sum
-             find . -print0 | sort -z | xargs -0 getfattr -h -d -m 'user[.]' 2>/dev/null || true"
+             find . -mindepth 1 ! -path ./heartbeat -printf '%T@ %P\\0' | sort -z -k 2 | tr '\\0' '\\n'
+             find . -print0 | sort -z | xargs -0 getfattr -h -d -e hex -m 'user[.]|system[.]posix_acl' 2>/dev/null || true"
         ))
         .ok()
 }
@@ -52,6 +54,11 @@ printf 'foreign\n' >foreign; chown 12345:54321 foreign
 printf 'readonly\n' >readonly; chmod 0400 readonly
 mkdir -p sticky; chmod 1777 sticky
 setfattr -n user.lifeboat -v keep plain.txt 2>/dev/null || true
+# For account 12345 to read, as setfacl would write it, which the machines do not have.
+printf 'acl\n' >acl; chmod 0640 acl
+setfattr -n system.posix_acl_access -v 0x0200000001000600ffffffff020004003930000004000400ffffffff10000400ffffffff20000000ffffffff acl
+touch -d '2001-02-03 04:05:06.123456789' plain.txt deep/1
+touch -h -d '2002-03-04 05:06:07' link
 [ -p pipe ] || mkfifo pipe
 chown treeapp:treeapp .
 cat >/etc/systemd/system/treeapp.service <<'UNIT'

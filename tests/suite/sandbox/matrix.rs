@@ -36,6 +36,10 @@ pub fn consent(run: &RunId) -> BTreeMap<String, String> {
     BTreeMap::from([("rollback".to_owned(), run.to_string())])
 }
 
+/// Ops whose steps make no call between their beginning and their end, so that there is nothing to trip: what they find out
+/// they find out in `observe`, before they begin.
+const MAKE_NO_CALL: &[&str] = &[];
+
 /// Where the service was saved, and where it is restored onto.
 const OLD: &str = "old";
 const NEW: &str = "new";
@@ -184,6 +188,11 @@ impl Case {
             });
             acts.entry(number).or_insert((at, at)).1 = at;
         }
+        // A step that nobody saw act is one that nothing below trips.
+        let unseen = plan.steps.iter().filter(|step| !steps.contains(&step.id.as_str()));
+        let unseen: Vec<_> = unseen.map(|step| (step.id.as_str(), step.op.as_str())).collect();
+        let unknown: Vec<_> = unseen.iter().filter(|(_, op)| !MAKE_NO_CALL.contains(op)).collect();
+        assert!(unknown.is_empty(), "{}: nothing trips {unknown:?}; it acted in {steps:?}", self.name());
         let mut trips = Vec::new();
         let mut all: Vec<(usize, usize, usize, bool)> =
             acts.into_iter().map(|(number, (first, last))| (number, first, last, self.thorough)).collect();
@@ -213,6 +222,9 @@ impl Case {
                 add(first, &[(Trip::CutAfter, LIVES), (Trip::CrashAfter, back)]);
             }
         }
+        let tripped: BTreeSet<_> = trips.iter().filter_map(|(at, ..)| seen[*at].step.as_deref()).collect();
+        let all_tripped = steps.iter().all(|step| tripped.contains(step));
+        assert!(all_tripped && !trips.is_empty(), "{}: of {steps:?} only {tripped:?} are tripped", self.name());
         trips
     }
 
@@ -395,6 +407,8 @@ impl<'c> Try<'c> {
         let ended = ready
             .world
             .with(0, &case.fleet(&self.scene, self.wire.clone()), |runs, _| runs.rollback(&told, &consent(&told.run)));
+        let (calls, at) = (self.wire.calls.load(Ordering::SeqCst), self.wire.at.map_or(0, |(at, _)| at));
+        self.must(calls > at, || format!("it came to its end after {calls} calls, before the one that trips"));
         let states = [ready.before.clone(), ready.after.clone()];
         let Err(failure) = ended else {
             self.service_is_sound();

@@ -1,6 +1,7 @@
 //! A golden vault that the engine made: a tree, a staking identity and a datacenter's snapshot off sandboxed nodes, and a
 //! finished restore. `LIFEBOAT_BLESS=1` makes it anew, with keys that are thrown away.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ fn bless(root: &Path) {
         world.with(0, &Fleet::sound(known(name), &[("val-1", &node)]), |runs, prober| {
             let found = prober.probe(&wanted_of(prober.inventory)[0]).unwrap();
             let place = found.place(&item.parse().unwrap());
-            let planned = prober.plan_backup(&place, None, &Default::default()).unwrap();
+            let planned = prober.plan_backup(&place, None, &BTreeMap::default()).unwrap();
             runs.run(&planned, None, &answers(&planned.plan)).unwrap();
         });
     }
@@ -44,7 +45,7 @@ fn bless(root: &Path) {
     let copy = all.into_iter().find(|copy| copy.manifest().kind == tree.kind()).unwrap();
     world.with(0, &Fleet::sound(tree, &[("val-1", &node)]), |runs, prober| {
         let to = HostId::new("val-1").unwrap();
-        let planned = prober.plan_restore(&world.vault, copy.manifest(), &to, &Default::default()).unwrap();
+        let planned = prober.plan_restore(&world.vault, copy.manifest(), &to, &BTreeMap::default()).unwrap();
         runs.run(&planned, Some(copy.clone()), &answers(&planned.plan)).unwrap();
     });
     world.vault.save_companion("inventory.toml", b"version = 1\n", &lifeboat::engine::world::SystemEntropy).unwrap();
