@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
-use tar::EntryType;
 
+use crate::formats::EntryName;
+use crate::formats::tar::{EntryKind, TarEntry, TarError, TarLimits, Walk, walk};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::text::{CleanText, hex};
 use crate::services::common::as_failure;
@@ -31,11 +32,7 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-const LONGEST_NAME: usize = 4096;
-/// The most stretches a file with holes may have: their map is held whole, and takes 16 bytes for each.
-const LONGEST_MAP: u64 = 1 << 21;
-
-/// Reads an archive whose one root is `root` to its very end.
+/// Reads an archive whose one root is `root` to its very end, by the same rules as it was verified by.
 ///
 /// # Errors
 /// [`Exit::Integrity`] when it is no whole tar, when a name could leave the root, or when it holds a device;
@@ -47,116 +44,74 @@ pub fn read(
     cancel: &Cancel,
     tell: &mut dyn FnMut(Record) -> Result<()>,
 ) -> Result<Tally> {
-    let mut archive = tar::Archive::new(input);
     let mut tally = Tally::default();
-    for entry in archive.entries().map_err(|e| broken(&e))? {
-        let mut entry = entry.map_err(|e| broken(&e))?;
-        let pax = Pax::of(&mut entry)?;
-        let name = inside(pax.name.as_deref().unwrap_or(&entry.path_bytes()), root)?;
-        let (mode, who) = owner_of(&entry, &pax, numeric)?;
-        tally.entries += 1;
-        let start = |kind: char| format!("{kind} {mode:o} {who} ").into_bytes();
-        match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let (size, sum) = match pax.real_size {
-                    Some(real) if pax.sparse => sparse_sum(&mut entry, real, cancel)?,
-                    None if pax.sparse => return Err(damaged(&name, "it has holes and no size")),
-                    _ => plain_sum(&mut entry)?,
-                };
-                if pax.real_size.is_some_and(|real| real != size) {
-                    return Err(damaged(&name, "its holes do not add up to its size"));
-                }
-                tally.bytes += size;
-                tell(Record::Meta(joined(&[&start('f'), format!("{size} ").as_bytes(), &name])))?;
-                tell(Record::Sum(joined(&[sum.as_bytes(), b"  ", &name])))?;
-            }
-            EntryType::Directory => tell(Record::Meta(joined(&[&start('d'), &name])))?,
-            EntryType::Fifo => tell(Record::Meta(joined(&[&start('p'), &name])))?,
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let head = format!("l {who} {} ", target.len());
-                tell(Record::Meta(joined(&[head.as_bytes(), &name, b" -> ", &target])))?;
-            }
-            EntryType::Link => {
-                let target = inside(&entry.link_name_bytes().unwrap_or_default(), root)?;
-                tell(Record::Link(name, target))?;
-            }
-            _ => return Err(damaged(&name, "it is a device or of a kind that is not restored")),
-        }
-    }
-    if tally.entries == 0 {
-        return Err(damaged(b".", "the archive is empty"));
-    }
-    drain(archive.into_inner())?;
-    Ok(tally)
-}
-
-/// What GNU tar says of an entry beside its header.
-#[derive(Debug, Default)]
-struct Pax {
-    name: Option<Vec<u8>>,
-    user: Option<Vec<u8>>,
-    group: Option<Vec<u8>>,
-    real_size: Option<u64>,
-    sparse: bool,
-}
-
-impl Pax {
-    fn of<R: Read>(entry: &mut tar::Entry<R>) -> Result<Self> {
-        let mut pax = Self::default();
-        let Some(all) = entry.pax_extensions().map_err(|e| broken(&e))? else { return Ok(pax) };
-        for one in all {
-            let one = one.map_err(|e| broken(&e))?;
-            let value = one.value_bytes();
-            match one.key_bytes() {
-                b"uname" => pax.user = Some(value.to_vec()),
-                b"gname" => pax.group = Some(value.to_vec()),
-                b"GNU.sparse.name" => pax.name = Some(value.to_vec()),
-                b"GNU.sparse.realsize" => pax.real_size = number(value),
-                b"GNU.sparse.major" if value == b"1" => pax.sparse = true,
-                b"GNU.sparse.major" | b"GNU.sparse.map" | b"GNU.sparse.numblocks" => {
-                    return Err(damaged(b".", "it keeps holes in a form Lifeboat does not write"));
-                }
-                _ => {}
-            }
-        }
-        Ok(pax)
+    let walked = walk(
+        input,
+        &TarLimits::of_a_node(),
+        |entry, content| {
+            tally.entries += 1;
+            tally.bytes += entry.size;
+            record(entry, content, (root, numeric), cancel, tell)
+        },
+        None,
+    );
+    match walked {
+        Err(Walk::Visit { reason, .. }) => Err(reason),
+        Err(Walk::Tar(TarError::Read { source, .. })) => Err(broken(&source)),
+        Err(Walk::Tar(fault)) => Err(damaged(&fault.to_string())),
+        Ok(_) if tally.entries == 0 => Err(damaged("It is empty.")),
+        Ok(_) => Ok(tally),
     }
 }
 
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// Tells what the tree must show of one entry.
+fn record(
+    entry: &TarEntry,
+    content: &mut dyn Read,
+    (root, numeric): (&str, bool),
+    cancel: &Cancel,
+    tell: &mut dyn FnMut(Record) -> Result<()>,
+) -> Result<()> {
+    let name = inside(entry.name.as_bytes(), root)?;
+    let target = entry.link.as_ref().map_or(&[][..], EntryName::as_bytes);
+    let (user, group) = (who(&entry.uname, entry.uid, numeric), who(&entry.gname, entry.gid, numeric));
+    let start = |kind: char| format!("{kind} {:o} {user} {group} ", entry.mode).into_bytes();
+    match entry.kind {
+        EntryKind::File => {
+            let sum = sum_of(content, cancel)?;
+            tell(Record::Meta([&start('f')[..], format!("{} ", entry.size).as_bytes(), &name].concat()))?;
+            tell(Record::Sum([sum.as_bytes(), b"  ", &name].concat()))
+        }
+        EntryKind::Directory => tell(Record::Meta([&start('d')[..], &name].concat())),
+        EntryKind::Fifo => tell(Record::Meta([&start('p')[..], &name].concat())),
+        EntryKind::Symlink => {
+            let head = format!("l {user} {group} {} ", target.len());
+            tell(Record::Meta([head.as_bytes(), &name, b" -> ", target].concat()))
+        }
+        EntryKind::HardLink => tell(Record::Link(name, inside(target, root)?)),
+        EntryKind::CharDevice | EntryKind::BlockDevice => {
+            Err(unsafe_name(&name, "it is a device or of a kind that is not restored"))
+        }
+    }
 }
 
-fn owner_of<R: Read>(entry: &tar::Entry<R>, pax: &Pax, numeric: bool) -> Result<(u32, String)> {
-    let header = entry.header();
-    let part = |pax: Option<&Vec<u8>>, name: Option<&[u8]>, id: io::Result<u64>| -> Result<String> {
-        let name = pax.map(Vec::as_slice).or(name).unwrap_or_default();
-        if numeric || name.is_empty() {
-            return Ok(id.map_err(|e| broken(&e))?.to_string());
-        }
-        Ok(String::from_utf8_lossy(name).into_owned())
-    };
-    let user = part(pax.user.as_ref(), header.username_bytes(), header.uid())?;
-    let group = part(pax.group.as_ref(), header.groupname_bytes(), header.gid())?;
-    Ok((header.mode().map_err(|e| broken(&e))? & 0o7777, format!("{user} {group}")))
+/// An owner as the node will print him.
+fn who(name: &EntryName, id: u64, numeric: bool) -> String {
+    let name = name.as_bytes();
+    if numeric || name.is_empty() { id.to_string() } else { String::from_utf8_lossy(name).into_owned() }
 }
 
 /// The name as `find` will print it from inside the root.
 fn inside(name: &[u8], root: &str) -> Result<Vec<u8>> {
     let trimmed = name.strip_suffix(b"/").unwrap_or(name);
-    let unsafe_name = |why| Err(damaged(name, why));
-    if trimmed.is_empty() || trimmed.len() > LONGEST_NAME || trimmed.contains(&0) {
-        return unsafe_name("the name is empty, too long or holds a NUL");
-    }
     let mut parts = trimmed.split(|&byte| byte == b'/');
     if parts.next() != Some(root.as_bytes()) {
-        return unsafe_name("it does not lie in the tree that was saved");
+        return Err(unsafe_name(name, "it does not lie in the tree that was saved"));
     }
     let mut inside = b".".to_vec();
     for part in parts {
         if matches!(part, b"" | b"." | b"..") {
-            return unsafe_name("the name has an empty, '.' or '..' part");
+            return Err(unsafe_name(name, "the name has an empty, '.' or '..' part"));
         }
         inside.push(b'/');
         inside.extend_from_slice(part);
@@ -164,111 +119,28 @@ fn inside(name: &[u8], root: &str) -> Result<Vec<u8>> {
     Ok(inside)
 }
 
-fn plain_sum(body: &mut impl Read) -> Result<(u64, String)> {
-    let mut hash = Sha256::new();
-    let size = copy_into(body, &mut hash, u64::MAX)?;
-    Ok((size, hex(&hash.finalize())))
-}
-
-/// Takes at most `limit` bytes.
-fn copy_into(body: &mut impl Read, hash: &mut Sha256, limit: u64) -> Result<u64> {
-    let mut chunk = vec![0; 64 * 1024];
-    let (mut body, mut size) = (body.take(limit), 0);
+/// The SHA-256 of a file's content, holes included. A size that somebody made up costs time, and ends when the operator
+/// wishes it.
+fn sum_of(content: &mut dyn Read, cancel: &Cancel) -> Result<String> {
+    let (mut hash, mut chunk) = (Sha256::new(), vec![0; 64 * 1024]);
     loop {
-        match body.read(&mut chunk) {
-            Ok(0) => return Ok(size),
-            Ok(count) => {
-                hash.update(&chunk[..count]);
-                size += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(broken(&error)),
-        }
-    }
-}
-
-/// A file of `real` bytes with holes (GNU tar's sparse format 1.0): a map of decimal lines padded to 512 bytes, then the
-/// stretches. What the map says beyond the file's size is refused before a byte of it is made up.
-fn sparse_sum(body: &mut impl Read, real: u64, cancel: &Cancel) -> Result<(u64, String)> {
-    let bad = || damaged(b".", "the map of a file's holes cannot be read");
-    let mut numbers: Vec<u64> = Vec::new();
-    let mut digits = Vec::new();
-    loop {
-        let mut block = [0; 512];
-        body.read_exact(&mut block).map_err(|e| broken(&e))?;
-        for &byte in &block {
-            if done(&numbers)? {
-                break;
-            }
-            if byte == b'\n' {
-                numbers.push(number(&digits).ok_or_else(bad)?);
-                digits.clear();
-            } else if digits.len() < 20 {
-                digits.push(byte);
-            } else {
-                return Err(bad());
-            }
-        }
-        if done(&numbers)? {
-            break;
-        }
-    }
-    let (mut hash, mut at) = (Sha256::new(), 0_u64);
-    for stretch in numbers[1..].as_chunks::<2>().0 {
-        let [offset, size] = *stretch;
-        if offset.checked_add(size).is_none_or(|end| end > real) {
-            return Err(bad());
-        }
-        zeros(&mut hash, offset.checked_sub(at).ok_or_else(bad)?, cancel)?;
-        if copy_into(body, &mut hash, size)? != size {
-            return Err(bad());
-        }
-        at = offset.checked_add(size).ok_or_else(bad)?;
-    }
-    Ok((at, hex(&hash.finalize())))
-}
-
-fn done(numbers: &[u64]) -> Result<bool> {
-    let Some(&count) = numbers.first() else { return Ok(false) };
-    if count > LONGEST_MAP {
-        return Err(damaged(b".", "a file has more holes than can be"));
-    }
-    Ok(numbers.len() as u64 == 1 + 2 * count)
-}
-
-fn zeros(hash: &mut Sha256, mut count: u64, cancel: &Cancel) -> Result<()> {
-    let block = vec![0; 64 * 1024];
-    while count > 0 {
         cancel.check().map_err(|error| as_failure(&error))?;
-        let now = count.min(block.len() as u64);
-        hash.update(&block[..usize::try_from(now).unwrap_or(block.len())]);
-        count -= now;
-    }
-    Ok(())
-}
-
-/// An archive ends with two blocks of zeros and nothing but zeros after them; else it was cut or continued.
-fn drain(mut rest: impl Read) -> Result<()> {
-    let (mut chunk, mut count) = (vec![0; 64 * 1024], 0);
-    loop {
-        match rest.read(&mut chunk) {
-            Ok(0) if count >= 512 => return Ok(()),
-            Ok(0) => return Err(damaged(b".", "the archive is cut short: its end marks are missing")),
-            Ok(read) if chunk[..read].iter().all(|&byte| byte == 0) => count += read,
-            Ok(_) => return Err(damaged(b".", "something follows the archive's end")),
+        match content.read(&mut chunk) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(count) => hash.update(chunk.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(broken(&error)),
         }
     }
 }
 
-fn joined(parts: &[&[u8]]) -> Vec<u8> {
-    parts.concat()
+fn unsafe_name(name: &[u8], why: &str) -> Failure {
+    damaged(&format!("{why} ({}).", CleanText::from_bytes(name).one_line()))
 }
 
-fn damaged(name: &[u8], why: &str) -> Failure {
-    let name = CleanText::from_bytes(name).one_line();
-    Failure::new(Exit::Integrity, format!("The archive cannot be restored: {why} ({name})."))
+fn damaged(why: &str) -> Failure {
+    let why = CleanText::new(why);
+    Failure::new(Exit::Integrity, format!("The archive cannot be restored: {}", why.one_line()))
         .hint("Nothing of it is in use. Verify the snapshot: lifeboat verify SNAPSHOT.")
 }
 
@@ -337,7 +209,12 @@ mod tests {
         let mut body = map.as_bytes().to_vec();
         body.resize(map.len().next_multiple_of(512), 0);
         let mut builder = tar::Builder::new(Vec::new());
-        let said = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", real)];
+        let said = [
+            ("GNU.sparse.major", "1"),
+            ("GNU.sparse.minor", "0"),
+            ("GNU.sparse.name", "app/x"),
+            ("GNU.sparse.realsize", real),
+        ];
         builder.append_pax_extensions(said.map(|(key, value)| (key, value.as_bytes()))).unwrap();
         let mut header = tar::Header::new_ustar();
         header.set_path("app/x").unwrap();
@@ -350,21 +227,40 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
+    /// Values of pax records have a length of their own: access lists have lines, and names may.
+    #[test]
+    fn a_line_feed_in_a_long_name_or_an_access_list_is_a_byte_like_any_other() {
+        let name = format!("app/{}\nb", "a".repeat(150));
+        let mut builder = tar::Builder::new(Vec::new());
+        let acl = "user::rw-\nuser:12345:r--\ngroup::r--\nmask::r--\nother::---\n";
+        let said = [("path", name.as_str()), ("SCHILY.acl.access", acl)];
+        builder.append_pax_extensions(said.map(|(key, value)| (key, value.as_bytes()))).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("app/short").unwrap();
+        header.set_mode(0o640);
+        header.set_uid(1);
+        header.set_gid(2);
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+        let records = records(&builder.into_inner().unwrap()).unwrap();
+        assert_eq!(records[0], Record::Meta([b"f 640 1 2 0 .", &name.as_bytes()[3..]].concat()));
+    }
+
     #[test]
     fn a_map_of_holes_that_nobody_can_mean_is_refused_at_once() {
         assert!(records(&sparse("1048576", "1\n1048576\n0\n")).is_ok());
         let most = u64::MAX.to_string();
-        let more = LONGEST_MAP + 1;
         for (real, map) in [
             ("1048576", format!("1\n{most}\n0\n")),
             ("1048576", "1\n1048577\n0\n".to_owned()),
-            (&most, format!("1\n{most}\n1\n")),
-            ("1048576", format!("{more}\n")),
+            (&most, format!("1\n{most}\n0\n")),
+            ("1048576", "2097153\n".to_owned()),
         ] {
             assert_eq!(records(&sparse(real, &map)).unwrap_err().exit, Exit::Integrity, "{real}: {map}");
         }
-        // A size that is as large as it can be costs time, and ends when the operator wishes it.
-        let (bytes, cancel) = (sparse(&most, &format!("1\n{most}\n0\n")), Cancel::new());
+        // A size that is as large as may be costs time, and ends when the operator wishes it.
+        let large = (1_u64 << 37).to_string();
+        let (bytes, cancel) = (sparse(&large, &format!("1\n{large}\n0\n")), Cancel::new());
         let wish = cancel.clone();
         std::thread::spawn(move || {
             std::thread::sleep(std::time::Duration::from_millis(200));
