@@ -11,7 +11,6 @@ use super::look::compare_hosts;
 use super::plans::{Answers, answer_gates, render_plan};
 use super::progress::{Watched, follow_all};
 use crate::config::target::Items;
-use crate::engine::capture::vault_failure;
 use crate::engine::desk::{LOOKS, Store};
 use crate::engine::jobs::{Job, run_all};
 use crate::engine::links::Links;
@@ -51,13 +50,10 @@ pub fn run_backup(app: &mut App, backup: &Backup) -> Result<Exit> {
         let confirmed = answer_gates(app, &planned, &backup.planning)?;
         exits.extend(run_jobs(app, backup, store, &links, &jobs, &confirmed));
         if exits.iter().any(|exit| is_saved(*exit))
-            && let Err(failure) = keep_beside(app, store)
+            && let Err(failure) = app.desk.keep_beside(store)
         {
             exits.push(failure.exit);
-            app.out.failure(
-                &failure
-                    .state("The copies are in the vault; only what a rebuild needs to know was not kept beside them."),
-            );
+            app.out.failure(&failure);
         }
     } else {
         exits.extend(jobs.iter().map(|_| Exit::Done));
@@ -174,23 +170,6 @@ fn run_jobs(
         app.out.aside(format!("{done} of {} backed up", jobs.len()));
     }
     exits
-}
-
-/// What a rebuild needs to know lies beside the snapshots too: the inventory, which holds no secret, and the host keys.
-fn keep_beside(app: &App, store: &Store) -> Result<()> {
-    for (name, path) in
-        [("inventory.toml", app.desk.inventory.path.clone()), ("known_hosts", app.desk.paths.known_hosts())]
-    {
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                return Err(Failure::new(Exit::Failed, format!("{} cannot be read: {error}.", path.display())));
-            }
-        };
-        store.vault.save_companion(name, &bytes, &*app.desk.entropy).map_err(|e| vault_failure(&e))?;
-    }
-    Ok(())
 }
 
 /// The failure with whose it is, unless it says so itself.

@@ -2,7 +2,7 @@
 //!
 //! Inventory, directories, secrets, logins and the operator's wish to stop. Opening it connects to nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
@@ -231,6 +231,25 @@ impl Desk {
             return Ok(Sealing::plaintext_allowed());
         }
         Sealing::to(recipients).map_err(|e| vault_failure(&e))
+    }
+
+    /// Keeps what a rebuild needs to know beside the snapshots, after a backup: the inventory, which holds no secret, and
+    /// the host keys.
+    pub fn keep_beside(&self, store: &Store) -> Result<()> {
+        let keep = |name, path: &Path| {
+            let bytes = match std::fs::read(path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => {
+                    return Err(Failure::new(Exit::Failed, format!("{} cannot be read: {error}.", path.display())));
+                }
+            };
+            store.vault.save_companion(name, &bytes, &*self.entropy).map(drop).map_err(|e| vault_failure(&e))
+        };
+        let kept = keep("inventory.toml", &self.inventory.path);
+        kept.and_then(|()| keep("known_hosts", &self.paths.known_hosts())).map_err(|failure| {
+            failure.state("The copies are in the vault; only what a rebuild needs to know was not kept beside them.")
+        })
     }
 
     fn keys(&self, warnings: &mut Vec<String>) -> Result<Keys> {

@@ -573,7 +573,13 @@ impl Crew {
             _ => None,
         };
         // The plan that was shown runs, and only while what it rests on is as it was: the engine looks once more.
-        desk.runs(&store, &links, board, cancel).run(planned, snapshot, answered)
+        let report = desk.runs(&store, &links, board, cancel).run(planned, snapshot, answered)?;
+        if matches!(wish, Wish::BackUp { .. })
+            && let Err(failure) = desk.keep_beside(&store)
+        {
+            self.tell(Notice::Noted(Tone::Warn, failure.to_string()));
+        }
+        Ok(report)
     }
 
     fn run_wish(
