@@ -103,7 +103,7 @@ fn a_tree_is_as_odd_as_promised_and_its_service_writes() {
     let machine = Machine::boot(Fleet::shared(), "files-1");
     timed("tree", || install_tree(&machine, "/srv/tree"));
     let listing = tree_listing(&machine, "/srv/tree");
-    for odd in ["4755", "12345:54321", "esc\u{1b}[31mred", "new\nline", "日本語", "user.lifeboat=\"keep\""] {
+    for odd in ["4755", "12345:54321", "esc\u{1b}[31mred", "new\nline", "日本語", "user.lifeboat=0x6b656570"] {
         assert!(listing.contains(odd), "{odd:?} is missing in\n{listing}");
     }
     let used = machine.exec("stat -c '%s %b' /srv/tree/sparse").ok();

@@ -65,8 +65,14 @@ fn a_restore_of_files_killed_after_each_step_is_adopted() {
     install_tree(&machine, "/srv/tree");
     first.run(&["backup", "val-1/files/tree"]).expect(0);
     let saved = tree_listing(&machine, "/srv/tree");
-    let damage =
-        || machine.exec("cd /srv/tree && rm -f plain.txt hardlink && echo other >private && echo new >added").ok();
+    let damage = || {
+        machine
+            .exec(
+                "cd /srv/tree && rm -f plain.txt hardlink && echo other >private && echo new >added &&
+             touch -d '2003-04-05 06:07:08' private added",
+            )
+            .ok()
+    };
     damage();
     let damaged = tree_listing(&machine, "/srv/tree");
     assert_ne!(saved, damaged);
