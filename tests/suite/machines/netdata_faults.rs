@@ -126,8 +126,9 @@ fn the_guard_alone_starts_the_agent_again() {
     let child = console.start(&["backup", METRICS, "--set", "guard=10", "--set", "copy=plain"]);
     // The script that stopped it would start it itself if it were ended; it is over once everything is being sent.
     let sends = "ls /var/lib/lifeboat/runs/*/still/noted && grep -qx tar /proc/[0-9]*/comm";
-    let down = wait_for(Duration::from_mins(2), || machine.exec(sends).success().then_some(()));
-    assert!(down.is_some() && !is_running(&machine), "the agent was never stopped");
+    let down = wait_for(Duration::from_mins(4), || machine.exec(sends).success().then_some(()));
+    assert!(down.is_some(), "nothing was ever sent\n{}", machine.exec("ls -l /var/lib/lifeboat/runs/*/still; ps -e"));
+    assert!(!is_running(&machine), "the agent runs while it is copied");
     kill_all_but_the_guard(child, &machine);
     assert!(!is_running(&machine), "nobody but the guard starts it");
     machine.limit_rate(None);
