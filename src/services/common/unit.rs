@@ -65,12 +65,13 @@ const BEGAN: &str = "down";
 
 /// The words that start a unit, without a line feed at the end. A stop that is still under way gets `patience` seconds from
 /// when it began, which `began` holds below the run's directory; whoever brings the unit back, it gets them once. One that
-/// hangs longer is ended by force, for nothing else brings the unit back.
+/// hangs longer is ended by force, for nothing else brings the unit back. Outside a run nothing is noted: then they count
+/// from here.
 pub(super) fn bring_up(unit: &UnitName, patience: u64, began: &str) -> String {
     let unit = quote(unit.as_str().as_bytes());
     format!(
         r#"left={patience}
-if {{ read -r since <"$d/{began}" && read -r is _ </proc/uptime; }} 2>/dev/null; then
+if {{ read -r since <"${{d:-}}/{began}" && read -r is _ </proc/uptime; }} 2>/dev/null; then
   left=$((${{since%.*}} + left - ${{is%.*}}))
   [ "$left" -le {patience} ] || left={patience}
 fi
