@@ -112,7 +112,7 @@ cat "$d/fired.log" 2>/dev/null || :
 /// Whether the run's guard has acted; when it has, waits until it is through. One that ended before that has failed.
 ///
 /// # Errors
-/// It is still at work after [`AT_WORK`], or when the wait is cancelled: nobody knows yet what it comes to.
+/// It is still at work after a quarter of an hour, or when the wait is cancelled: nobody knows yet what it comes to.
 pub fn read_fired(cx: &Cx, run: &RunId) -> Result<Option<Fired>> {
     let mut waited = Duration::ZERO;
     loop {
