@@ -106,6 +106,7 @@ do
 done
 case $up in
   active-*|reloading-*) : ;;
+  activating-auto-restart) echo {name} "is down again after its start" >&2; false ;;
   *)
     [ "$(systemctl show --property=Type --value -- {name})$(systemctl show --property=Result --value -- {name})$(systemctl show --property=ConditionResult --value -- {name})" = oneshotsuccessyes ] && [ "${{up%%-*}}" = inactive ] ||
       {{ echo {name} "is ${{up%%-*}} after its start" >&2; false; }} ;;

@@ -38,7 +38,7 @@ fn a_unit_that_is_not_up_after_its_start_is_not_called_brought_back() {
         (
             "it dies and is started over and over",
             "echo activating >/stub/units/app.service/becomes; echo auto-restart >/stub/units/app.service/SubState",
-            "activating",
+            "down again",
         ),
     ];
     for (what, make, says) in cases {
@@ -91,7 +91,7 @@ fn a_start_is_done_once_the_unit_has_stayed_up() {
     let dies = "echo 'echo failed >/stub/units/app.service/active' >/stub/while-waiting";
     let again = "cd /stub/units/app.service; echo activating >becomes; echo auto-restart >SubState";
     let oneshot = "cd /stub/units/app.service; echo inactive >becomes; echo oneshot >Type; echo success >Result; echo yes >ConditionResult";
-    for (make, says) in [("true", None), (oneshot, None), (dies, Some("is failed")), (again, Some("is activating"))] {
+    for (make, says) in [("true", None), (oneshot, None), (dies, Some("is failed")), (again, Some("is down again"))] {
         let (node, _) = stopped();
         let mark = opened(&node);
         node.run(make);
