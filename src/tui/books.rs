@@ -117,11 +117,12 @@ impl Model {
             }
             Notice::Started(job) => {
                 let now = self.now;
-                if let Some(job) = self.job_mut(*job).filter(|job| !matches!(job.stage, Stage::Stopping)) {
-                    job.stage = Stage::Running;
-                    job.started = Some(now);
+                // One that is to stop before it began settles nothing until it ended.
+                if let Some(begun) = self.job_mut(*job).filter(|job| !matches!(job.stage, Stage::Stopping)) {
+                    begun.stage = Stage::Running;
+                    begun.started = Some(now);
+                    self.settle(*job, now);
                 }
-                self.settle(*job, now);
             }
             Notice::Checked(job, item, snapshot, result) => {
                 if let Some(job) = self.job_mut(*job) {

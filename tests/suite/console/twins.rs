@@ -6,7 +6,7 @@ use lifeboat::engine::fleet::ItemState;
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::{HostId, SnapshotId};
 use lifeboat::tui::message::{Notice, Wish};
-use lifeboat::tui::model::{Job, JobId};
+use lifeboat::tui::model::{Job, JobId, Stage as JobStage};
 use serde_json::json;
 
 use super::cast::{self, avalanche_items, identity, seen};
@@ -63,7 +63,7 @@ fn a_backup_of_it_is_previewed_with_it() {
     let mut stage = cloned();
     let job = JobId(1);
     let mut job_of = Job::new(job, Wish::BackUp { item: item(IDENTITY), reason: None, set: [].into() });
-    job_of.stage = lifeboat::tui::model::Stage::Planning;
+    job_of.stage = JobStage::Planning;
     stage.app.model.jobs.push(job_of);
     let mut planned = backup(IDENTITY);
     planned.found = cast::found("val-3", avalanche_items());
@@ -83,8 +83,8 @@ fn a_backup_of_it_is_previewed_with_it() {
     assert_eq!(stage.app.model.job(job).unwrap().planned.as_ref().unwrap().hash, planned.hash);
 }
 
-/// A restore of val-1's identity onto val-3, with val-1 declared gone: it has begun.
-fn restoring() -> Stage {
+/// A restore of val-1's identity onto val-3, with val-1 declared gone: consented to.
+fn consented() -> Stage {
     let mut stage = seen();
     wait(&mut stage, 180);
     stage.notice(Notice::Health(cast::silent("val-1"), stage.app.model.now));
@@ -96,6 +96,12 @@ fn restoring() -> Stage {
     planned.plan.basis.insert("identities brought".into(), json!([identity()]));
     job.planned = Some(Arc::new(planned));
     stage.app.model.jobs.push(job);
+    stage
+}
+
+/// It has begun, and val-3 runs with the identity.
+fn restoring() -> Stage {
+    let mut stage = consented();
     stage.notice(Notice::Started(JobId(1)));
     wait(&mut stage, 60);
     clone_runs(&mut stage, "val-3");
@@ -136,4 +142,16 @@ fn a_restore_that_came_to_nothing_settled_nothing() {
     };
     assert_eq!(failed(Exit::Failed), 2, "everything is as it was, and val-3 runs as val-1 did");
     assert_eq!(failed(Exit::Changed), 0, "what was fenced stays fenced; the next look tells");
+}
+
+#[test]
+fn a_restore_stopped_before_it_began_settles_nothing() {
+    let mut stage = consented();
+    stage.app.model.jobs[0].stage = JobStage::Stopping;
+    stage.notice(Notice::Started(JobId(1)));
+    wait(&mut stage, 60);
+    clone_runs(&mut stage, "val-3");
+    assert_eq!(twins(&stage), 2, "while it is stopped");
+    stage.notice(Notice::Ended(JobId(1), Err(Failure::new(Exit::Cancelled, "Cancelled."))));
+    assert_eq!(twins(&stage), 2, "afterwards");
 }
