@@ -5,6 +5,7 @@ use serde_json::json;
 use super::app::App;
 use super::args::{Planning, Restore, pairs};
 use super::plans::{Answers, answer_all, answer_gates, check_hash, follow, render_gates, render_plan, render_sheet};
+use super::stored::snapshot_named;
 use crate::engine::canonical::plan_hash;
 use crate::engine::capture::vault_failure;
 use crate::engine::desk::Store;
@@ -16,7 +17,7 @@ use crate::engine::runs::Sheet;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
 use crate::model::plan::Effect;
-use crate::vault::{Policy, Snapshot, SnapshotRef};
+use crate::vault::Snapshot;
 
 /// One restore of a call.
 struct Wish<'a> {
@@ -68,9 +69,7 @@ pub fn run_restore(app: &mut App, restore: &Restore) -> Result<Exit> {
 impl Call<'_> {
     /// The snapshot a word means.
     fn choose<'w>(&self, named: &'w str) -> Result<Wish<'w>> {
-        let reference: SnapshotRef = named.parse().map_err(|e| vault_failure(&e))?;
-        let selected = self.store.vault.select(&reference, &Policy::at(self.app.desk.clock.now()));
-        let selected = selected.map_err(|e| vault_failure(&e))?;
+        let selected = snapshot_named(self.app, &self.store.vault, named)?;
         for passed in &selected.passed_over {
             self.app.out.aside(format!("passed over: {passed}"));
         }

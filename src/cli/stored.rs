@@ -16,7 +16,7 @@ use crate::model::clock::is_ahead;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
-use crate::vault::{Catalogue, Finding, Leftover, Policy, Snapshot, SnapshotRef, Trouble, Vault};
+use crate::vault::{Catalogue, Finding, Leftover, Policy, Selected, Snapshot, SnapshotRef, Trouble, Vault};
 
 fn catalogue(app: &App, store: &Store) -> Result<Catalogue> {
     let catalogue = store.vault.catalogue().map_err(|e| vault_failure(&e))?;
@@ -53,11 +53,18 @@ fn selected(app: &App, catalogue: Catalogue, selectors: &[String]) -> Result<Vec
     Ok(snapshots)
 }
 
+/// The snapshot that a word names, and the better ones that cannot be had.
+pub fn snapshot_named(app: &App, vault: &Vault, word: &str) -> Result<Selected> {
+    let reference: SnapshotRef = word.parse().map_err(|e| vault_failure(&e))?;
+    vault.select(&reference, &Policy::at(app.desk.clock.now())).map_err(|e| vault_failure(&e))
+}
+
 /// Lists snapshots, a line each.
 pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
     let store = app.store()?;
     let (found, now) = (catalogue(app, &store)?, app.desk.clock.now());
-    let damaged = found.findings.iter().any(crate::vault::Finding::is_damage);
+    let damaged = found.findings.iter().any(Finding::is_damage);
+    let may_be_damaged = !damage_of(app, &store.vault, &found, &select.selectors)?.is_empty();
     let snapshots = selected(app, found, &select.selectors)?;
     let mut rows = Vec::new();
     for snapshot in &snapshots {
@@ -84,7 +91,7 @@ pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
     }
     if rows.is_empty() {
         let place = app.desk.vault_path().display().to_string();
-        return Err(if damaged {
+        return Err(if may_be_damaged {
             Failure::new(Exit::Integrity, format!("{place} has no such snapshot that can be read."))
                 .hint("What is damaged is named above; verify says more: lifeboat verify")
         } else {
@@ -101,9 +108,7 @@ pub fn run_list(app: &App, select: &Select) -> Result<Exit> {
 /// Shows one snapshot whole.
 pub fn run_show(app: &App, wanted: &str) -> Result<Exit> {
     let store = app.store()?;
-    let reference: SnapshotRef = wanted.parse().map_err(|e| vault_failure(&e))?;
-    let snapshot =
-        store.vault.select(&reference, &Policy::at(app.desk.clock.now())).map_err(|e| vault_failure(&e))?.snapshot;
+    let snapshot = snapshot_named(app, &store.vault, wanted)?.snapshot;
     let manifest = snapshot.manifest();
     app.out.document("snapshot", &json!({"manifest": manifest, "proofs": snapshot.proofs(), "path": snapshot.dir()}));
     let source = &manifest.source;
@@ -197,10 +202,7 @@ fn named_and_selected(app: &App, store: &Store, words: &[String], exits: &mut Ve
     let (named, selectors): (Vec<String>, Vec<String>) = words.iter().cloned().partition(|word| names_a_snapshot(word));
     let mut snapshots = Vec::new();
     for text in &named {
-        let reference: SnapshotRef = text.parse().map_err(|e| vault_failure(&e))?;
-        snapshots.push(
-            store.vault.select(&reference, &Policy::at(app.desk.clock.now())).map_err(|e| vault_failure(&e))?.snapshot,
-        );
+        snapshots.push(snapshot_named(app, &store.vault, text)?.snapshot);
     }
     if named.is_empty() || !selectors.is_empty() {
         let found = catalogue(app, store)?;

@@ -224,9 +224,9 @@ impl Desk {
     }
 
     /// To whom the inventory seals; where it names nobody, to those that the vault was made with.
-    fn sealing_to(&self, vault_s: &[String]) -> Result<Sealing> {
+    fn sealing_to(&self, of_vault: &[String]) -> Result<Sealing> {
         let settings = &self.inventory.vault;
-        let recipients = if settings.recipients.is_empty() { vault_s } else { settings.recipients.as_slice() };
+        let recipients = if settings.recipients.is_empty() { of_vault } else { settings.recipients.as_slice() };
         if recipients.is_empty() && settings.allow_plaintext {
             return Ok(Sealing::plaintext_allowed());
         }

@@ -299,7 +299,7 @@ impl<'e> Executor<'e> {
         let mut hosts: Vec<HostId> = self.opened.iter().cloned().collect();
         hosts.sort_by_key(|host| self.plan.guards.iter().any(|guard| guard.host == *host));
         for host in &hosts {
-            if let Some(fired) = self.with_cx(host, &Cancel::new(), |cx| node_run::read_fired(cx, &self.run))? {
+            if let Some(fired) = self.with_cx(host, &self.means.cancel, |cx| node_run::read_fired(cx, &self.run))? {
                 for event in self.note_fired(host, &fired)? {
                     self.means.board.add(event);
                 }

@@ -1,14 +1,12 @@
 //! Looking inside a stored artefact, a page of rows at a time.
 
-use std::io::{self, Read};
-
 use serde::Serialize;
 
 use super::capture::vault_failure;
+use super::verify::Watched;
 use crate::formats::{self, FormatError, Only, Part, Wanted};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::StoredFile;
-use crate::services::common::as_failure;
 use crate::transport::Cancel;
 use crate::vault::{Keys, Snapshot, Vault};
 
@@ -52,12 +50,11 @@ pub struct View<'v> {
 pub fn look_inside(vault: &Vault, keys: &Keys, snapshot: &Snapshot, name: &str, view: &View) -> Result<Page> {
     let file = stored_file(snapshot, name)?;
     let clear = vault.open_file(snapshot, file, keys).map_err(|e| vault_failure(&e))?;
-    let mut clear = Stoppable { inner: clear, cancel: view.cancel };
+    let mut clear = Watched::new(clear, view.cancel);
     let wanted = Wanted { part: view.part, rows: view.rows, only: view.only };
     let found = formats::look_for(&snapshot.manifest().format, name, &mut clear, &wanted);
-    // What was stopped says nothing of what is stored.
-    view.cancel.check().map_err(|error| as_failure(&error))?;
-    let found = found.map_err(|error| no_look(snapshot, name, &error))?;
+    // What was stopped, or could not be read, says nothing of what is stored.
+    let found = found.map_err(|error| clear.failed.unwrap_or_else(|| no_look(snapshot, name, &error)))?;
     let shown = u64::try_from(found.rows.len()).unwrap_or(u64::MAX);
     Ok(Page {
         columns: found.columns.iter().map(ToString::to_string).collect(),
@@ -66,21 +63,6 @@ pub fn look_inside(vault: &Vault, keys: &Keys, snapshot: &Snapshot, name: &str, 
         next: found.more.then_some(found.from.saturating_add(shown)),
         total: found.total,
     })
-}
-
-/// A stream that fails once it is cancelled.
-struct Stoppable<'c, R> {
-    inner: R,
-    cancel: &'c Cancel,
-}
-
-impl<R: Read> Read for Stoppable<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("cancelled"));
-        }
-        self.inner.read(buffer)
-    }
 }
 
 /// A file of a snapshot by its name.

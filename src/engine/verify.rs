@@ -125,7 +125,7 @@ impl Check<'_> {
         }
         for file in &manifest.files {
             let clear = self.vault.open_file(snapshot, file, self.keys).map_err(|e| vault_failure(&e))?;
-            let mut clear = Watched { inner: clear, cancel: self.cancel, failed: None };
+            let mut clear = Watched::new(clear, self.cancel);
             let read = verifier.file(&file.name, &mut clear).map_err(|error| match &error {
                 // What this console's own disk refuses, such as room for a copy to look into, is no damage either.
                 FormatError::Io { source, .. } if source.raw_os_error().is_some() => {
@@ -189,12 +189,18 @@ fn differences(recorded: Option<&Value>, told: &Value) -> Vec<String> {
     }
 }
 
-/// Stored bytes on their way to a verifier, which cannot tell why they end: this can.
-struct Watched<'c, R> {
+/// Stored bytes on their way to who reads their format, and cannot tell why they end: this can.
+pub(super) struct Watched<'c, R> {
     inner: R,
     cancel: &'c Cancel,
     /// Why it ended, when that is not what is stored.
-    failed: Option<Failure>,
+    pub(super) failed: Option<Failure>,
+}
+
+impl<'c, R> Watched<'c, R> {
+    pub(super) fn new(inner: R, cancel: &'c Cancel) -> Self {
+        Self { inner, cancel, failed: None }
+    }
 }
 
 impl<R: Read> Read for Watched<'_, R> {
@@ -228,7 +234,7 @@ mod tests {
     fn only_what_is_stored_can_be_broken() {
         let cancel = Cancel::new();
         let failed = |error| {
-            let mut watched = Watched { inner: Broken(error), cancel: &cancel, failed: None };
+            let mut watched = Watched::new(Broken(error), &cancel);
             assert!(watched.read(&mut [0]).is_err());
             watched.failed.map(|failure| failure.exit)
         };

@@ -1,7 +1,8 @@
 //! The crew: threads that do what the console orders, so that the keyboard never waits.
 //!
 //! Each order becomes one task. Looking and reading have hands of their own; jobs share [`JOB_HANDS`], and wait for
-//! one, and for their host: two runs never compete for one node. Reports go into a bounded queue: a crew that talks too much waits, the console never does.
+//! one, and for their host: two runs never compete for one node. Reports go into a bounded queue: a crew that talks too
+//! much waits, the console never does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -293,9 +293,8 @@ pub struct Peek {
 impl Peek {
     /// Whether the same rows are asked for.
     pub fn is_like(&self, other: &Self) -> bool {
-        let what =
-            |one: &Self| (one.item.clone(), one.snapshot.clone(), one.file.clone(), one.part, one.pattern.clone());
-        what(self) == what(other)
+        (&self.item, &self.snapshot, &self.file, self.part, &self.pattern)
+            == (&other.item, &other.snapshot, &other.file, other.part, &other.pattern)
     }
 }
 

@@ -6,7 +6,6 @@ use super::{Crew, Place};
 use crate::engine::board::Board;
 use crate::engine::verify::{Check, Checked};
 use crate::model::exit::{Exit, Failure, Result};
-use crate::model::text::CleanText;
 use crate::transport::Cancel;
 use crate::tui::message::{Named, Notice, Tone, Wish};
 use crate::tui::model::JobId;
@@ -56,9 +55,8 @@ impl Crew {
 
     fn tell_damage<'f>(&self, verdict: &mut Verdict, damage: impl Iterator<Item = &'f Finding>) {
         for finding in damage {
-            let told = CleanText::new(&finding.message).one_line().to_string();
-            self.tell(Notice::Noted(Tone::Bad, told.clone()));
-            verdict.take_failure(Failure::new(Exit::Integrity, format!("The vault is damaged: {told}.")));
+            self.tell(Notice::Noted(Tone::Bad, finding.message.clone()));
+            verdict.take_failure(Failure::new(Exit::Integrity, format!("The vault is damaged: {finding}")));
         }
     }
 }

@@ -357,4 +357,5 @@ fn a_destroyed_manifest_is_not_verified_away() {
     console.run(&["--read-only", "verify", "val-1/avalanchego"]).expect(0);
     console.run(&["--read-only", "verify"]).expect(3).says("BROKEN");
     console.run(&["list", "val-1/files"]).expect(14).says("no such snapshot that can be read");
+    console.run(&["list", "another-host"]).expect(7).says("no such snapshot.");
 }
