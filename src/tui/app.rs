@@ -13,7 +13,7 @@ use super::frame;
 use super::hit::Spots;
 use super::keymap::{Key, Meaning};
 use super::message::{Effect, Msg, Notice, Order, Tone};
-use super::modal::{Answer, Modal};
+use super::modal::{Answer, Modal, Takes};
 use super::model::{JobId, Model, Stage};
 use super::palette;
 use super::screen::{Canvas, Screen};
@@ -120,7 +120,17 @@ impl App {
 
     /// Whether what is typed next must not be shown anywhere.
     pub fn hides_typing(&self) -> bool {
-        self.modals.last().is_some_and(|modal| modal.hides_typing())
+        self.takes() == Some(Takes::Secret)
+    }
+
+    /// Whether the page has a field that letters go into.
+    pub fn has_field(&self) -> bool {
+        self.page().is_some_and(|page| page.keys_while_typing().is_some())
+    }
+
+    /// What a line is read for that answers what is laid over the page, where something is.
+    pub fn takes(&self) -> Option<Takes> {
+        self.modals.last().map(|modal| modal.takes())
     }
 
     /// Takes a message in; what it asks for is the runtime's to do.
@@ -215,8 +225,17 @@ impl App {
         self.draw(area, buffer, None);
     }
 
-    /// Draws everything; gives the places of the panes that are seen, in the order of their numbers.
+    /// Draws what is read out; gives the places of the panes that are seen, in the order of their numbers.
+    ///
+    /// What lies over the page is answered before anything else, so it is read alone.
     pub(super) fn view_panes(&self, area: Rect, buffer: &mut Buffer) -> Vec<Rect> {
+        if let Some(modal) = self.modals.last() {
+            let mut canvas = Canvas::over(buffer, &self.theme, area);
+            canvas.clear();
+            modal.view(&self.model, &mut canvas);
+            self.fold(canvas.buffer);
+            return vec![area];
+        }
         let spots = Spots::default();
         self.draw(area, buffer, Some(&spots));
         spots.panes()
@@ -229,10 +248,7 @@ impl App {
         canvas.clear();
         if area.width < LEAST.0 || area.height < LEAST.1 {
             frame::render_too_small(&mut canvas);
-            if self.is_ascii {
-                frame::fold_to_ascii(canvas.buffer);
-            }
-            return;
+            return self.fold(canvas.buffer);
         }
         let offers = self.offers();
         let crumbs = self.page().map(|page| page.crumbs(&self.model)).unwrap_or_default();
@@ -256,8 +272,12 @@ impl App {
             }
             modal.view(&self.model, &mut canvas.within(area));
         }
+        self.fold(canvas.buffer);
+    }
+
+    fn fold(&self, buffer: &mut Buffer) {
         if self.is_ascii {
-            frame::fold_to_ascii(canvas.buffer);
+            frame::fold_to_ascii(buffer);
         }
     }
 
@@ -414,7 +434,7 @@ impl App {
 
     /// Asks for one secret at a time: what is typed for one must not become part of the next.
     fn ask_next_secret(&mut self) {
-        if self.modals.iter().any(|modal| modal.hides_typing()) {
+        if self.modals.iter().any(|modal| modal.takes() == Takes::Secret) {
             return;
         }
         if let Some((purpose, reply)) = self.secrets.pop_front() {

@@ -331,6 +331,15 @@ impl Crew {
         self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Whether nothing that was ordered is under way or waits: all there is to tell was told.
+    pub fn is_idle(&self) -> bool {
+        let hands = self.shared.hands.lock().unwrap_or_else(PoisonError::into_inner);
+        // The others have an order of their own, and end with it.
+        let standing = JOB_HANDS + OTHER_HANDS;
+        let is_resting = hands.iter().skip(standing).all(JoinHandle::is_finished);
+        is_resting && self.shared.jobs.is_idle() && self.shared.others.is_idle()
+    }
+
     /// The console has taken in how a job ended.
     pub fn heard(&self, job: JobId) {
         self.shared.unheard.hear(job);

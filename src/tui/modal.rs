@@ -16,12 +16,24 @@ pub trait Modal: Send {
     fn clicked(&mut self, _row: usize) -> Answer {
         Answer::Stay(Vec::new())
     }
-    /// Whether what is typed must not be shown anywhere, also not by the terminal itself.
-    fn hides_typing(&self) -> bool {
-        false
-    }
+    /// What it takes from a console without a screen.
+    fn takes(&self) -> Takes;
     /// Draws itself over the page's whole area, choosing its own place in it.
     fn view(&self, model: &Model, canvas: &mut Canvas);
+}
+
+/// What a modal takes from a console without a screen, where a line is read at a time. What it does not take is refused:
+/// the letters of a word must not be pressed one by one where each may do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takes {
+    /// A line of text.
+    Text,
+    /// A secret, which must not be shown anywhere, also not by the terminal itself.
+    Secret,
+    /// One of its rows, by these names in their order, or a key.
+    Row(Vec<String>),
+    /// A key.
+    Key,
 }
 
 /// Whether a key wants out of what is being typed or chosen: esc, and what a shell taught everybody.

@@ -14,23 +14,27 @@ use ratatui::style::Color;
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::action::{Action, Offer};
 use super::app::App;
 use super::crew::Crew;
 use super::keymap::Key;
 use super::message::{Effect, Msg, Notice, Order};
+use super::modal::Takes;
+use super::model::LogLine;
 use super::runtime::{End, Setup};
 use super::theme::{Role, Theme};
 use crate::model::exit::Exit;
-use crate::model::ids::OwnerId;
 
 /// The page lines are taken from. Higher than any terminal, so that little needs to be scrolled.
 const PAGE: (u16, u16) = (78, 60);
 
 /// How often time is told while somebody waits.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
+
+/// How often the crew is asked whether it rests.
+const LOOKED_EVERY: Duration = Duration::from_millis(50);
 
 /// Sits until the operator leaves.
 ///
@@ -43,7 +47,7 @@ pub async fn sit(
     first: Vec<Effect>,
     setup: &Setup,
 ) -> io::Result<End> {
-    let talk = Talk { app, crew, notices, setup, told: 0, menu: Vec::new(), ordered: Vec::new(), reads_vault: false };
+    let talk = Talk { app, crew, notices, setup, told: 0, menu: Vec::new() };
     talk.talk(first).await
 }
 
@@ -56,10 +60,6 @@ struct Talk<'s> {
     told: u64,
     /// The actions by the numbers they were last listed under.
     menu: Vec<Action>,
-    /// Who is to be looked at and was not looked at yet: an order is not begun the moment it is given.
-    ordered: Vec<OwnerId>,
-    /// Whether the vault is to be read.
-    reads_vault: bool,
 }
 
 /// Lines of standard input, read one at a time and only when asked for.
@@ -159,7 +159,7 @@ impl Talk<'_> {
                 return Ok(End::Exit(if is_live { Exit::Cancelled } else { Exit::Done }));
             };
             let line = line.trim_end_matches(['\r', '\n']);
-            if line == "wait" {
+            if line == "wait" && !matches!(self.app.takes(), Some(Takes::Text | Takes::Secret)) {
                 if !self.wait(&mut ends).await? {
                     return Ok(End::Exit(Exit::Cancelled));
                 }
@@ -170,11 +170,11 @@ impl Talk<'_> {
         }
     }
 
-    /// Takes reports in until nothing moves any more and everything ordered is there, saying notes as they come; `false`
-    /// when a signal ends it.
+    /// Takes reports in until nothing that was ordered is under way, saying notes as they come; `false` when a signal
+    /// ends it.
     async fn wait(&mut self, ends: &mut Ends) -> io::Result<bool> {
         let mut told = Instant::now();
-        while self.app.is_moving() || self.reads_vault || !self.ordered.is_empty() {
+        while self.crew.is_some_and(|crew| !crew.is_idle()) || !self.notices.is_empty() {
             let msg = tokio::select! {
                 biased;
                 () = ends.any() => return Ok(false),
@@ -182,6 +182,8 @@ impl Talk<'_> {
                     told = Instant::now();
                     Msg::Tick(Timestamp::now())
                 }
+                // The last of the crew rests without a word.
+                () = sleep(LOOKED_EVERY) => continue,
                 notice = self.notices.recv() => match notice {
                     Some(notice) => Msg::Notice(notice),
                     None => break,
@@ -199,21 +201,16 @@ impl Talk<'_> {
 
     fn update(&mut self, msg: Msg) -> Vec<Effect> {
         self.app.model.now = Timestamp::now();
-        match &msg {
-            Msg::Notice(Notice::Looked(owner, _)) => self.ordered.retain(|ordered| ordered != owner),
-            Msg::Notice(Notice::Vault(_)) => self.reads_vault = false,
-            Msg::Notice(Notice::Ended(job, _)) => self.crew.iter().for_each(|crew| crew.heard(*job)),
-            // What was ordered over the old inventory is told no more; what follows is ordered anew.
-            Msg::Notice(Notice::Reloaded(Ok(_))) => self.ordered.clear(),
-            _ => {}
+        if let (Msg::Notice(Notice::Ended(job, _)), Some(crew)) = (&msg, self.crew) {
+            crew.heard(*job);
         }
         self.app.update(msg)
     }
 
     /// Understands a line; gives what it asks for, and whether the page is to be read out again.
     fn take(&mut self, line: &str) -> io::Result<(Vec<Effect>, bool)> {
-        if self.app.has_modal() {
-            return Ok((self.answer(line), true));
+        if let Some(takes) = self.app.takes() {
+            return self.answer(line, &takes);
         }
         let line = line.trim();
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -255,20 +252,26 @@ impl Talk<'_> {
     }
 
     /// Answers what is laid over the page: nothing at all is escape.
-    fn answer(&mut self, line: &str) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if line.is_empty() {
-            return self.press("esc");
-        }
-        if !self.app.hides_typing()
-            && let Ok(key) = line.parse::<Key>()
-            && key.event().code != KeyCode::Char(' ')
-        {
-            return self.update(Msg::Key(key.event()));
-        }
-        effects.extend(self.letters(line));
-        effects.extend(self.press("enter"));
-        effects
+    fn answer(&mut self, line: &str, takes: &Takes) -> io::Result<(Vec<Effect>, bool)> {
+        let rows: &[String] = if let Takes::Row(rows) = takes { rows } else { &[] };
+        let row = line.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).filter(|row| *row < rows.len());
+        let effects = if line.is_empty() {
+            self.press("esc")
+        } else if *takes != Takes::Secret && line.parse::<Key>().is_ok() && line != " " && row.is_none() {
+            self.press(line)
+        } else if matches!(takes, Takes::Text | Takes::Secret) {
+            let mut effects = self.letters(line);
+            effects.extend(self.press("enter"));
+            effects
+        } else if let Some(row) = row.or_else(|| rows.iter().position(|name| name == line)) {
+            let keys = std::iter::once("home").chain(std::iter::repeat_n("down", row)).chain(["enter"]);
+            keys.flat_map(|key| self.press(key)).collect()
+        } else {
+            let rows = if rows.is_empty() { "" } else { " a row's name, nor its number, nor" };
+            say(&format!("'{line}' is not{rows} a key. An empty line is escape."))?;
+            return Ok((Vec::new(), false));
+        };
+        Ok((effects, true))
     }
 
     fn letters(&mut self, text: &str) -> Vec<Effect> {
@@ -294,11 +297,6 @@ impl Talk<'_> {
                     };
                     let board = job.and_then(|job| self.app.model.job(job)).map(|job| job.board.clone());
                     if let Some(crew) = self.crew {
-                        match &order {
-                            Order::Look(owners) => self.ordered.extend(owners.iter().cloned()),
-                            Order::ReadVault => self.reads_vault = true,
-                            _ => {}
-                        }
                         crew.take(order, board, self.app.model.edition);
                     }
                 }
@@ -324,7 +322,7 @@ impl Talk<'_> {
             text.push_str(&line);
             text.push('\n');
         }
-        if let Some((_, said)) = self.app.said() {
+        if let Some((_, said)) = self.app.said().filter(|(_, said)| !self.untold().any(|line| line.text == *said)) {
             text.push_str(&format!("Note: {said}\n"));
         }
         say(text.trim_end())
@@ -349,28 +347,36 @@ impl Talk<'_> {
         let moves: Vec<&str> =
             offers.iter().filter(|offer| offer.action.is_motion()).map(|offer| offer.action.info().name).collect();
         text.push_str(&format!("To move: {}; with a number, so many times.\n", moves.join(", ")));
-        text.push_str("Also: /words narrows the list, type TEXT fills a field, wait stays until nothing moves,\n");
+        text.push_str("Also: /words narrows the list, type TEXT fills a field, wait stays until all is done,\n");
         text.push_str("a key by its name presses it, and an empty line reads the page again.");
         say(&text)
     }
 
-    fn say_notes(&mut self) -> io::Result<()> {
+    /// What was noted and not said yet.
+    fn untold(&self) -> impl Iterator<Item = &LogLine> {
         let new = usize::try_from(self.app.model.noted - self.told).unwrap_or(usize::MAX);
-        self.told = self.app.model.noted;
         let old = self.app.model.log.len().saturating_sub(new);
-        for line in self.app.model.log.range(old..) {
+        self.app.model.log.range(old..)
+    }
+
+    fn say_notes(&mut self) -> io::Result<()> {
+        for line in self.untold() {
             say(&format!("Note: {}", line.text))?;
         }
+        self.told = self.app.model.noted;
         Ok(())
     }
 
     /// Asks; while a secret is typed the terminal shows nothing of it.
     fn prompt(&self) -> io::Result<Option<Hidden>> {
         let hidden = self.app.hides_typing().then(Hidden::begin);
-        let text = match (self.app.has_modal(), self.app.hides_typing()) {
-            (_, true) => "secret (nothing is shown, empty declines)> ",
-            (true, _) => "answer (empty is escape)> ",
-            _ => "lifeboat (? for the menu)> ",
+        let text = match self.app.takes() {
+            Some(Takes::Secret) => "secret (nothing is shown, empty declines)> ",
+            Some(Takes::Text) => "answer (empty is escape)> ",
+            Some(Takes::Row(_)) => "row by name or number, or a key (empty is escape)> ",
+            Some(Takes::Key) => "key (empty is escape)> ",
+            None if self.app.has_field() => "lifeboat (type TEXT fills the field, ? for the menu)> ",
+            None => "lifeboat (? for the menu)> ",
         };
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;

@@ -28,6 +28,8 @@ pub(super) struct Queue {
 struct State {
     waiting: VecDeque<Waiting>,
     busy: BTreeSet<HostId>,
+    /// Tasks that were taken and not [freed](Queue::free).
+    taken: usize,
     is_closed: bool,
 }
 
@@ -69,13 +71,23 @@ impl Queue {
         let mut state = self.wake.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
         let next = state.next().and_then(|at| state.waiting.remove(at))?;
         state.busy.extend(next.host.clone());
+        state.taken += 1;
         Some((next.host, next.task))
     }
 
-    /// Lets the next task have this host.
+    /// Whether nothing waits and every task that was taken is done.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.waiting.is_empty() && state.taken == 0
+    }
+
+    /// A task that was taken is done, and the next one may have its host.
     pub fn free(&self, host: Option<&HostId>) {
+        let mut state = self.state();
+        state.taken = state.taken.saturating_sub(1);
         if let Some(host) = host {
-            self.state().busy.remove(host);
+            state.busy.remove(host);
+            drop(state);
             // Whoever waits for this very host may be any of them.
             self.wake.notify_all();
         }
@@ -113,6 +125,12 @@ mod tests {
             assert_eq!(waiting.join().unwrap().as_deref(), Some("a"));
         });
         assert!(!queue.take_out(JobId(2)), "it was begun");
+        for host in ["a", "b"] {
+            queue.free(HostId::new(host).ok().as_ref());
+            assert!(!queue.is_idle(), "{host}");
+        }
+        queue.free(None);
+        assert!(queue.is_idle());
         queue.put(job(5, Some("a")));
         assert!(queue.take_out(JobId(5)));
         queue.close();

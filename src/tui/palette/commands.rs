@@ -12,7 +12,7 @@ use crate::tui::action::{Action, ActionInfo, Offer};
 use crate::tui::filter::Filter;
 use crate::tui::keymap::Keymap;
 use crate::tui::message::{Effect, Tone};
-use crate::tui::modal::{Answer, Modal, wants_out};
+use crate::tui::modal::{Answer, Modal, Takes, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -175,6 +175,10 @@ impl Modal for Commands {
     fn clicked(&mut self, row: usize) -> Answer {
         self.selection.select(row);
         Answer::Stay(Vec::new())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Text
     }
 
     /// ```text

@@ -6,7 +6,7 @@ use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
 use crate::tui::filter::Filter;
-use crate::tui::modal::{Answer, Modal, wants_out};
+use crate::tui::modal::{Answer, Modal, Takes, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -41,6 +41,10 @@ impl Modal for FilterLine {
         let line: String =
             text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
         self.typed = Input::new(format!("{}{line}", self.typed.value()));
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Text
     }
 
     /// ```text

@@ -7,7 +7,7 @@ use crate::engine::practice::{Fault, PracticeNode};
 use crate::model::ids::HostId;
 use crate::tui::action::Action;
 use crate::tui::message::{Effect, Order};
-use crate::tui::modal::{Answer, Modal, wants_out};
+use crate::tui::modal::{Answer, Modal, Takes, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -68,6 +68,10 @@ impl Modal for Faults {
     fn clicked(&mut self, row: usize) -> Answer {
         self.selection.select(row);
         Answer::Stay(Vec::new())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Row(self.faults().iter().map(|fault| fault.word().to_owned()).collect())
     }
 
     /// ```text

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::over;
 use crate::model::secret::SecretString;
 use crate::model::text::CleanText;
-use crate::tui::modal::{Answer, Modal, wants_out};
+use crate::tui::modal::{Answer, Modal, Takes, wants_out};
 use crate::tui::model::Model;
 use crate::tui::quiet::Quiet;
 use crate::tui::screen::{Canvas, wrap};
@@ -80,8 +80,8 @@ impl Modal for Secret {
         self.add(text.trim_end_matches(['\r', '\n']).chars());
     }
 
-    fn hides_typing(&self) -> bool {
-        true
+    fn takes(&self) -> Takes {
+        Takes::Secret
     }
 
     /// ```text

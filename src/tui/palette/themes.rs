@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use super::middle;
 use crate::tui::action::Action;
 use crate::tui::message::Effect;
-use crate::tui::modal::{Answer, Modal, wants_out};
+use crate::tui::modal::{Answer, Modal, Takes, wants_out};
 use crate::tui::model::Model;
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
@@ -61,6 +61,10 @@ impl Modal for Themes {
     fn clicked(&mut self, row: usize) -> Answer {
         self.selection.select(row);
         self.wear()
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Row(self.rows.iter().map(|(name, _)| name.clone()).collect())
     }
 
     /// ```text

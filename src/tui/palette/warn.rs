@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::over;
 use crate::tui::message::Effect;
-use crate::tui::modal::{Answer, Modal};
+use crate::tui::modal::{Answer, Modal, Takes};
 use crate::tui::model::Model;
 use crate::tui::quiet::Quiet;
 use crate::tui::screen::{Canvas, wrap};
@@ -69,6 +69,10 @@ impl Modal for Warn {
             KeyCode::Esc | KeyCode::Enter => Answer::Close(Vec::new()),
             _ => Answer::Stay(Vec::new()),
         }
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Key
     }
 
     /// ```text

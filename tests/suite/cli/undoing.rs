@@ -81,6 +81,21 @@ fn kill_once(node: &Node, args: &[&str], sign: &str) {
     ));
 }
 
+/// The hash of an interrupted run's plan, as `resume --plan` tells it; neither that nor another hash changes anything.
+fn hash_of_taking_up(node: &Node, run: &str) -> String {
+    let listing =
+        || node.run("ls -lA --time-style=full-iso /srv /srv/first /srv/vault/runs/* /var/lib/lifeboat/runs/*");
+    let before = listing();
+    let planned = call(node, &["resume", run, "--plan"]).expect(0);
+    let documents = call(node, &["--json", "resume", run, "--plan"]).expect(0).documents();
+    let plan = documents.iter().find(|one| one["kind"] == "plan").unwrap();
+    let hash = plan["hash"].as_str().unwrap().to_owned();
+    tells(&planned, &[&format!("Take up run {run}: restore {TREE}@"), "(done)", "(to do)", &format!("  plan {hash}")]);
+    call(node, &["resume", run, "--plan-hash", &"0".repeat(64)]).expect(16).says(&hash);
+    assert_eq!(listing(), before);
+    hash
+}
+
 #[test]
 fn an_interrupted_restore_and_its_interrupted_undoing_tell_what_each_step_has_come_to() {
     let node = two_trees();
@@ -98,7 +113,8 @@ fn an_interrupted_restore_and_its_interrupted_undoing_tell_what_each_step_has_co
 
     kill_once(&node, &RESTORE, "ls -d /srv/.first.lifeboat-*.kept");
     let run = newest(&node);
-    let told = call(&node, &["resume", &run]).expect(0);
+    let hash = hash_of_taking_up(&node, &run);
+    let told = call(&node, &["resume", &run, "--plan-hash", &hash]).expect(0);
     tells(
         &told,
         &[
