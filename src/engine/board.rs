@@ -20,6 +20,8 @@ pub struct Board {
     files: AtomicU64,
     waits: [AtomicU64; 3],
     doing: Mutex<CleanText>,
+    #[cfg(debug_assertions)]
+    fails: std::sync::atomic::AtomicBool,
 }
 
 /// What a stretch of work has waited for so far, in milliseconds.
@@ -51,8 +53,16 @@ pub struct Progress {
 impl Board {
     /// Adds an event that is already durable.
     pub fn add(&self, event: Event) {
+        #[cfg(debug_assertions)]
+        assert!(!self.fails.swap(false, Ordering::Relaxed), "a job was told to fail");
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         self.wake.notify_all();
+    }
+
+    /// Has the run fail inside, on its own thread, at its next event: tests see what becomes of its node.
+    #[cfg(debug_assertions)]
+    pub fn fail_inside(&self) {
+        self.fails.store(true, Ordering::Relaxed);
     }
 
     /// Every event from number `seq` on.

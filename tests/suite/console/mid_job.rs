@@ -199,7 +199,7 @@ fn plain(fleet: &Fleet) -> Start {
     fleet.console()
 }
 
-/// A console that fails inside once the job is half done: its own thread, or a worker's.
+/// A console that fails inside once the job is half done: its own thread, a worker's or the job's.
 fn failing(fleet: &Fleet, who: &str) -> Start {
     let held = fleet.stub.join("held");
     fleet.console().env("LIFEBOAT_FAIL_INSIDE", who).env("LIFEBOAT_FAIL_WHEN", held.to_str().unwrap())
@@ -333,6 +333,44 @@ fn cancelled_by_its_key_a_restore_is_undone_and_the_console_stays() {
     assert!(!said.contains("lifeboat:"), "what was seen is not told once more: {said}");
 }
 
+/// Takes the shown run up to undo it, once its guard has acted.
+fn undo_what_the_guard_began(pty: &mut Pty) {
+    pty.send("u");
+    pty.read("The run can be taken up");
+    pty.send("\r");
+    pty.read("has acted by itself, and put back what it guards.");
+    pty.send("\r");
+    pty.read("What the run changed is undone");
+    pty.send("\t").send("\r");
+    pty.read("◐ receipt");
+}
+
+/// Nobody undoes what it did: its node does, and the console stays and can take the run up.
+#[test]
+fn a_job_that_fails_inside_takes_nothing_down_and_its_node_brings_itself_back() {
+    let fleet = Fleet::start();
+    let before = fleet.site();
+    let mut pty = failing(&fleet, "job").go();
+    fleet.restore_until_held(&mut pty, "12");
+    // The next thing that happens to the job is that it is to stop.
+    pty.send("x");
+    pty.read("The job failed inside");
+    assert!(!pty.is_cooked(), "the console stays");
+    fleet.wait_for_guard();
+    assert!(fleet.site() == before, "the node brings back what was there");
+    let (run, line) = fleet.newest_restore();
+    assert!(line.contains("interrupted"), "{line}");
+    pty.send("R");
+    pty.read("interrupted");
+    pty.send("\r");
+    let page = pty.read("What happened");
+    assert!(page.contains(&run), "{page}");
+    undo_what_the_guard_began(&mut pty);
+    pty.send("q");
+    ends(&mut pty, 0);
+    fleet.assert_in_order(&before, "a panic of the job");
+}
+
 #[test]
 fn stopped_while_a_guard_is_armed_it_warns_first_and_comes_back_to_what_the_node_did() {
     let fleet = Fleet::start();
@@ -396,14 +434,7 @@ fn killed_in_the_middle_it_leaves_a_node_that_brings_itself_back_and_a_run_that_
     pty.send(DOWN).send("\r");
     let page = pty.read("What happened");
     assert!(page.contains(&run), "{page}");
-    pty.send("u");
-    pty.read("The run can be taken up");
-    pty.send("\r");
-    pty.read("has acted by itself, and put back what it guards.");
-    pty.send("\r");
-    pty.read("What the run changed is undone");
-    pty.send("\t").send("\r");
-    pty.read("◐ receipt");
+    undo_what_the_guard_began(&mut pty);
     let (_, line) = fleet.restore_named(&run);
     assert!(!line.contains("interrupted"), "{line}");
     pty.send("q");
