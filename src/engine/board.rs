@@ -52,6 +52,9 @@ pub struct Progress {
 
 impl Board {
     /// Adds an event that is already durable.
+    ///
+    /// # Panics
+    /// Only where it was told to, which only debug builds can be.
     pub fn add(&self, event: Event) {
         #[cfg(debug_assertions)]
         assert!(!self.fails.swap(false, Ordering::Relaxed), "a job was told to fail");
