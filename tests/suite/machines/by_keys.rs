@@ -39,6 +39,18 @@ fn a_lost_validator_is_restored_through_the_wizard_by_keys_alone() {
     };
     let (run, receipt) = (told("run "), told("receipt "));
     assert_eq!(avalanche_node_id(&spare), identity, "the node itself says who it is");
+
+    // A look at the machine itself: the real ssh, by the keys and the host key that Lifeboat connects with.
+    pty.send("F");
+    pty.read("┌ Fleet");
+    go_to_host(&mut pty, "spare-1");
+    pty.send("s");
+    pty.wait_for("(lifeboat spare-1) ");
+    pty.send("echo \"$(id -un) on $(hostname), terminal $(tput cols) by $(tput lines)\"\r");
+    pty.wait_for("ops on spare-1, terminal 120 by 40");
+    pty.send("exit\r");
+    pty.wait_for("Back from spare-1");
+    assert!(!pty.is_cooked());
     pty.send("q");
     assert_eq!(pty.wait_exit(), 0);
 
