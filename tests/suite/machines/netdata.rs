@@ -14,7 +14,7 @@ pub const CACHE: &str = "/var/cache/netdata";
 pub const LIB: &str = "/var/lib/netdata";
 
 /// Three tiers whose points are 1, 2 and 4 seconds long, so that each holds samples within a minute; few collectors.
-const CONF: &str = "[global]
+pub const CONF: &str = "[global]
 \trun as user = netdata
 [db]
 \tstorage tiers = 3

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 
 use super::machine::Machine;
 use super::netdata::{
-    CACHE, METRICS, backup, backup_with_samples, configure, facts, find, gather, gather_for, guid, is_running,
+    CACHE, CONF, METRICS, backup, backup_with_samples, configure, facts, find, gather, gather_for, guid, is_running,
     left_by_lifeboat, now, samples, start, table,
 };
 use super::netdata_faults::{drop_in, one};
@@ -96,7 +96,12 @@ fn a_static_install_is_known_and_its_agent_goes_on_in_a_package() {
     for (name, path) in places {
         assert_eq!(found["own"]["dirs"][name]["path"], format!("/opt/netdata/{path}"), "{found:#}");
     }
-    console.run(&["backup", "val-1/netdata/identity"]).expect(0);
+    console.run(&["backup", "val-1/netdata/identity", "val-1/netdata/config"]).expect(0);
+    // A real static install knows its places without naming them: so does this one's file while its agent runs.
+    let conf = "/opt/netdata/etc/netdata/netdata.conf";
+    old.exec(&format!("cp {conf} /root/whole && sed -i '/^\\[directories\\]/,$d' {conf}")).ok();
+    console.run(&["backup", "val-1/netdata/config"]).expect(0);
+    old.exec(&format!("cp /root/whole {conf}")).ok();
     let (done, at, before) = backup_with_samples(&console, &old, &[]);
     done.expect(0);
 
@@ -113,6 +118,23 @@ fn a_static_install_is_known_and_its_agent_goes_on_in_a_package() {
     onto("val-1/netdata/identity", &["--confirm", "fenced-val-1=val-1"]);
     assert_eq!(guid(&spare), agent);
     onto(METRICS, &["--confirm", "overwrite=spare-1"]);
+    assert_eq!(samples(&spare, at), before);
+
+    // Its configuration, too, without what says how it was installed; one that leads elsewhere is taken back.
+    spare.exec("printf \"INSTALL_TYPE='package'\\n\" >/etc/netdata/.install-type").ok();
+    let overwrite = ["--confirm", "overwrite=spare-1"];
+    let listed = console.run(&["list", "val-1/netdata/config"]).expect(0).out;
+    let copies: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').find(|word| word.contains('@'))).collect();
+    let asked = [&["restore", copies[1], "--to", "spare-1", "--no-input"][..], &overwrite].concat();
+    console.run(&asked).expect(15).says("installation").says("static install").says("Debian package");
+    let both = [&overwrite[..], &["--confirm", "installation=spare-1"]].concat();
+    let refused = console.run(&[&["restore", copies[0], "--to", "spare-1"][..], &both].concat()).expect(1);
+    refused.says("Everything is as it was.");
+    assert_eq!(guid(&spare), agent);
+    onto(copies[1], &both);
+    assert_eq!(guid(&spare), agent);
+    assert_eq!(spare.exec("cat /etc/netdata/.install-type").ok(), "INSTALL_TYPE='package'\n");
+    assert_eq!(spare.exec("cat /etc/netdata/netdata.conf").ok(), CONF);
     assert_eq!(samples(&spare, at), before);
     assert_eq!(left_by_lifeboat(&spare), "");
 }
