@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::support::console::Console;
 use crate::support::pty::{Pty, Start, effort};
 
-const NOWHERE: &str = r#"
+pub const NOWHERE: &str = r#"
 version = 1
 [vault]
 path = "/nonexistent/vault"
@@ -27,7 +27,7 @@ transport = "local"
 become = "none"
 "#;
 
-fn console(inventory: &str) -> Console {
+pub fn console(inventory: &str) -> Console {
     let console = Console::new();
     console.write_inventory(inventory);
     console

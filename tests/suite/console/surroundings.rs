@@ -4,28 +4,13 @@ use lifeboat::tui::theme::{Depth, Shelf};
 use ratatui::style::Color;
 
 use super::cast;
+use super::life::{NOWHERE, console};
 use super::stage::{SIZES, Stage};
-use crate::support::console::Console;
 use crate::support::pty::Start;
-
-const NOWHERE: &str = r#"
-version = 1
-[vault]
-path = "/nonexistent/vault"
-[hosts.val-1]
-address = "127.0.0.1"
-port = 1
-"#;
-
-fn console() -> Console {
-    let console = Console::new();
-    console.write_inventory(NOWHERE);
-    console
-}
 
 #[test]
 fn mistakes_of_a_keymap_are_said_with_their_lines_and_the_rest_of_it_holds() {
-    let console = console();
+    let console = console(NOWHERE);
     let keys = "[[keys]]\non = \"Z\"\naction = \"log\"\n[[keys]]\non = \"hyper-x\"\naction = \"vault\"\n";
     std::fs::write(console.path("config/keys.toml"), keys).unwrap();
     let mut pty = Start::lifeboat(&console, &[]).size(160, 40).go();
@@ -68,7 +53,7 @@ fn looks(raw: &[u8]) -> std::collections::BTreeSet<String> {
 #[test]
 fn a_terminal_of_sixteen_colours_is_sent_those_and_no_others() {
     for term in ["linux", "screen", "ansi", "xterm"] {
-        let console = console();
+        let console = console(NOWHERE);
         let mut pty = Start::lifeboat(&console, &[]).env("TERM", term).env("COLORTERM", "").go();
         pty.wait("the look", |screen| screen.contains("val-1") && screen.contains("down"));
         // Those with colours of their own, too.

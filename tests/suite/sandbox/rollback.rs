@@ -101,16 +101,19 @@ impl Stage {
     }
 }
 
+/// Directories that a restore swaps whole, by fixture and item, each with the name of a file that may be written there.
+pub const SWAPPED: [(&str, &str, &str, &str); 6] = [
+    ("files in use", "tree", "/srv/app", "since"),
+    ("files held by their unit", "tree", "/srv/app", "since"),
+    ("files held by declared commands", "tree", "/srv/app", "since"),
+    ("consul", "agent-config", "/etc/consul.d", "since.hcl"),
+    ("avalanchego", "chain-configs", "/home/avax/.avalanchego/configs/chains", "since.json"),
+    ("netdata, onto the same agent", "metrics", "/var/cache/netdata", "since"),
+];
+
 #[test]
 fn what_was_written_since_a_restore_is_kept_aside_by_its_rollback() {
-    let cases = [
-        ("files in use", "tree", "/srv/app", "since"),
-        ("files held by their unit", "tree", "/srv/app", "since"),
-        ("consul", "agent-config", "/etc/consul.d", "since.hcl"),
-        ("avalanchego", "chain-configs", "/home/avax/.avalanchego/configs/chains", "since.json"),
-        ("netdata, onto the same agent", "metrics", "/var/cache/netdata", "since"),
-    ];
-    for (fixture, item, target, name) in cases {
+    for (fixture, item, target, name) in SWAPPED {
         let stage = Stage::set(fixture, item);
         let before = digest(stage.fixture, &stage.node);
         let run = stage.restore();

@@ -17,7 +17,7 @@ use lifeboat::vault::Vault;
 
 use super::bench::{Fleet, World, digest};
 use super::matrix::{consent, laid};
-use super::rollback::{HOST, Stage, host};
+use super::rollback::{HOST, SWAPPED, Stage, host};
 use super::tripwire::{Trip, Wire};
 
 /// The run that was not there `before`: of two that begin in one second the names do not tell which is the later.
@@ -128,15 +128,7 @@ fn beside(target: &str, run: &RunId, what: &str) -> String {
 
 #[test]
 fn what_was_written_since_a_restore_that_ended_with_something_left_is_kept_aside() {
-    let cases = [
-        ("files in use", "tree", "/srv/app", "since"),
-        ("files held by their unit", "tree", "/srv/app", "since"),
-        ("files held by declared commands", "tree", "/srv/app", "since"),
-        ("consul", "agent-config", "/etc/consul.d", "since.hcl"),
-        ("avalanchego", "chain-configs", "/home/avax/.avalanchego/configs/chains", "since.json"),
-        ("netdata, onto the same agent", "metrics", "/var/cache/netdata", "since"),
-    ];
-    for (fixture, item, target, name) in cases {
+    for (fixture, item, target, name) in SWAPPED {
         let stage = Stage::set(fixture, item);
         let before = digest(stage.fixture, &stage.node);
         let run = stage.restored_and_not_closed();
