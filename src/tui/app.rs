@@ -330,7 +330,7 @@ impl App {
         }
         let Some(page) = self.pages.last_mut() else { return Vec::new() };
         page.narrow(Filter::new(&text));
-        if closes { page.narrowed() } else { Vec::new() }
+        if closes { page.narrowed(&self.model) } else { Vec::new() }
     }
 
     fn take_paste(&mut self, text: &str) -> Vec<Effect> {
@@ -490,7 +490,7 @@ impl App {
             Action::Back => match self.pages.last_mut().filter(|page| page.filter().is_some()) {
                 Some(page) => {
                     page.narrow(Filter::new(""));
-                    page.narrowed()
+                    page.narrowed(&self.model)
                 }
                 None => vec![Effect::Back],
             },

@@ -57,7 +57,7 @@ pub trait Screen: Send {
     /// Narrows the page's list; a page without a list offers no [`Action::Filter`].
     fn narrow(&mut self, _filter: Filter) {}
     /// Hears that the filter is as it is meant: what is not at hand is asked for.
-    fn narrowed(&mut self) -> Vec<Effect> {
+    fn narrowed(&mut self, _model: &Model) -> Vec<Effect> {
         Vec::new()
     }
     /// What narrows the page's list now: going back shows all again first.

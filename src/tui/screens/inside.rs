@@ -359,7 +359,7 @@ impl Screen for InsidePage {
     }
 
     /// Has the whole file searched.
-    fn narrowed(&mut self) -> Vec<Effect> {
+    fn narrowed(&mut self, _model: &Model) -> Vec<Effect> {
         let Some(open) = self.open.as_ref().filter(|open| open.pattern() != open.asked.pattern) else {
             return Vec::new();
         };

@@ -9,9 +9,11 @@ use crate::engine::holdings::CopyView;
 use crate::model::exit::Failure;
 use crate::model::ids::{ItemRef, SnapshotId};
 use crate::tui::action::{Action, Offer};
+use crate::tui::filter::Filter;
 use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
+use crate::tui::palette;
 use crate::tui::screen::{Canvas, Screen};
 use crate::tui::screens::compare::ComparePage;
 use crate::tui::screens::inside::InsidePage;
@@ -44,12 +46,13 @@ pub struct ItemPage {
     panes: Panes,
     copy: Cursor<SnapshotId>,
     marks: BTreeSet<SnapshotId>,
+    filter: Option<Filter>,
     detail: Scroll,
     /// The snapshot read whole last.
     whole: Option<(SnapshotId, Result<Box<Snapshot>, Failure>)>,
 }
 
-fn id_of(copy: &CopyView) -> &SnapshotId {
+fn id_of<'c>(copy: &'c &CopyView) -> &'c SnapshotId {
     &copy.id
 }
 
@@ -61,6 +64,7 @@ impl ItemPage {
             panes: Panes::default(),
             copy: Cursor::default(),
             marks: BTreeSet::new(),
+            filter: None,
             detail: Scroll::default(),
             whole: None,
         };
@@ -83,9 +87,15 @@ impl ItemPage {
         }
     }
 
+    /// Those of them that the filter shows.
+    fn shown<'m>(&self, model: &'m Model) -> Vec<&'m CopyView> {
+        let is_shown = |copy: &&CopyView| self.filter.as_ref().is_none_or(|filter| filter.shows(&copies::told(copy)));
+        self.copies(model).iter().filter(is_shown).collect()
+    }
+
     fn selected<'m>(&self, model: &'m Model) -> Option<&'m CopyView> {
-        let copies = self.copies(model);
-        copies.get(self.copy.row(copies, id_of)?)
+        let shown = self.shown(model);
+        shown.get(self.copy.row(&shown, id_of)?).copied()
     }
 
     fn read_selected(&self, model: &Model) -> Option<Effect> {
@@ -103,7 +113,8 @@ impl ItemPage {
             [_] => return Err("one copy is marked; mark another one"),
             _ => return Err("two copies are compared; more are marked"),
         }
-        let at = self.copy.row(copies, id_of).ok_or("there is no copy of it")?;
+        let selected = self.selected(model).ok_or("there is no copy of it")?;
+        let at = copies.iter().position(|copy| copy.id == selected.id).ok_or("there is no copy of it")?;
         match (copies.get(at + 1), copies.get(at)) {
             (Some(older), Some(newer)) => Ok((older.id.clone(), newer.id.clone())),
             _ => Err("there is no older copy to compare with"),
@@ -132,7 +143,8 @@ impl Screen for ItemPage {
     }
 
     fn offers(&self, model: &Model) -> Vec<Offer> {
-        let none = self.copies(model).is_empty().then_some("there is no copy of it");
+        let hidden = self.shown(model).is_empty().then_some("the filter shows no copy");
+        let none = self.copies(model).is_empty().then_some("there is no copy of it").or(hidden);
         let unknown = self.item(model).is_none().then_some("it is in no inventory");
         let no_marks = self.marks.is_empty().then_some("nothing is marked");
         let mut offers = vec![
@@ -146,6 +158,7 @@ impl Screen for ItemPage {
             Offer::unless(Action::MarkAll, none),
             Offer::unless(Action::Copy, none),
             Offer::unless(Action::Refresh, unknown),
+            Offer::on(Action::Filter),
         ];
         let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
         offers.extend(moves.map(Offer::on));
@@ -157,12 +170,12 @@ impl Screen for ItemPage {
         if self.panes.act(action, DETAIL) {
             return Vec::new();
         }
-        let copies = self.copies(model);
+        let shown = self.shown(model);
         if self.panes.focus(DETAIL) == DETAIL {
             if self.detail.move_by(action) {
                 return Vec::new();
             }
-        } else if self.copy.move_by(action, copies, PAGE, id_of) {
+        } else if self.copy.move_by(action, &shown, PAGE, id_of) {
             self.detail.reset();
             return self.read_selected(model).into_iter().collect();
         }
@@ -190,17 +203,18 @@ impl Screen for ItemPage {
                 {
                     self.marks.insert(id);
                 }
-                self.copy.move_by(Action::Down, copies, PAGE, id_of);
+                self.copy.move_by(Action::Down, &shown, PAGE, id_of);
                 self.read_selected(model).into_iter().collect()
             }
             Action::MarkAll => {
-                self.marks.extend(copies.iter().map(|copy| copy.id.clone()));
+                self.marks.extend(shown.iter().map(|copy| copy.id.clone()));
                 Vec::new()
             }
             Action::Unmark => {
                 self.marks.clear();
                 Vec::new()
             }
+            Action::Filter => vec![Effect::Ask(palette::filter(self.filter.as_ref().map_or("", Filter::text)))],
             Action::Copy => {
                 let named = self.selected(model).map(|copy| format!("{}@{}", self.place, copy.id));
                 named.map(Effect::Copy).into_iter().collect()
@@ -212,7 +226,7 @@ impl Screen for ItemPage {
     fn clicked(&mut self, click: Click, model: &Model) -> Vec<Effect> {
         click.pane.into_iter().for_each(|pane| self.panes.go(pane));
         let Some(row) = click.row else { return Vec::new() };
-        self.copy.select(row, self.copies(model), id_of);
+        self.copy.select(row, &self.shown(model), id_of);
         self.detail.reset();
         self.read_selected(model).into_iter().collect()
     }
@@ -226,6 +240,19 @@ impl Screen for ItemPage {
             Notice::Vault(Ok(_)) => self.read_selected(model).into_iter().collect(),
             _ => Vec::new(),
         }
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    fn narrow(&mut self, filter: Filter) {
+        self.filter = (!filter.is_empty()).then_some(filter);
+        self.detail.reset();
+    }
+
+    fn narrowed(&mut self, model: &Model) -> Vec<Effect> {
+        self.read_selected(model).into_iter().collect()
     }
 
     /// ```text

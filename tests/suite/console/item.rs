@@ -121,6 +121,36 @@ fn the_selection_stays_on_its_copy_when_another_one_is_made() {
     assert!(restored(&mut stage).contains(held[0].id.as_str()));
 }
 
+/// Of a history of forty copies the ones of a word, a day or a state are found; marks, and what one is compared with,
+/// are those of the whole history.
+#[test]
+fn copies_are_found_by_what_is_told_of_them() {
+    let mut stage = seen();
+    open(&mut stage, "val-1", 2);
+    let held = cast::holdings().items[&place(stored::ITEM)].copies.to_vec();
+    stage.keys("/").text("suspect").keys("enter");
+    assert_page!("item_filtered", stage);
+    let read = |effect: &Effect| matches!(effect, Effect::Order(Order::ReadSnapshot(_, id)) if *id == held[20].id);
+    assert!(stage.asked.iter().any(read), "what is selected is read whole");
+    stage.keys("space esc").keys("/").text("!good !suspect").keys("enter");
+    let none = stage.grid((80, 24));
+    assert!(none.contains("0 of 40") && none.contains("No copy is like that."), "{none}");
+    stage.keys("r");
+    assert!(stage.grid((80, 24)).contains("not now, the filter shows no copy"), "{}", stage.grid((80, 24)));
+    stage.keys("esc");
+    let all = stage.grid((80, 24));
+    assert!(all.contains("Copies, 40, 1 marked"), "{all}");
+    // The one before it, not the one that stands below it.
+    stage.keys("U /").text("drilled").keys("enter");
+    stage.asked.clear();
+    stage.keys("d");
+    let pair = stage.asked.iter().find_map(|effect| match effect {
+        Effect::Order(Order::Diff(old, new)) => Some((old.1.clone(), new.1.clone())),
+        _ => None,
+    });
+    assert_eq!(pair, Some((held[5].id.clone(), held[4].id.clone())));
+}
+
 /// What was asked of the inside of copies.
 fn peeks(stage: &Stage) -> Vec<Peek> {
     let asked = stage.asked.iter().filter_map(|effect| match effect {

@@ -22,6 +22,17 @@ pub fn look_of_copy<'c>(copy: &'c CopyView, glyphs: &Glyphs) -> (&'static str, &
     }
 }
 
+fn stored(copy: &CopyView) -> &'static str {
+    if copy.sealed { "sealed" } else { "clear" }
+}
+
+/// What a filter is held against: all that is told of a copy but how long ago it was.
+pub fn told(copy: &CopyView) -> String {
+    let (_, word, _, why) = look_of_copy(copy, &Glyphs::UNICODE);
+    let rung = rung_word(copy.highest().map(|(rung, _)| rung));
+    format!("{} {} {} {} {rung} {word} {why}", utc(copy.created), copy.id, copy.size, stored(copy))
+}
+
 impl ItemPage {
     /// ```text
     /// ┌ Copies, 3 ──────────────────────────────────────────────────────┐
@@ -32,7 +43,13 @@ impl ItemPage {
     pub(super) fn render_copies(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
         let copies = self.copies(model);
         let marked = if self.marks.is_empty() { String::new() } else { format!(", {} marked", self.marks.len()) };
-        let title = if copies.is_empty() { "Copies".to_owned() } else { format!("Copies, {}{marked}", copies.len()) };
+        let shown = self.shown(model);
+        let count = match &self.filter {
+            Some(filter) => format!(", {} of {} /{}", shown.len(), copies.len(), filter.text()),
+            None if copies.is_empty() => String::new(),
+            None => format!(", {}", copies.len()),
+        };
+        let title = format!("Copies{count}{marked}");
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         if copies.is_empty() {
             let backs = format!("{} backs it up.", model.key(Action::BackUp));
@@ -44,15 +61,21 @@ impl ItemPage {
             render_sentences(&[(first, Role::Text), (then, Role::Muted)], &mut inner);
             return;
         }
+        if shown.is_empty() {
+            let again = model.shows_all_again();
+            render_sentences(&[("No copy is like that.", Role::Text), (&again, Role::Muted)], &mut inner);
+            return;
+        }
         for (x, name) in [(2, "COPIED"), (23, "AGE"), (32, "SIZE"), (38, "STORED"), (46, "SHOWN"), (60, "STATE")] {
             inner.text(x, 0, name, Role::Heading);
         }
-        let at = self.copy.row(copies, id_of);
+        let at = self.copy.row(&shown, id_of);
         let height = inner.area.height.saturating_sub(1);
-        let top = self.copy.top(copies, usize::from(height), id_of);
-        for (y, (number, copy)) in (1..=height).zip(copies.iter().enumerate().skip(top)) {
+        let top = self.copy.top(&shown, usize::from(height), id_of);
+        for (y, (number, copy)) in (1..=height).zip(shown.iter().enumerate().skip(top)) {
             inner.mark_row(y, number);
             self.render_copy(copy, model, y, &mut inner);
+            inner.mark_matches(y, self.filter.as_ref());
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
@@ -67,7 +90,7 @@ impl ItemPage {
         canvas.text_within(2, y, 18, &utc(copy.created), Role::Text);
         canvas.right(20, y, 6, &age(copy.created, model.now), Role::Muted);
         canvas.right(27, y, 9, &copy.size.to_string(), Role::Text);
-        canvas.text_within(38, y, 7, if copy.sealed { "sealed" } else { "clear" }, Role::Muted);
+        canvas.text_within(38, y, 7, stored(copy), Role::Muted);
         let shown = match copy.highest() {
             Some((crate::model::manifest::Rung::Intact, at)) => format!("intact {}", age(at, model.now)),
             Some((rung, at)) => format!("{} {}", rung_word(Some(rung)), age(at, model.now)),
