@@ -156,7 +156,7 @@ pub fn check_latest(runs: &Runs, told: &Told) -> Result<()> {
     let counts = |other: &&Told| matches!(other.ended, None | Some((Exit::Done | Exit::Changed, _)));
     if let Some(other) = others.iter().filter(counts).find(|other| other.undoes() == Some(&told.run)) {
         return Err(if ended_well(&other) {
-            refused(&told.run, &format!("run {} did that already", other.run)).hint(kept)
+            refused(&told.run, &format!("run {} has undone it already", other.run)).hint(kept)
         } else {
             refused(&told.run, &format!("run {} has begun to", other.run))
                 .hint(format!("Go on with it: lifeboat resume {}", other.run))

@@ -79,6 +79,9 @@ pub fn render_header(model: &Model, crumbs: &[String], canvas: &mut Canvas) {
     // console must not hide.
     let whole = trail(crumbs, glyphs.crumb);
     let room = usize::from(width).saturating_sub(whole.width() + 3);
+    // However long names are, the worst count stays.
+    let least = pieces.first().filter(|_| all > 0).map_or(0, |(text, _)| text.width() + 2 + glyphs.cut.width() + 2);
+    let room = room.max(least.min(usize::from(width / 2)));
     // A count that is left out says so: who sees none must not take it for none.
     let sign = (glyphs.cut.to_owned(), Role::Muted);
     let sign_of = |left: usize| if left < all { sign.0.width() + 2 } else { 0 };

@@ -286,6 +286,20 @@ fn break_of(line: &str, width: usize) -> Option<usize> {
     line.get(..at).filter(|head| at < line.len() && head.width() * 2 >= width).map(|_| at)
 }
 
+fn is_unit(word: &str) -> bool {
+    matches!(
+        word.trim_end_matches([' ', '.', ',', ';', ':', ')']),
+        "B" | "KiB" | "MiB" | "GiB" | "TiB" | "s" | "ms" | "%"
+    )
+}
+
+/// Where the number begins that a line ends with, when it does not begin with it.
+fn last_number(line: &str) -> Option<usize> {
+    let at = line.trim_end().rfind(' ')? + 1;
+    let number = line.get(at..)?.trim_end();
+    number.chars().all(|letter| letter.is_ascii_digit() || letter == '.').then_some(at)
+}
+
 /// Text broken into lines of at most `width` columns, at spaces where there are any, else between the parts of a path.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
@@ -294,8 +308,10 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         let mut line = String::new();
         for word in paragraph.split_inclusive(' ') {
             if line.width() + word.trim_end().width() > width && !line.is_empty() {
+                // A number stays with its unit.
+                let number = if is_unit(word) { last_number(&line).map(|at| line.split_off(at)) } else { None };
                 lines.push(line.trim_end().to_owned());
-                line.clear();
+                line = number.unwrap_or_default();
             }
             if line.is_empty() && word.trim().is_empty() {
                 continue;

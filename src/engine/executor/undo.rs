@@ -111,7 +111,9 @@ impl Executor<'_> {
         let mut silent = BTreeMap::new();
         if let Some(other) = self.taken_over_by(&mut silent) {
             self.heartbeats.clear();
-            let state = format!("Console {other} runs this now; nothing more was done from here.");
+            let other =
+                other.rsplit_once(' ').map_or(other.clone(), |(console, epoch)| format!("{console}, epoch {epoch}"));
+            let state = format!("This run is another console's now ({other}); nothing more was done from here.");
             return Failure { exit: Exit::Changed, ..failure }.state(state);
         }
         for host in self.opened.clone() {

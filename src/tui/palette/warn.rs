@@ -33,10 +33,10 @@ impl Warn {
         Self {
             title: "Still at work",
             jobs,
-            text: "They run in this console and end with it. Leaving cancels them; what they changed is undone first.",
+            text: "What runs in this console ends with it. Leaving cancels it; what was changed is undone first.",
             key: 'c',
             does: || Effect::Quit,
-            hint: "esc stay   c cancel them and leave",
+            hint: "esc stay   c cancel and leave",
             quiet: Quiet::from(now),
         }
     }
@@ -47,7 +47,7 @@ impl Warn {
             title: "A node counts on this console",
             jobs,
             text: "Guards are armed. A stopped console is not heard, so the nodes will bring themselves back to a sound \
-                   state and these jobs will fail.",
+                   state, and what runs will fail.",
             key: 's',
             does: || Effect::Suspend,
             hint: "esc stay   s stop all the same",
@@ -79,9 +79,9 @@ impl Modal for Warn {
     /// ┌ Still at work ──────────────────────────────────────────────┐
     /// │  ◐ Back up val-1/files/tree                                 │
     /// │                                                             │
-    /// │  They run in this console and end with it. …                │
+    /// │  What runs in this console ends with it. …                  │
     /// │                                                             │
-    /// │  esc stay   c cancel them and leave                         │
+    /// │  esc stay   c cancel and leave                              │
     /// └─────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {

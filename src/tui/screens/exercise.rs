@@ -8,7 +8,7 @@ use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::{LABEL, Row, Sign, render_more, render_sheet};
+use crate::tui::widgets::sheet::{LABEL, Row, Sign, render_sheet};
 use crate::tui::wizard::command::command_of;
 
 /// The page.
@@ -132,8 +132,8 @@ impl Screen for ExercisePage {
     fn view(&self, model: &Model, canvas: &mut Canvas) {
         let mut inner = render_panel("Exercise", true, canvas.area, canvas);
         let rows = Self::rows(model);
-        let below = render_sheet(&rows, &self.scroll, &mut inner);
-        render_more(below, canvas);
+        let hidden = render_sheet(&rows, &self.scroll, &mut inner);
+        hidden.render(canvas);
     }
 }
 

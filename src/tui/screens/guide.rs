@@ -5,9 +5,8 @@ use crate::tui::message::Effect;
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen, wrap};
 use crate::tui::theme::Role;
-use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panel::{Hidden, render_panel};
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::render_more;
 
 const TEXT: &str = include_str!("../../../docs/guide.md");
 
@@ -67,7 +66,7 @@ impl Screen for Guide {
     /// └─────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
-        let below = {
+        let hidden = {
             let mut inner = render_panel("Guide", true, canvas.area, canvas);
             let width = inner.area.width.saturating_sub(4).min(WIDEST);
             let lines = lines(usize::from(width));
@@ -76,8 +75,8 @@ impl Screen for Guide {
             for (y, (line, role, x)) in (0..inner.area.height).zip(lines.iter().skip(top)) {
                 inner.text(*x, y, line, *role);
             }
-            lines.len().saturating_sub(top + height)
+            Hidden::of(top, lines.len(), height)
         };
-        render_more(below, canvas);
+        hidden.render(canvas);
     }
 }

@@ -10,7 +10,7 @@ use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::{Row, render_more, render_sheet};
+use crate::tui::widgets::sheet::{Row, render_sheet};
 
 /// The columns of keys and of names.
 const KEYS: u16 = 16;
@@ -94,10 +94,10 @@ impl Screen for Help {
     /// └───────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, _model: &Model, canvas: &mut Canvas) {
-        let below = {
+        let hidden = {
             let mut inner = render_panel("What works here", true, canvas.area, canvas);
             render_sheet(&self.rows, &self.scroll, &mut inner)
         };
-        render_more(below, canvas);
+        hidden.render(canvas);
     }
 }

@@ -198,7 +198,7 @@ impl HostPage {
             None if matches!(owner.reach, Reach::Failed(..)) => {
                 Some("It does not answer; nobody can look further.".to_owned())
             }
-            None => Some("Looking for services no entry names.".to_owned()),
+            None => Some("Looking for services that the inventory does not name.".to_owned()).filter(|_| self.is_asked),
         };
         if let Some(told) = told {
             let skipped = (last + u16::from(last > 0)).min(inner.area.height);
@@ -272,7 +272,7 @@ fn service_lines(owner: &OwnerView, service: &ServiceView, model: &Model, glyphs
     let policy = &service.policy;
     let told = |value: Option<String>, default: &str| value.unwrap_or_else(|| format!("{default}, by default"));
     lines.push(Line::field("greatest age", told(policy.max_age.map(|age| age.to_string()), "1d")));
-    lines.push(Line::field("verify every", told(policy.verify_every.map(|age| age.to_string()), "never")));
+    lines.push(Line::field("verify", told(policy.verify_every.map(|age| format!("every {age}")), "not by itself")));
     lines
 }
 

@@ -12,9 +12,9 @@ use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::lines::render_sentences;
 use crate::tui::widgets::list::Cursor;
-use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panel::{Hidden, render_panel};
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::{Row, render_more, render_sheet};
+use crate::tui::widgets::sheet::{Row, lines_of, render_sheet};
 use crate::tui::widgets::throughput::render_throughput;
 use crate::tui::wizard::live::{cancel_offer, log_lines, render_job, render_job_line, word_look};
 use crate::tui::wizard::{again, proof};
@@ -157,16 +157,16 @@ impl Screen for JobsPage {
             }
         }
         let rest = Rect { y: area.y + height, height: area.height.saturating_sub(height), ..area };
-        let below = {
+        let hidden = {
             let mut inner = render_panel(&selected.wish.title(), false, rest, canvas);
             if selected.is_live() {
                 render_job(model, selected, &mut inner);
-                0
+                Hidden::default()
             } else {
                 render_sheet(&proof::one(model, selected), &Scroll::default(), &mut inner)
             }
         };
-        render_more(below, &mut canvas.within(rest));
+        hidden.render(&mut canvas.within(rest));
     }
 }
 
@@ -247,7 +247,7 @@ impl Screen for JobPage {
             return;
         };
         let title = if self.shows_log { format!("{}: log", job.wish.title()) } else { job.wish.title() };
-        let below = {
+        let hidden = {
             let mut inner = render_panel(&title, true, canvas.area, canvas);
             if self.shows_log {
                 render_sheet(&Self::log(job), &self.scroll, &mut inner)
@@ -255,17 +255,28 @@ impl Screen for JobPage {
                 self.render_state(model, job, &mut inner)
             }
         };
-        render_more(below, canvas);
+        hidden.render(canvas);
     }
 }
 
 impl JobPage {
-    fn render_state(&self, model: &Model, job: &Job, canvas: &mut Canvas) -> usize {
+    fn render_state(&self, model: &Model, job: &Job, canvas: &mut Canvas) -> Hidden {
         let rates = job.meter.rates();
         let area = canvas.area;
-        // A moment is no course.
-        let has_chart = area.height >= CHART_FROM && rates.len() > 2 && rates.iter().any(|(_, rate)| *rate > 0);
-        let chart = if has_chart { (area.height / 4).clamp(4, 9) } else { 0 };
+        let mut rows = Vec::new();
+        if !job.is_live() {
+            rows = proof::one(model, job);
+            rows.push(Row::gap());
+            rows.push(Row::heading("What happened"));
+            rows.extend(Self::log(job));
+        }
+        // A moment is no course; and what happened comes before how fast it went.
+        let height = (area.height / 4).clamp(4, 9);
+        let has_chart = area.height >= CHART_FROM
+            && rates.len() > 2
+            && rates.iter().any(|(_, rate)| *rate > 0)
+            && lines_of(&rows, area.width) + usize::from(height) < usize::from(area.height);
+        let chart = if has_chart { height } else { 0 };
         let rest = Rect { height: area.height - chart, ..area };
         if has_chart {
             let area = Rect { y: area.bottom() - chart, height: chart, ..area };
@@ -273,12 +284,8 @@ impl JobPage {
         }
         if job.is_live() {
             render_job(model, job, &mut canvas.within(rest));
-            return 0;
+            return Hidden::default();
         }
-        let mut rows = proof::one(model, job);
-        rows.push(Row::gap());
-        rows.push(Row::heading("What happened"));
-        rows.extend(Self::log(job));
         render_sheet(&rows, &self.scroll, &mut canvas.within(rest))
     }
 }

@@ -17,7 +17,7 @@ use crate::tui::theme::Role;
 use crate::tui::widgets::list::{Cursor, Selection};
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::{Row, Sign, lines_of, render_more, render_sheet};
+use crate::tui::widgets::sheet::{Row, Sign, lines_of, render_sheet};
 use crate::tui::wizard;
 
 const PAGE: usize = 10;
@@ -223,7 +223,7 @@ impl Screen for NodePage {
     /// └───────────────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, model: &Model, canvas: &mut Canvas) {
-        let below = {
+        let hidden = {
             let mut inner = render_panel(&format!("On {}", self.host), true, canvas.area, canvas);
             let mut rows = vec![Row::heading("Runs that lie there")];
             match &self.runs {
@@ -258,7 +258,7 @@ impl Screen for NodePage {
                 self.scroll.show(line, height);
                 self.scroll.show(from, height);
             }
-            let below = render_sheet(&rows, &self.scroll, &mut inner);
+            let hidden = render_sheet(&rows, &self.scroll, &mut inner);
             let top = self.scroll.top(lines_of(&rows, inner.area.width), height);
             let in_sight =
                 |(from, to): (usize, usize)| (from.max(top)..to).filter_map(move |line| u16::try_from(line - top).ok());
@@ -268,8 +268,8 @@ impl Screen for NodePage {
             for y in selected.into_iter().flat_map(in_sight) {
                 inner.paint_row(y, Role::Selection);
             }
-            below
+            hidden
         };
-        render_more(below, canvas);
+        hidden.render(canvas);
     }
 }

@@ -17,7 +17,7 @@ use crate::tui::screens::node::NodePage;
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::{Row, Sign, render_more, render_sheet};
+use crate::tui::widgets::sheet::{Row, Sign, render_sheet};
 use crate::tui::wizard;
 use crate::tui::wizard::live::word_look;
 use crate::tui::wizard::proof::verdict;
@@ -135,7 +135,7 @@ impl Screen for RunPage {
             inner.text(1, 0, "This run is not in the vault any more.", Role::Muted);
             return;
         };
-        let below = {
+        let hidden = {
             let mut inner = render_panel(&run_title(told), true, canvas.area, canvas);
             let mut rows = head(told, model, self.on.as_ref().map(|(host, _)| host));
             rows.push(Row::gap());
@@ -143,7 +143,7 @@ impl Screen for RunPage {
             rows.extend(timeline(told));
             render_sheet(&rows, &self.scroll, &mut inner)
         };
-        render_more(below, canvas);
+        hidden.render(canvas);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::tui::widgets::sheet::{Row, Sign};
 const PAGE: usize = 10;
 
 /// Where the column of what was done begins, after sign and time.
-const WHAT: u16 = 21;
+const WHAT: u16 = 22;
 
 /// The widest the column of endings grows; what was done needs the room more.
 const WIDEST_END: u16 = 22;
@@ -155,7 +155,7 @@ impl Screen for RunsPage {
         let shown = self.shown(model);
         let mut inner = render_panel(&title, true, canvas.area, canvas);
         let key = model.key(Action::Kept);
-        let none = format!("Every back up, restore and undo leaves one. {key} asks a node for runs that lie on it.");
+        let none = format!("Every backup, restore and undo leaves one. {key} asks a node for runs that lie on it.");
         let again = model.shows_all_again();
         let empty = match &model.runs {
             None => Some(["The vault's runs are being read.", ""]),
@@ -171,10 +171,10 @@ impl Screen for RunsPage {
         let width = inner.area.width;
         let ended = shown.iter().filter_map(|(_, told)| Some(run_look(told.as_ref().ok()?, model).1.width())).max();
         let ended = u16::try_from(ended.unwrap_or(0)).unwrap_or(u16::MAX).clamp(5, WIDEST_END);
-        let what = width.saturating_sub(WHAT + ended + 2 + 8);
+        let what = width.saturating_sub(WHAT + ended + 4 + 8);
         inner.text(3, 0, "WHEN", Role::Heading);
         inner.text(WHAT, 0, "WHAT", Role::Heading);
-        inner.text(WHAT + 1 + what, 0, "ENDED", Role::Heading);
+        inner.text(WHAT + 2 + what, 0, "ENDED", Role::Heading);
         inner.right(width.saturating_sub(8), 0, 7, "RECEIPT", Role::Heading);
         let height = usize::from(inner.area.height.saturating_sub(1));
         let at = self.at.row(&shown, name_of);
@@ -210,7 +210,7 @@ fn render_run(name: &str, told: &Result<Told, Failure>, model: &Model, y: u16, w
         _ => title,
     };
     canvas.text_within(WHAT, y, what, &title, Role::Text);
-    canvas.text_within(WHAT + 1 + what, y, canvas.area.width.saturating_sub(WHAT + what + 10), &ended, role);
+    canvas.text_within(WHAT + 2 + what, y, canvas.area.width.saturating_sub(WHAT + what + 11), &ended, role);
     let receipt = receipt.map_or("none".to_owned(), |number| number.to_string());
     canvas.right(canvas.area.width.saturating_sub(8), y, 7, &receipt, Role::Muted);
 }

@@ -24,7 +24,7 @@ use crate::tui::widgets::calendar::{self, Day, Days, day_of, render_calendar};
 use crate::tui::widgets::chart::{over_time, render_columns};
 use crate::tui::widgets::lines::{Line, height_of, render_lines, render_sentences};
 use crate::tui::widgets::list::Cursor;
-use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panel::{Hidden, render_panel};
 use crate::tui::widgets::panes::Panes;
 use crate::tui::widgets::scroll::Scroll;
 use crate::tui::wizard;
@@ -160,17 +160,19 @@ impl VaultPage {
         let at = self.kept.row(&rows, place_of);
         let height = inner.area.height.saturating_sub(1);
         let top = self.kept.top(&rows, usize::from(height), place_of);
+        let hidden = Hidden::of(top, rows.len(), usize::from(height));
         for (y, (number, (place, shelf))) in (1..=height).zip(rows.into_iter().enumerate().skip(top)) {
             inner.mark_row(y, number);
             columns.render_row(place, shelf, model, y, &mut inner);
             if self.marks.contains(place) {
-                inner.text(0, y, inner.theme.glyphs.mark, Role::Marked);
+                inner.text(0, y, inner.theme.glyphs.flag, Role::Marked);
             }
             inner.mark_matches(y, self.filter.as_ref());
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
         }
+        hidden.render(canvas);
     }
 
     /// ```text
@@ -206,6 +208,11 @@ impl VaultPage {
 
     fn render_calendar(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
         let mut inner = render_panel("Proofs, day by day", has_focus, canvas.area, canvas);
+        if self.sum.is_none() {
+            let told = if model.vault_failure.is_some() { "Not known." } else { "Not read yet." };
+            render_sentences(&[(told, Role::Muted)], &mut inner);
+            return;
+        }
         let none = Days::new();
         let days = self.sum.as_ref().map_or(&none, |sum| &sum.days);
         let area = inner.area;

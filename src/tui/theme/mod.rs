@@ -179,8 +179,10 @@ pub struct Glyphs {
     pub folded: &'static str,
     /// An open group.
     pub unfolded: &'static str,
-    /// A marked row.
+    /// Something done, or taken in.
     pub mark: &'static str,
+    /// At the edge of a marked row: no sign of a state, which stands right beside it.
+    pub flag: &'static str,
     /// The done part of a bar.
     pub bar: &'static str,
     /// The open part of a bar.
@@ -202,6 +204,7 @@ impl Glyphs {
         folded: "▸",
         unfolded: "▾",
         mark: "✓",
+        flag: "▌",
         bar: "━",
         track: "─",
         crumb: "›",
@@ -217,6 +220,7 @@ impl Glyphs {
         folded: "+",
         unfolded: "-",
         mark: "v",
+        flag: "*",
         bar: "#",
         track: "-",
         crumb: ">",

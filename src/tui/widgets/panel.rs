@@ -47,3 +47,37 @@ pub fn render_panel<'c>(title: &str, has_focus: bool, area: Rect, canvas: &'c mu
     }
     canvas.into_within(Rect { x: area.x + 1, y: area.y + 1, width: area.width - 2, height: area.height - 2 })
 }
+
+/// How many rows of a list or a text are out of sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hidden {
+    /// Above the first that is seen.
+    pub above: usize,
+    /// Below the last that is seen.
+    pub below: usize,
+}
+
+impl Hidden {
+    /// Of `rows` of which `height` are seen from `top` on.
+    pub fn of(top: usize, rows: usize, height: usize) -> Self {
+        Self { above: top.min(rows), below: rows.saturating_sub(top.saturating_add(height)) }
+    }
+
+    /// Says so on the lower edge of the panel they are in.
+    ///
+    /// ```text
+    /// └──────────────── 3 above, 12 below ─┘
+    /// ```
+    pub fn render(self, canvas: &mut Canvas) {
+        let text = match (self.above, self.below) {
+            (0, 0) => return,
+            (0, below) => format!(" {below} more below "),
+            (above, 0) => format!(" {above} more above "),
+            (above, below) => format!(" {above} above, {below} below "),
+        };
+        let width = u16::try_from(text.width()).unwrap_or(u16::MAX);
+        if canvas.area.width >= width.saturating_add(4) && canvas.area.height > 1 {
+            canvas.text(canvas.area.width - width - 2, canvas.area.height - 1, &text, Role::Muted);
+        }
+    }
+}

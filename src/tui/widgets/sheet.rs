@@ -4,6 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::{Glyphs, Role};
+use crate::tui::widgets::panel::Hidden;
 use crate::tui::widgets::scroll::Scroll;
 
 /// What stands before a row.
@@ -197,14 +198,14 @@ pub fn lines_of(rows: &[Row], width: u16) -> usize {
     rows.iter().map(|row| row.lines(width).len()).sum()
 }
 
-/// Draws rows as far as they are scrolled; says how many lines lie below.
+/// Draws rows as far as they are scrolled; says how many lines lie above and below.
 ///
 /// ```text
 ///  ● target     spare-1 answers, avalanchego 1.13.5
 ///  ▲ copy       It was never proven in a restore, and it
 ///               is three days old.
 /// ```
-pub fn render_sheet(rows: &[Row], scroll: &Scroll, canvas: &mut Canvas) -> usize {
+pub fn render_sheet(rows: &[Row], scroll: &Scroll, canvas: &mut Canvas) -> Hidden {
     let (width, height) = (canvas.area.width, usize::from(canvas.area.height));
     let laid: Vec<(&Row, usize, String)> = rows
         .iter()
@@ -214,18 +215,7 @@ pub fn render_sheet(rows: &[Row], scroll: &Scroll, canvas: &mut Canvas) -> usize
     for (y, (row, number, text)) in (0..canvas.area.height).zip(laid.iter().skip(top)) {
         row.render(y, *number, text, canvas);
     }
-    laid.len().saturating_sub(top + height)
-}
-
-/// Says on the lower edge of a panel how much lies below.
-pub fn render_more(below: usize, canvas: &mut Canvas) {
-    if below == 0 {
-        return;
-    }
-    let text = format!(" {below} more below ");
-    let width = u16::try_from(text.width()).unwrap_or(0);
-    let (x, y) = (canvas.area.width.saturating_sub(width + 2), canvas.area.height.saturating_sub(1));
-    canvas.text(x, y, &text, Role::Muted);
+    Hidden::of(top, laid.len(), height)
 }
 
 #[cfg(test)]

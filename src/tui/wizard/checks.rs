@@ -43,8 +43,13 @@ pub fn in_short(job: &Job) -> Vec<Row> {
     let place = |row: Row| row.cell(item.to_string(), 36, Role::Text);
     match (&job.stage, &job.planned) {
         (Stage::Failed(failure), _) => {
-            let mut rows = vec![place(Row::signed(Sign::Bad, failure.message.clone()))];
+            // The row has its name already.
+            let message = failure.message.strip_prefix(&format!("{item} ")).unwrap_or(&failure.message);
+            let mut rows = vec![place(Row::signed(Sign::Bad, message))];
             rows.extend(failure.hints.iter().map(|hint| Row::say(Role::Muted, format!("next: {hint}")).set_in(2)));
+            if failure.hints.is_empty() {
+                rows.push(Row::say(Role::Muted, "next: go back and take it out, or mend it and look again").set_in(2));
+            }
             rows
         }
         (Stage::Planning, _) | (_, None) => vec![place(Row::signed(Sign::Now, "being asked"))],

@@ -58,7 +58,10 @@ impl Errand for BackUp {
     fn title(&self, _model: &Model) -> String {
         match self.items.as_slice() {
             [(item, _)] => format!("Back up {item}"),
-            items => format!("Back up {} items", items.len()),
+            items => match items.iter().filter(|(_, is_in)| *is_in).count() {
+                all if all == items.len() => format!("Back up {all} items"),
+                some => format!("Back up {some} of {} items", items.len()),
+            },
         }
     }
 

@@ -29,7 +29,6 @@ use crate::tui::screen::{Canvas, Screen};
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
 use crate::tui::widgets::scroll::Scroll;
-use crate::tui::widgets::sheet::render_more;
 
 mod checks;
 mod choose;
@@ -367,7 +366,9 @@ impl Screen for Wizard {
         let mut offers = match self.shown(model) {
             Stop::Choose => {
                 let fields = self.fields(model);
-                let mut offers = vec![next, Offer::on(Action::Left), Offer::on(Action::Right)];
+                // On a field the same key opens it.
+                let enter = if self.choose.is_on_go(&fields) { next } else { Offer::on(Action::Open) };
+                let mut offers = vec![enter, Offer::on(Action::Left), Offer::on(Action::Right)];
                 if fields.iter().any(|field| matches!(field.kind, errand::Kind::Switch(_))) {
                     let fixed = !self.choose.is_on_switch(&fields);
                     offers.push(Offer::unless(Action::Mark, fixed.then_some("this row is not in or out")));
@@ -396,7 +397,7 @@ impl Screen for Wizard {
     fn act(&mut self, action: Action, model: &Model) -> Vec<Effect> {
         let mut effects = self.follow(model);
         effects.extend(match (action, self.shown(model)) {
-            (Action::Next, _) => self.go_on(model),
+            (Action::Next, _) | (Action::Open, Stop::Choose) => self.go_on(model),
             (Action::Back, _) => self.go_back(model),
             (action, Stop::Choose) => {
                 let fields = self.fields(model);
@@ -542,7 +543,7 @@ impl Screen for Wizard {
     /// └────────────────────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, model: &Model, canvas: &mut Canvas) {
-        let below = {
+        let hidden = {
             let mut inner = render_panel(&self.errand.title(model), true, canvas.area, canvas);
             self.render_stops(model, &mut inner);
             let mut from = 2;
@@ -554,7 +555,7 @@ impl Screen for Wizard {
             let body = Rect { y: area.y + from, height: area.height.saturating_sub(from), ..area };
             self.render_page(model, &mut inner.within(body))
         };
-        render_more(below, canvas);
+        hidden.render(canvas);
     }
 }
 

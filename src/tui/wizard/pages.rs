@@ -9,6 +9,7 @@ use crate::tui::action::Action;
 use crate::tui::model::{Job, Model};
 use crate::tui::screen::Canvas;
 use crate::tui::theme::Role;
+use crate::tui::widgets::panel::Hidden;
 use crate::tui::widgets::sheet::{Row, Sign, render_sheet};
 
 impl Wizard {
@@ -27,8 +28,8 @@ impl Wizard {
         }
     }
 
-    /// Draws the page; says how many lines lie below.
-    pub(super) fn render_page(&self, model: &Model, canvas: &mut Canvas) -> usize {
+    /// Draws the page; says how many lines are out of sight.
+    pub(super) fn render_page(&self, model: &Model, canvas: &mut Canvas) -> Hidden {
         let jobs = self.my_jobs(model);
         match self.shown(model) {
             Stop::Choose => {
@@ -40,7 +41,7 @@ impl Wizard {
                     }
                 };
                 self.choose.view(&self.fields(model), missing.as_deref(), next, canvas);
-                0
+                Hidden::default()
             }
             Stop::Checks => match self.alive_elsewhere(model) {
                 Some(failure) => {
@@ -62,11 +63,11 @@ impl Wizard {
                 if let Some(confirm) = &self.confirm {
                     confirm.view(&preview::plans_told(&jobs), canvas);
                 }
-                0
+                Hidden::default()
             }
             Stop::Live => {
                 self.render_live(model, &jobs, canvas);
-                0
+                Hidden::default()
             }
             Stop::Receipt => render_sheet(&proof::rows(model, &jobs), &self.scroll, canvas),
         }

@@ -209,8 +209,8 @@ fn badly(job: &Job, failure: &Failure) -> Vec<Row> {
         let stage = looks.get(&step.id).map_or(StepStage::Next, |look| look.stage);
         let sign = match stage {
             StepStage::Failed | StepStage::NotUndone => Sign::Bad,
-            StepStage::Undone => Sign::Warn,
-            StepStage::Next | StepStage::Now => Sign::Next,
+            StepStage::Undone | StepStage::Now => Sign::Warn,
+            StepStage::Next => Sign::Next,
             StepStage::Done | StepStage::Already => Sign::Done,
         };
         let word = match stage {

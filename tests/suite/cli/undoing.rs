@@ -67,7 +67,7 @@ fn a_rollback_tells_what_comes_back_and_runs_only_the_plan_that_was_read() {
     call(&node, &["runs"]).expect(0).says(&format!("undo run {run}"));
     call(&node, &["runs", &undoing]).expect(0).says(&format!("{undoing}  undo run {run}"));
     // Refused before anybody is asked or shown anything.
-    let again = call(&node, &["rollback", &run, "--plan"]).expect(1).says("did that already");
+    let again = call(&node, &["rollback", &run, "--plan"]).expect(1).says("has undone it already");
     assert!(!again.out.contains("comes back"), "{}", again.out);
 }
 

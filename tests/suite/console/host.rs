@@ -57,7 +57,8 @@ fn a_host_that_answers_again_is_looked_at_further() {
     assert_eq!(discovers(&mut stage), 0, "that is another one");
     cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
     assert_eq!(discovers(&mut stage), 1);
-    assert!(stage.grid((120, 40)).contains("Looking for services no entry names."), "{}", stage.grid((120, 40)));
+    let looking = stage.grid((120, 40));
+    assert!(looking.contains("Looking for services that the inventory does not"), "{looking}");
     cast::report(&mut stage, "val-2", Some(cast::healthy("val-2")), Vec::new());
     assert_eq!(discovers(&mut stage), 0, "somebody looks already");
     stage.notice(Notice::Discovered(HostId::new("val-2").unwrap(), Ok(Vec::new())));

@@ -233,7 +233,7 @@ const WAYS_OUT: [WayOut; 7] = [
             pty.wait("the job", |screen| screen.contains("Running for") && !screen.contains("Still at work"));
         }
         pty.send("q");
-        pty.read("what they changed is undone first");
+        pty.read("what was changed is undone first");
         pty.send("c");
         Some(ends(pty, 0))
     }),

@@ -219,7 +219,7 @@ fn a_run_that_was_undone_is_told_so_before_anybody_is_asked() {
     let mut stage = page_of(&told);
     stage.keys("u");
     look(&mut stage, &world, &fleet, &told);
-    assert_shows(&stage, "did that already");
+    assert_shows(&stage, "has undone it already");
     stage.keys("enter enter");
     assert!(ordered(&stage).is_none());
 }

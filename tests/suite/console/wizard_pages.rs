@@ -292,12 +292,19 @@ fn receipt() {
 
 #[test]
 fn receipts_of_failures() {
-    let mut stage =
-        ended(Err(Failure::new(Exit::Cancelled, "Cancelled before 'Put NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 in place of NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe'.")
-            .state("Everything is as it was.")));
+    let cancelled =
+        Failure::new(Exit::Cancelled, "Cancelled before 'Put NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 in place of NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe'.")
+            .state("Everything is as it was.");
+    let mut stage = running();
+    let job = job_of(&stage);
+    half_way(&stage, job);
+    for (second, kind) in [(12, done("stop")), (13, undone("stop")), (14, undone("deliver"))] {
+        happen(&stage, job, second, kind);
+    }
+    stage.notice(Notice::Ended(JobId(job), Err(cancelled)));
     assert_page!("wizard_receipt_cancelled", stage);
     let changed = Failure::new(Exit::Changed, "'Stop avalanchego.service' on spare-1 failed: connection lost.")
-        .state("'Start avalanchego.service' was not undone: spare-1 does not answer. The guard on spare-1 brings its services back by itself within 1m of the last word it heard.")
+        .state("'Stop avalanchego.service' was not undone: spare-1 does not answer. The guard on spare-1 brings its services back by itself within 1m of the last word it heard.")
         .hint(format!("See what is true now: lifeboat runs {RUN}"));
     let mut stage = running();
     let job = job_of(&stage);
@@ -313,7 +320,7 @@ fn receipts_of_failures() {
 fn the_first_console_woken_later_is_refused() {
     let refused =
         Failure::new(Exit::Changed, "Writing the journal on spare-1 failed: another console has taken the run over.")
-            .state("Console console-77ff 2 runs this now; nothing more was done from here.")
+            .state("This run is another console's now (console-77ff, epoch 2); nothing more was done from here.")
             .hint(format!("See what is true now: lifeboat runs {RUN}"));
     let mut stage = ended(Err(refused));
     let page = stage.grid((120, 40));

@@ -490,7 +490,7 @@ fn a_finished_restore_is_rolled_back_and_what_it_kept_is_purged() {
     console.run(&["kept", "spare-1", "--purge", "--confirm", "purge-spare-1=spare-1"]).expect(0).says("removed");
     assert_eq!(kept_copies(&spare), "");
     // Twice is refused, and touches nothing.
-    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1).says("did that already");
+    console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(1).says("has undone it already");
     assert_eq!(avalanche_node_id(&spare), fresh);
 
     let run = run_of(&console.run(&restore_to_spare(&DECLARED)).expect(0));

@@ -139,11 +139,11 @@ fn a_run_is_rolled_back_once_and_a_rollback_never() {
     let first = stage.restore();
     let undoing = stage.roll_back(&first).unwrap().run;
     assert!(!stage.node.path("srv/app").exists());
-    stage.refused(&first, &format!("run {undoing} did that already"));
+    stage.refused(&first, &format!("run {undoing} has undone it already"));
     stage.refused(&undoing, "it is a rollback itself");
     let second = stage.restore();
     stage.write("srv/app/data", "of the second");
-    stage.refused(&first, "did that already");
+    stage.refused(&first, "has undone it already");
     assert_eq!(stage.read("srv/app/data"), "of the second");
     stage.roll_back(&second).unwrap();
 }

@@ -6,6 +6,7 @@ use crate::engine::doctor::Level;
 use crate::engine::fleet::{ItemView, OwnerView, Reach};
 use crate::engine::holdings::CopyView;
 use crate::engine::phrases::{copying_word, count, rung_word};
+use crate::model::clock::is_ahead;
 use crate::model::item::{Sensitivity, Standing};
 use crate::tui::action::Action;
 use crate::tui::frame::look_of;
@@ -76,8 +77,10 @@ pub fn item_lines(item: &ItemView, model: &Model, glyphs: &Glyphs) -> Vec<Line> 
         let secret = if found.sensitivity == Sensitivity::Secret { ", secret" } else { "" };
         match &found.standing {
             Standing::Elsewhere(why) | Standing::Absent(why) => lines.push(Line::field("on the node", why.to_string())),
-            _ => lines
-                .push(Line::field("on the node", format!("{size}, copied {}{secret}", copying_word(found.copying)))),
+            _ => lines.push(Line::field(
+                "on the node",
+                format!("{size}, can be copied {}{secret}", copying_word(found.copying)),
+            )),
         }
     }
     lines.extend(item.shelf.identities.iter().map(identity_line));
@@ -98,7 +101,14 @@ pub fn identity_line(identity: &crate::model::facts::Identity) -> Line {
 pub fn openable_line(copy: &CopyView, model: &Model) -> Line {
     match (copy.sealed, copy.openable_at()) {
         (false, _) => Line::field("openable", "it lies in clear"),
-        (true, Some(at)) => Line::field("openable", format!("a key opened it {}", ago(at, model.now))),
+        (true, Some(at)) => Line::field(
+            "openable",
+            if is_ahead(at, model.now) {
+                "a key opened it, dated ahead of this clock".to_owned()
+            } else {
+                format!("a key opened it {}", ago(at, model.now))
+            },
+        ),
         (true, None) => {
             let told = "no key was shown to open it yet; verify it where one is at hand";
             Line::Field("openable".to_owned(), told.to_owned(), Role::StatusWarn)
@@ -167,10 +177,12 @@ fn owner_lines(owner: &OwnerView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
             Line::Field(aspect.name.clone(), aspect.found.to_string(), role)
         }));
     }
-    for item in owner.items().filter(|item| !item.why.is_empty()) {
+    // The reasons first: where there is little room, that is what is seen.
+    let reasons = owner.items().filter(|item| !item.why.is_empty()).map(|item| {
         let (role, _) = look_of(item.state, glyphs);
-        lines.push(Line::Field(item.state.word().to_owned(), format!("{}: {}", item.title(), item.why), role));
-    }
+        Line::Field(item.state.word().to_owned(), format!("{}: {}", item.title(), item.why), role)
+    });
+    lines.splice(1..1, reasons);
     lines
 }
 

@@ -181,7 +181,7 @@ fn render_item(item: &ItemView, is_marked: bool, model: &Model, y: u16, canvas: 
     let glyphs = canvas.theme.glyphs;
     let [copies, good, shown, state, why] = columns(canvas.area.width);
     if is_marked {
-        canvas.text(0, y, glyphs.mark, Role::Marked);
+        canvas.text(0, y, glyphs.flag, Role::Marked);
     }
     canvas.text_within(2, y, copies.saturating_sub(3), item.title(), Role::Text);
     if copies < good {

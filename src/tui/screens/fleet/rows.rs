@@ -17,7 +17,7 @@ use crate::tui::screen::Canvas;
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::widgets::lines::render_sentences;
 use crate::tui::widgets::list::Selection;
-use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panel::{Hidden, render_panel};
 
 /// A row of the tree.
 pub enum Row<'m> {
@@ -352,6 +352,7 @@ impl Tree {
         let mut selection = Selection::default();
         selection.select(at.unwrap_or(0));
         let top = selection.top(rows.len(), usize::from(inner.area.height));
+        let hidden = Hidden::of(top, rows.len(), usize::from(inner.area.height));
         for (y, (number, row)) in (0..inner.area.height).zip(rows.iter().enumerate().skip(top)) {
             match row {
                 Row::Group { name, is_folded, owners } => render_group(name, *is_folded, owners, y, &mut inner),
@@ -363,6 +364,7 @@ impl Tree {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
         }
+        hidden.render(canvas);
     }
 }
 
@@ -396,12 +398,17 @@ fn render_group(name: &str, is_folded: bool, owners: &[&OwnerView], y: u16, canv
     let glyphs = canvas.theme.glyphs;
     let width = canvas.area.width.saturating_sub(1);
     canvas.text(0, y, if is_folded { glyphs.folded } else { glyphs.unfolded }, Role::Muted);
-    let count = owners.len().to_string();
+    let mut count = owners.len().to_string();
+    let worst = owners.iter().max_by_key(|owner| rank(owner)).filter(|_| is_folded);
+    let worst = worst.map(|owner| look_of_owner(owner, &glyphs));
+    if let Some((_, sign, _)) = worst {
+        let alike = owners.iter().filter(|owner| look_of_owner(owner, &glyphs).1 == sign).count();
+        count = format!("{alike} of {count}");
+    }
     let mut right = width.saturating_sub(u16::try_from(count.width()).unwrap_or(0));
     canvas.text(right, y, &count, Role::Muted);
-    if is_folded && let Some(worst) = owners.iter().max_by_key(|owner| rank(owner)) {
+    if let Some((role, sign, _)) = worst {
         // A fold must not hide trouble: the worst inside shows through.
-        let (role, sign, _) = look_of_owner(worst, &glyphs);
         right = right.saturating_sub(2);
         canvas.text(right, y, sign, role);
     }
@@ -409,7 +416,7 @@ fn render_group(name: &str, is_folded: bool, owners: &[&OwnerView], y: u16, canv
 }
 
 /// ```text
-/// ✓● val-1             1 stale
+/// ▌● val-1             1 stale
 /// ```
 fn render_owner(owner: &OwnerView, model: &Model, marks: &BTreeSet<ItemRef>, y: u16, canvas: &mut Canvas) {
     let glyphs = canvas.theme.glyphs;
@@ -417,7 +424,7 @@ fn render_owner(owner: &OwnerView, model: &Model, marks: &BTreeSet<ItemRef>, y: 
     let is_looking = model.looking.contains(&owner.id);
     let mut marked = owner.items().filter(|item| marks.contains(&item.place)).peekable();
     if !marks.is_empty() && marked.peek().is_some() {
-        canvas.text(0, y, glyphs.mark, Role::Marked);
+        canvas.text(0, y, glyphs.flag, Role::Marked);
     }
     let (sign, sign_role) = if is_looking { (glyphs.running, Role::StatusRunning) } else { (sign, role) };
     canvas.text(1, y, sign, sign_role);

@@ -9,7 +9,7 @@ use crate::tui::screen::Canvas;
 use crate::tui::theme::{Glyphs, Role};
 use crate::tui::when::{age, utc};
 use crate::tui::widgets::lines::render_sentences;
-use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::panel::{Hidden, render_panel};
 
 /// How a copy stands: sign, word, role, why.
 pub fn look_of_copy<'c>(copy: &'c CopyView, glyphs: &Glyphs) -> (&'static str, &'static str, Role, &'c str) {
@@ -72,6 +72,7 @@ impl ItemPage {
         let at = self.copy.row(&shown, id_of);
         let height = inner.area.height.saturating_sub(1);
         let top = self.copy.top(&shown, usize::from(height), id_of);
+        let hidden = Hidden::of(top, shown.len(), usize::from(height));
         for (y, (number, copy)) in (1..=height).zip(shown.iter().enumerate().skip(top)) {
             inner.mark_row(y, number);
             self.render_copy(copy, model, y, &mut inner);
@@ -80,12 +81,13 @@ impl ItemPage {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
         }
+        hidden.render(canvas);
     }
 
     fn render_copy(&self, copy: &CopyView, model: &Model, y: u16, canvas: &mut Canvas) {
         let glyphs = canvas.theme.glyphs;
         if self.marks.contains(&copy.id) {
-            canvas.text(0, y, glyphs.mark, Role::Marked);
+            canvas.text(0, y, glyphs.flag, Role::Marked);
         }
         canvas.text_within(2, y, 18, &utc(copy.created), Role::Text);
         canvas.right(20, y, 6, &age(copy.created, model.now), Role::Muted);

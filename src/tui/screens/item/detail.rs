@@ -30,13 +30,15 @@ pub fn lines(
         return item.map(|item| item_lines(item, model, glyphs)).unwrap_or_default();
     };
     let (sign, word, role, why) = look_of_copy(copy, glyphs);
-    let why = if why.is_empty() { "nothing speaks against it".to_owned() } else { why.to_owned() };
-    let twin = item.filter(|item| item.state == ItemState::Twin);
-    let twin = twin.map(|item| {
+    let is_good = why.is_empty();
+    let why = if is_good { "nothing speaks against this copy".to_owned() } else { why.to_owned() };
+    // The item may stand worse than the copy: it is old, dated ahead, or runs twice.
+    let of_item = item.filter(|item| item.state == ItemState::Twin || (is_good && item.state > ItemState::Uncovered));
+    let of_item = of_item.map(|item| {
         let (role, sign) = look_of(item.state, glyphs);
         Line::Status(sign, item.state.word().to_owned(), item.why.clone(), role)
     });
-    let mut lines: Vec<Line> = twin.into_iter().collect();
+    let mut lines: Vec<Line> = of_item.into_iter().collect();
     lines.extend([
         Line::Status(sign, word.to_owned(), why, role),
         Line::field("copied", utc_and_ago(copy.created, model.now)),
