@@ -97,6 +97,14 @@ pub struct ServiceView {
     pub items: Vec<ItemView>,
 }
 
+impl ServiceView {
+    /// A word for why it could not be looked at: a node that refused something did answer. Nothing where it was looked at.
+    pub fn failure_word(&self) -> Option<&'static str> {
+        let failure = self.failure.as_ref()?;
+        Some(if failure.exit == Exit::Unreachable { "no answer" } else { Trouble::Failed.word() })
+    }
+}
+
 /// A service as it was found, without what only a plan needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoundView {

@@ -173,6 +173,14 @@ impl Runs<'_> {
         RunId::new(text).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
     }
 
+    /// Removes what killed backups left half in the staging area, before one is begun or taken up.
+    fn clear_leftovers(&self, command: &Command) {
+        if matches!(command, Command::Backup { .. }) {
+            // No reason not to go on: what stays is told by `list`, `verify` and `doctor`.
+            let _ = self.vault.clear_leftovers(&*self.clock);
+        }
+    }
+
     /// Runs a plan whose gates are answered: exactly that plan, step by step, with a receipt at the end.
     ///
     /// # Errors
@@ -187,10 +195,7 @@ impl Runs<'_> {
         let confirmed = stated(&planned.plan.gates, answered)?;
         self.look_again(planned, snapshot.as_ref())?;
         let run = self.new_id()?;
-        if matches!(planned.plan.command, Command::Backup { .. }) {
-            // No reason not to back up: what stays is told by `list`, `verify` and `doctor`.
-            let _ = self.vault.clear_leftovers(&*self.clock);
-        }
+        self.clear_leftovers(&planned.plan.command);
         let (dir, reserve) = self.begin(&run, &planned.plan)?;
         let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
         let version = planned.found.facts.version.clone();
@@ -399,6 +404,7 @@ impl Runs<'_> {
         refuse_ended(told)?;
         let confirmed = stated(&self.gates_of_resume(told, how)?, answered)?;
         let (dir, journal, reserve) = self.take_up(told)?;
+        self.clear_leftovers(&told.plan.command);
         let record = Journaled { journal, clock: self.clock.clone() };
         let epoch = told.next_epoch();
         let carrier = PlanCarrier {

@@ -79,6 +79,8 @@ pub struct Screenful {
     /// Whether the terminal knows no colours but the sixteen.
     is_basic: bool,
     mouse: bool,
+    /// Whether the terminal may show something else than what was drawn.
+    is_stale: bool,
 }
 
 impl Screenful {
@@ -88,7 +90,7 @@ impl Screenful {
         let (width, height) = size();
         let viewport = Viewport::Fixed(Rect::new(0, 0, width, height));
         let terminal = Terminal::with_options(CrosstermBackend::new(frame.clone()), TerminalOptions { viewport })?;
-        let mut screen = Self { terminal, frame, rest: Vec::new(), log, is_basic, mouse: false };
+        let mut screen = Self { terminal, frame, rest: Vec::new(), log, is_basic, mouse: false, is_stale: false };
         screen.take()?;
         Ok(screen)
     }
@@ -101,7 +103,7 @@ impl Screenful {
         }
         let (width, height) = size();
         let area = Rect::new(0, 0, width, height);
-        if self.terminal.get_frame().area() != area {
+        if std::mem::take(&mut self.is_stale) || self.terminal.get_frame().area() != area {
             self.terminal.resize(area)?;
         }
         self.terminal.draw(|frame| render(frame.area(), frame.buffer_mut()))?;
@@ -111,6 +113,12 @@ impl Screenful {
         }
         self.rest = [FRAME_BEGINS, &drawn, FRAME_ENDS].concat();
         self.flush()
+    }
+
+    /// The terminal had another size, if only for a moment in which nothing was drawn: what it cut off then is gone, so
+    /// the next frame is drawn whole.
+    pub fn was_resized(&mut self) {
+        self.is_stale = true;
     }
 
     /// The area of the frame that was drawn last.

@@ -200,7 +200,10 @@ impl<'s> Sitting<'s> {
                     self.screen.lend(|| ())?;
                     self.is_dirty = true;
                 }
-                Woke::Resize => self.is_dirty = true,
+                Woke::Resize => {
+                    self.screen.was_resized();
+                    self.is_dirty = true;
+                }
                 Woke::Event(event) => {
                     asked = self.take_event(event);
                     self.is_urgent = true;

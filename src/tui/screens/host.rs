@@ -229,8 +229,8 @@ fn service_row(service: &ServiceView, glyphs: &Glyphs) -> ServiceRow {
     let version = service.found.as_ref().and_then(|found| found.version.as_ref());
     let name = (service.name.to_string(), version.map(|v| v.one_line().to_string()).unwrap_or_default());
     let worst = service.items.iter().max_by_key(|item| item.state);
-    match (&service.failure, &service.found, worst) {
-        (Some(_), _, _) => (glyphs.bad, name, "no answer".to_owned(), Role::StatusBad),
+    match (service.failure_word(), &service.found, worst) {
+        (Some(word), _, _) => (glyphs.bad, name, word.to_owned(), Role::StatusBad),
         (None, Some(found), None) if !found.present => {
             (glyphs.unknown, name, "not there".to_owned(), Role::StatusUnknown)
         }
@@ -246,8 +246,8 @@ fn service_row(service: &ServiceView, glyphs: &Glyphs) -> ServiceRow {
 
 fn service_lines(owner: &OwnerView, service: &ServiceView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
     let mut lines = Vec::new();
-    if let Some(failure) = &service.failure {
-        lines.push(Line::Status(glyphs.bad, "no answer".to_owned(), failure.message.clone(), Role::StatusBad));
+    if let (Some(failure), Some(word)) = (&service.failure, service.failure_word()) {
+        lines.push(Line::Status(glyphs.bad, word.to_owned(), failure.message.clone(), Role::StatusBad));
         lines.extend(failure.hints.iter().map(|hint| Line::Field(String::new(), hint.clone(), Role::Muted)));
     }
     let twins = |found: &FoundView| {

@@ -84,9 +84,13 @@ fn what_is_typed_at_the_first_frame_is_answered() {
     let inventory = NOWHERE.replace("\"/nonexistent/vault\"", &format!("{vault:?}\nallow_plaintext = true"));
     console.write_inventory(&inventory);
     console.run(&["init"]).expect(0);
-    for _ in 0..2 {
+    for sitting in 0..2 {
         let mut pty = Start::lifeboat(&console, &[]).go();
-        pty.wait("a frame", |_| pty.count("\x1b[?2026h") > 0);
+        pty.wait("a frame", |_| pty.count("\x1b[?2026l") > 0);
+        let first = first_frame(&pty);
+        // The last look is the first frame, before the vault is read or a node is asked.
+        let is_look = first.contains("val-1") && first.contains("down") && first.contains("As it was seen just now");
+        assert_eq!(is_look, sitting > 0, "{first}");
         pty.send("?");
         pty.wait_for("What works here");
         pty.send("\x1b");
@@ -101,6 +105,16 @@ fn what_is_typed_at_the_first_frame_is_answered() {
         assert_eq!(pty.count("\x1b[?1049h"), 1, "the terminal is taken once");
         assert_given_back(&pty);
     }
+}
+
+/// What the first frame shows, by itself.
+fn first_frame(pty: &Pty) -> String {
+    let (raw, end) = (pty.raw(), b"\x1b[?2026l");
+    let end = raw.windows(end.len()).position(|bytes| bytes == end).unwrap();
+    let size = |cells| std::num::NonZeroU16::new(cells).unwrap();
+    let mut screen = vt100::Parser::new(size(30), size(100), 0);
+    screen.process(&raw[..end]);
+    screen.screen().contents()
 }
 
 /// The vault is not there and the node does not answer: errors are made and shown, and the terminal stays taken.
@@ -284,6 +298,8 @@ fn a_storm_of_sizes_ends_in_the_last_one() {
         pty.resize(size.0, size.1);
         std::thread::sleep(Duration::from_millis(40));
     }
+    pty.resize(10, 3);
+    pty.wait("what it needs", |screen| screen.contains("needs") && screen.contains("60×16"));
     pty.resize(30, 5);
     pty.wait_for("Lifeboat needs 60×16.");
     pty.resize(80, 24);

@@ -324,6 +324,12 @@ fn cancelled_by_its_key_a_restore_is_undone_and_the_console_stays() {
     pty.send("\x1b");
     pty.read("Running for");
     assert!(!fleet.serves());
+    for round in 0..100u16 {
+        pty.resize(1 + round % 130, round % 45);
+    }
+    pty.resize(120, 40);
+    pty.read("Running for");
+    assert!(!fleet.serves(), "sizes do nothing to a job");
     pty.send("x");
     pty.read("Everything is as it was.");
     assert!(!pty.is_cooked(), "the console stays");

@@ -257,7 +257,7 @@ fn an_agent_s_cards_rebuild_it_without_the_program() {
     console.run(&[&["backup"][..], &items[..2]].concat()).expect(0);
     let (done, at, before) = netdata::backup_with_samples(&console, &old, &[]);
     done.expect(0);
-    let conf = "cat /etc/netdata/netdata.conf /etc/netdata/stream.conf";
+    let conf = "cd /etc/netdata && cat netdata.conf stream.conf && sha256sum claim.conf && stat -c '%a %U' claim.conf";
     let configured = old.exec(conf).ok();
     old.exec("systemctl disable --now netdata").ok();
 

@@ -81,6 +81,7 @@ fn run_on(machine: &Machine) -> String {
 
 fn finish_and_try_again(console: &Console, machine: &Machine, run: &str) {
     console.run(&["resume", run, "--roll-back"]).expect(0);
+    nothing_left(console);
     assert_eq!(left_by_lifeboat(machine), "");
     runs_again(machine, Duration::from_secs(5));
     backup(console, &[]).expect(0);
@@ -266,6 +267,7 @@ fn a_pulled_cable_in_the_stop_window_leaves_a_running_agent() {
     assert_ne!(ended.expect("the console ends").code(), Some(0));
     nothing_saved(&console);
     if run_on(&machine).is_empty() {
+        nothing_left(&console);
         assert_eq!(left_by_lifeboat(&machine), "");
     } else {
         finish_and_try_again(&console, &machine, &run);
@@ -290,7 +292,7 @@ fn a_stop_that_hangs_or_is_forced_is_no_backup_and_the_agent_runs_again() {
     let fired = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
     assert!(wait_for(Duration::from_secs(30), || machine.exec(&fired).success().then_some(())).is_some());
     console.run(&["resume", &run, "--roll-back"]).expect(0);
-    nothing_saved(&console);
+    nothing_left(&console);
 
     // systemd itself loses patience: what the agent held in memory is lost, and the copy is not whole.
     drop_in(&machine, "ExecStop=/bin/sleep 600\\nTimeoutStopSec=1");

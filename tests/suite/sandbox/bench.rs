@@ -92,6 +92,13 @@ impl World {
         self.vault.runs().unwrap()
     }
 
+    /// The keys that open the vault.
+    pub fn keys(&self) -> Keys {
+        let mut keys = Keys::none();
+        keys.add_file(&self.key_file, &|_| None).unwrap();
+        keys
+    }
+
     /// Lets a console work: the first (0) or the other one (1).
     pub fn with<T>(&self, console: usize, fleet: &Fleet, work: impl FnOnce(&Runs, &Prober) -> T) -> T {
         let inventory = fleet.inventory();
@@ -99,8 +106,7 @@ impl World {
         let cancel = Cancel::new();
         *fleet.wire.cancel.lock().unwrap() = Some(cancel.clone());
         let clock: Arc<dyn Clock> = Arc::new(Patient::default());
-        let mut keys = Keys::none();
-        keys.add_file(&self.key_file, &|_| None).unwrap();
+        let keys = self.keys();
         let prober = Prober {
             inventory: &inventory,
             links: &links,

@@ -290,15 +290,46 @@ fn a_clock_that_jumps_during_the_stop_changes_no_measure() {
 
 #[test]
 fn samples_that_are_damaged_on_the_node_are_never_a_good_copy() {
+    // A bit, a cut, and each half of a pair that is not there; of the newest pair, and of one that travels live.
+    for (damage, named) in [
+        (
+            "printf '\\377' | dd of=datafile-1-0000000003.ndf bs=1 seek=4796 conv=notrunc status=none",
+            "datafile-1-0000000003.ndf",
+        ),
+        ("truncate -s 5000 datafile-1-0000000003.ndf", "datafile-1-0000000003.ndf"),
+        ("truncate -s 5000 datafile-1-0000000002.ndf", "datafile-1-0000000002.ndf"),
+        ("rm journalfile-1-0000000003.njf", "The journal of the data file 3 of"),
+        ("rm journalfile-1-0000000002.njf", "The journal of the data file 2 of"),
+        ("rm datafile-1-0000000002.ndf", "2 of"),
+    ] {
+        let (world, node) = (World::new(), laid(true));
+        node.run(&format!("cd {TIER} && {damage}"));
+        let failure = save(&world, &node, "metrics").unwrap_err();
+        assert_eq!(failure.exit, Exit::Integrity, "{damage}: {failure:?}");
+        assert!(failure.message.contains(named), "{damage}: {failure:?}");
+        assert!(failure.hints.iter().any(|hint| hint.contains("--set damaged=keep")), "{damage}: {failure:?}");
+    }
+}
+
+/// A copy must not carry what has the agent forget everything at its next start, nor say of it that it crashed.
+#[test]
+fn what_makes_an_agent_throw_its_databases_away_is_not_saved() {
     let (world, node) = (World::new(), laid(true));
-    let file = node.path(&format!("{TIER}/datafile-1-0000000003.ndf"));
-    let mut bytes = std::fs::read(&file).unwrap();
-    bytes[4096 + 700] ^= 1;
-    std::fs::write(&file, bytes).unwrap();
-    let failure = save(&world, &node, "metrics").unwrap_err();
-    assert_eq!(failure.exit, Exit::Integrity, "{failure:?}");
-    assert!(failure.message.contains("datafile-1-0000000003.ndf"), "{failure:?}");
-    assert!(failure.hints.iter().any(|hint| hint.contains("--set damaged=keep")), "{failure:?}");
+    node.run(
+        "cd /var/cache/netdata && : >.netdata-meta.db.recover && : >.netdata-meta.db.delete && : >.ml.db.delete
+         : >/var/lib/netdata/.agent_crash && chown -R netdata:netdata /var/cache/netdata /var/lib/netdata",
+    );
+    for (item, set) in [("metrics", &[][..]), ("metrics", &[("copy", "plain")]), ("identity", &[])] {
+        let snapshot = save_with(&world, &node, item, set).unwrap();
+        let archive = snapshot.manifest().files[0].name.clone();
+        let bytes = crate::vault::read_back(&world.vault, &snapshot, &archive, &world.keys()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let listed = std::process::Command::new("tar").arg("-tf").arg(file.path()).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert!(listed.lines().count() > 2, "{item} {set:?}: {listed}");
+        assert!(![".recover", ".delete", ".agent_crash"].iter().any(|sign| listed.contains(sign)), "{item}: {listed}");
+    }
 }
 
 #[test]
@@ -497,12 +528,15 @@ fn an_identity_that_runs_elsewhere_is_found_by_its_guid_and_by_its_claim_alone()
             prober.plan_restore(&world.vault, from.manifest(), &HostId::new("new").unwrap(), &BTreeMap::new())
         })
     };
-    // Another agent, that somebody claimed with a copy of this one's claim.
+    // Another agent, that somebody claimed with a copy of this one's claim; newer ones keep it in a file of settings.
     let claimed_twice = laid(false);
     claimed_twice.run(claim);
+    let claimed_anew = laid(false);
+    claimed_anew.run("mkdir -p /var/lib/netdata/cloud.d && printf '[global]\\n  url = https://x\\n  claimed_id = 0A1B2C3D-0000-4000-8000-00000000C1A1\\n' >/var/lib/netdata/cloud.d/cloud.conf && chown -R netdata:netdata /var/lib/netdata/cloud.d");
     // The same agent on another host of the inventory; no parent tells of it.
     for (twin, seen) in [
         (&claimed_twice, "0a1b2c3d-0000-4000-8000-00000000c1a1"),
+        (&claimed_anew, "0a1b2c3d-0000-4000-8000-00000000c1a1"),
         (&laid(true), "96f57146-e579-11f1-b145-8d30ee8e1919"),
     ] {
         let refused = plan_beside(twin).unwrap_err();

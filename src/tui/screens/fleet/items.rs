@@ -162,8 +162,8 @@ fn render_service(service: &ServiceView, y: u16, canvas: &mut Canvas) {
         let bare = version.as_str().strip_prefix(service.kind.as_str()).and_then(|rest| rest.strip_prefix('/'));
         format!(" {}", bare.unwrap_or(version.as_str()))
     });
-    let (word, role) = match (&service.failure, found) {
-        (Some(_), _) => ("no answer", Role::StatusBad),
+    let (word, role) = match (service.failure_word(), found) {
+        (Some(word), _) => (word, Role::StatusBad),
         (None, Some(found)) if found.units.is_empty() => ("", Role::Muted),
         (None, Some(found)) if found.units.iter().any(crate::model::facts::UnitFacts::is_running) => {
             ("running", Role::Muted)
