@@ -13,7 +13,11 @@ fn a_lost_validator_is_restored_through_the_wizard_by_keys_alone() {
     let Stage { console, old, spare } = Stage::set(&services);
     install_avalanchego(&old, &avalanchego::Options::default());
     let identity = start_avalanchego(&old);
-    console.run(&["backup", "val-1/avalanchego/staking-identity"]).expect(0);
+    // Nothing answers any more, and the copy is the one that brings the validator back.
+    old.exec("systemctl stop avalanchego").ok();
+    let saved = console.run(&["backup", "val-1/avalanchego/staking-identity"]).expect(0);
+    saved.says("not compared with the running node: its API did not answer");
+    console.run(&["verify", "val-1/avalanchego"]).expect(0).says("verified");
     old.destroy();
     install_avalanchego(&spare, &avalanchego::Options::default());
     let fresh = start_avalanchego(&spare);
