@@ -114,7 +114,7 @@ impl Vault {
             // directory with it.
             match disk::make_dir(&run_dir).and_then(|()| disk::create(&sign)) {
                 Ok(file) => break file,
-                Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < 100 => {
+                Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < 1000 => {
                     tries += 1;
                     clock.sleep(std::time::Duration::from_millis(1));
                 }
