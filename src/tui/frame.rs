@@ -224,13 +224,12 @@ pub fn fold_to_ascii(buffer: &mut Buffer) {
     }
 }
 
-/// One sentence in the middle.
+/// In the middle, what it needs; who says so only where there is room for that, too.
 pub fn render_too_small(canvas: &mut Canvas) {
-    let (name, needs) = ("Lifeboat", format!("{}×{}", LEAST.0, LEAST.1));
-    let whole = format!("{name} needs {needs}.");
-    let width = usize::from(canvas.area.width);
-    // What it needs comes before who says so.
-    let lines = if whole.width() <= width { vec![whole] } else { vec!["needs".to_owned(), needs] };
+    let needs = format!("{}×{}", LEAST.0, LEAST.1);
+    let whole = format!("Lifeboat needs {needs}.");
+    let lines =
+        if whole.width() <= usize::from(canvas.area.width) { vec![whole] } else { vec!["needs".to_owned(), needs] };
     let top = canvas.area.height.saturating_sub(u16::try_from(lines.len()).unwrap_or(1)) / 2;
     for (y, line) in (top..).zip(&lines) {
         let x = canvas.area.width.saturating_sub(u16::try_from(line.width()).unwrap_or(0)) / 2;

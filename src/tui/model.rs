@@ -14,7 +14,7 @@ use crate::engine::fleet::Fleet;
 use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
 use crate::engine::practice::{Exercise, PracticeNode};
-use crate::engine::progress::Meter;
+use crate::engine::progress::{Meter, Pace};
 use crate::engine::runs::{Ahead, Report, Resume, Told};
 use crate::engine::verify::Checked;
 use crate::model::event::{Event, EventKind};
@@ -199,6 +199,12 @@ impl Job {
     /// Whether it still works or waits to.
     pub fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::Running | Stage::Stopping)
+    }
+
+    /// How fast what is under way goes. Nothing while it stops: what was given up tells nothing of the way back.
+    pub fn pace(&self, now: Timestamp) -> Option<Pace> {
+        let is_moving = matches!(self.stage, Stage::Running) && self.progress.bytes > 0;
+        self.meter.pace(now).filter(|_| is_moving)
     }
 
     /// What it does step by step, when that is known.

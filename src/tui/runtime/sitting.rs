@@ -225,8 +225,8 @@ impl<'s> Sitting<'s> {
         }
     }
 
-    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, a worker of it or its jobs fail, and `LIFEBOAT_FAIL_WHEN` names a file
-    /// that it waits for: tests see what is left of the terminal, and of what was being done.
+    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, a worker of it or its jobs fail, and `LIFEBOAT_FAIL_WHEN`
+    /// names a file that it waits for: tests see what is left of the terminal, and of what was being done.
     #[cfg(debug_assertions)]
     #[expect(clippy::panic, reason = "this is what is tried")]
     fn fail_inside(&mut self) {

@@ -184,11 +184,8 @@ impl VaultPage {
     fn render_growth(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
         let mut inner = render_panel("Growth", has_focus, canvas.area, canvas);
         let Some(sum) = self.sum.as_ref().filter(|sum| !sum.growth.is_empty()) else {
-            let told = match (&self.sum, &model.vault_failure) {
-                (Some(_), None) => "Nothing is kept yet.",
-                (None, None) => "Not read yet.",
-                (_, Some(_)) => "Not known.",
-            };
+            let is_empty = self.sum.is_some() && model.vault_failure.is_none();
+            let told = if is_empty { "Nothing is kept yet." } else { unknown(model) };
             render_sentences(&[(told, Role::Muted)], &mut inner);
             return;
         };
@@ -208,17 +205,19 @@ impl VaultPage {
 
     fn render_calendar(&self, model: &Model, has_focus: bool, canvas: &mut Canvas) {
         let mut inner = render_panel("Proofs, day by day", has_focus, canvas.area, canvas);
-        if self.sum.is_none() {
-            let told = if model.vault_failure.is_some() { "Not known." } else { "Not read yet." };
-            render_sentences(&[(told, Role::Muted)], &mut inner);
+        let Some(sum) = &self.sum else {
+            render_sentences(&[(unknown(model), Role::Muted)], &mut inner);
             return;
-        }
-        let none = Days::new();
-        let days = self.sum.as_ref().map_or(&none, |sum| &sum.days);
+        };
         let area = inner.area;
         let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-        render_calendar(days, day_of(model.now), &mut inner.within(place));
+        render_calendar(&sum.days, day_of(model.now), &mut inner.within(place));
     }
+}
+
+/// Why a chart of the vault cannot be drawn.
+fn unknown(model: &Model) -> &'static str {
+    if model.vault_failure.is_some() { "Not known." } else { "Not read yet." }
 }
 
 fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {

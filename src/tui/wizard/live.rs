@@ -290,11 +290,10 @@ pub fn render_pace(job: &Job, now: Timestamp, canvas: &mut Canvas) {
     let end = canvas.text(1, 0, &glyphs.bar.repeat(usize::from(filled)), Role::ProgressBar);
     canvas.text(end, 0, &glyphs.track.repeat(usize::from(width - filled)), Role::ProgressTrack);
     canvas.right(width + 2, 0, 5, &format!("{} %", permille / 10), Role::Text);
-    // What was under way is given up: neither how fast it went nor what was left of it tells of the way back.
     if !job.is_live() || matches!(job.stage, Stage::Stopping) {
         return;
     }
-    let Some(pace) = job.meter.pace(now).filter(|_| job.progress.bytes > 0) else {
+    let Some(pace) = job.pace(now) else {
         canvas.text(1, 1, job.progress.doing.one_line().as_str(), Role::Muted);
         return;
     };
@@ -364,8 +363,7 @@ pub fn render_jobs(model: &Model, jobs: &[&Job], selected: usize, canvas: &mut C
 pub fn render_job_line(model: &Model, job: &Job, y: u16, canvas: &mut Canvas) {
     let (sign, word) = stage_look(job);
     let (role, glyph) = sign.look(&canvas.theme.glyphs);
-    let is_moving = job.is_live() && !matches!(job.stage, Stage::Stopping) && job.progress.bytes > 0;
-    let pace = job.meter.pace(model.now).filter(|_| is_moving);
+    let pace = job.pace(model.now);
     let right = 30;
     let width = canvas.area.width.saturating_sub(right + 4);
     canvas.text(1, y, glyph, role);

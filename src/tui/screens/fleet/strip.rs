@@ -42,7 +42,7 @@ fn render_job(job: &Job, model: &Model, y: u16, canvas: &mut Canvas) {
     let room = bar.saturating_sub(2);
     let title = cut_middle(&job.wish.title(), usize::from(room), canvas.theme.glyphs.cut);
     canvas.text_within(1, y, room, &title, Role::Text);
-    let pace = job.meter.pace(model.now).filter(|_| matches!(job.stage, Stage::Running));
+    let pace = job.pace(model.now);
     if matches!(job.stage, Stage::Running) {
         // The same figure as on the job's own page: of the whole job, not of the step it is at.
         let permille = permille(job);
