@@ -152,8 +152,13 @@ fn menus_are_stopped_and_brought_back_by_the_shell_itself() {
     pty.wait_for("Stopped");
     pty.send("echo here-$((6*7))\r");
     pty.wait_for("here-42");
+    // What is typed before the shell has handed its terminal over is the shell's.
+    let children = format!("/proc/{0}/task/{0}/children", pty.pid());
+    let stat = format!("/proc/{}/stat", std::fs::read_to_string(children).unwrap().trim());
+    let is_stopped = || std::fs::read_to_string(&stat).unwrap().contains(") T ");
+    pty.wait("the stopped program", |_| is_stopped());
     pty.send("fg\r");
-    pty.wait_for_raw("fg");
+    pty.wait("the program going on", |_| !is_stopped());
     pty.send("nonsense\r");
     pty.wait_for_raw("'nonsense' is neither a number of the menu");
     pty.send("quit\r");
