@@ -507,7 +507,7 @@ impl<'e> Executor<'e> {
         let text =
             format!("'{}' had begun and is not done twice; whether it arrived, the next steps tell.", step.title);
         self.note(EventKind::Note { text: text.as_str().into() })?;
-        Ok((before, serde_json::json!({"sent": "unknown"})))
+        Ok((before, sent_unknown()))
     }
 
     fn act(&self, step: &Step, before: &Value, cancel: &Cancel) -> Result<Value> {
@@ -520,6 +520,11 @@ impl<'e> Executor<'e> {
             name => services::op(name)?.run(cx, &step.args, before),
         })
     }
+}
+
+/// What is learned of a step that is done only once, and had begun when its run broke off.
+fn sent_unknown() -> Value {
+    serde_json::json!({"sent": "unknown"})
 }
 
 /// What was kept aside, as a node lists it.

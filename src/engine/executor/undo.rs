@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::node_run::Fired;
 use super::states::StepState;
-use super::{Executor, REVERT_LIMIT, node_run};
+use super::{Executor, REVERT_LIMIT, node_run, sent_unknown};
 use crate::model::event::{Event, EventKind};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::HostId;
@@ -146,8 +146,9 @@ impl Executor<'_> {
         let mut untold: BTreeMap<_, _> = silent.iter().collect();
         let steps: Vec<_> = self.plan.steps.iter().rev().cloned().collect();
         for step in &steps {
-            let before = match self.states.get(&step.id) {
-                Some(StepState::Started(before) | StepState::Finished(before, _)) => before.clone(),
+            let (before, is_unknown) = match self.states.get(&step.id) {
+                Some(StepState::Started(before)) => (before.clone(), false),
+                Some(StepState::Finished(before, out)) => (before.clone(), *out == sent_unknown()),
                 Some(StepState::Skipped(_) | StepState::Reverted) | None => continue,
             };
             if let Some(why) = silent.get(&step.host).filter(|_| step.effect != Effect::Read) {
@@ -161,6 +162,9 @@ impl Executor<'_> {
                 Ok(false) if failure.exit == Exit::Done && step.effect == Effect::Fence => {
                     let text = format!("'{}' stays: nothing undoes a fence but a person.", step.title);
                     let _ = self.note(EventKind::Note { text: text.as_str().into() });
+                }
+                Ok(false) if is_unknown => {
+                    left.push(format!("'{}' was not done twice, so whether it took place is not known", step.title));
                 }
                 Ok(false) => left.push(format!("'{}' stays as it is: nothing undoes it", step.title)),
                 Err(error) => {

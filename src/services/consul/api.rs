@@ -167,11 +167,36 @@ pub(super) struct Api<'a> {
     token: Option<SecretString>,
 }
 
+/// Which token is meant: an operator who is asked for both must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Valid {
+    /// The one that is valid on the node now.
+    Now,
+    /// The one that is valid once the snapshot is restored.
+    After,
+}
+
+impl Valid {
+    /// What an operator is asked for.
+    fn purpose(self, cx: &Cx) -> String {
+        match self {
+            Self::Now => format!("Consul token for {}", cx.host),
+            Self::After => format!("Consul token of the snapshot, valid on {} once it is restored", cx.host),
+        }
+    }
+}
+
+/// Forgets a token that was refused, so that whoever is told to give another one is asked for it again.
+pub(super) fn forget(cx: &Cx, token: Option<&SecretRef>, valid: Valid) {
+    if let Some(token) = token {
+        cx.secrets.forget(token, &valid.purpose(cx));
+    }
+}
+
 /// Asks for the token a reference names.
-pub(super) fn resolve(cx: &Cx, token: Option<&SecretRef>) -> Result<Option<SecretString>> {
+pub(super) fn resolve(cx: &Cx, token: Option<&SecretRef>, valid: Valid) -> Result<Option<SecretString>> {
     let Some(wanted) = token else { return Ok(None) };
-    let purpose = format!("Consul token for {}", cx.host);
-    match cx.secrets.resolve(wanted, &purpose) {
+    match cx.secrets.resolve(wanted, &valid.purpose(cx)) {
         Ok(token) if token.expose_secret().trim().is_empty() => Ok(None),
         Ok(token) => Ok(Some(token)),
         Err(why) => Err(Failure::new(
@@ -189,7 +214,7 @@ impl<'a> Api<'a> {
     }
     /// The API a plan names; the token is looked up now.
     pub fn of(cx: &'a Cx<'a>, access: &Access) -> Result<Self> {
-        Ok(Self::new(cx, &access.http, access.tls.as_ref(), resolve(cx, access.token.as_ref())?))
+        Ok(Self::new(cx, &access.http, access.tls.as_ref(), resolve(cx, access.token.as_ref(), Valid::Now)?))
     }
     /// The name by which the agent's certificate was recognised; none before it was asked, or without names.
     pub fn recognised_by(&self) -> Option<String> {

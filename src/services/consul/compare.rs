@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::api::{Api, resolve};
+use super::api::{Api, Valid, forget, resolve};
 use super::ops::CompareArgs;
 use super::source::{SILENCE, open_snapshot};
 use crate::formats::{self, FormatError};
 use crate::model::exit::{Exit, Failure, Result};
+use crate::model::secret::SecretRef;
 use crate::model::text::CleanText;
 use crate::services::Cx;
+use crate::services::common::http::BodyReader;
 
 /// How long a leader may take to come back after a restore.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -33,26 +35,27 @@ const SETS: [&str; 4] = ["acl_tokens", "acl_policies", "acl_roles", "config_entr
 
 /// The differences, each a few words; none when it holds the same.
 ///
-/// The token of the restored ACLs is tried first, then the one before: whichever the datacenter knows.
+/// The token of the restored ACLs is tried first, then the one before: whichever the datacenter knows. One that is not at
+/// hand keeps nobody from trying the other.
 pub(super) fn look(cx: &Cx, args: &CompareArgs) -> Result<Vec<String>> {
     let started = cx.clock.elapsed();
-    let tokens = [args.after.as_ref(), args.access.token.as_ref()];
-    let tokens = if tokens[0].is_none() || tokens[0] == tokens[1] { &tokens[1..] } else { &tokens[..] };
     loop {
-        let mut last = None;
-        for token in tokens {
-            let api = Api::new(cx, &args.access.http, args.access.tls.as_ref(), resolve(cx, *token)?);
-            match open_snapshot(cx, &api, false, SILENCE) {
-                Ok((_, body)) => return Ok(differences(&args.expected, &contents(cx, body)?)),
-                Err(failure) => last = Some(failure),
+        let mut failures = Vec::new();
+        for (token, valid) in tokens(args) {
+            match open_with(cx, args, token, valid) {
+                Ok(body) => return Ok(differences(&args.expected, &contents(cx, body)?)),
+                Err(failure) => failures.push(failure),
             }
         }
-        let failure = last.unwrap_or_else(|| Failure::new(Exit::Failed, "No token was tried."));
+        let is_refused = failures.iter().all(|failure| failure.exit == Exit::Authentication);
+        // What is not for want of a token may pass.
+        let told = failures.into_iter().rev().max_by_key(|failure| failure.exit != Exit::Authentication);
+        let failure = told.unwrap_or_else(|| Failure::new(Exit::Failed, "No token was tried."));
         if failure.exit == Exit::Cancelled {
             return Err(failure);
         }
-        if failure.exit == Exit::Authentication {
-            return Err(no_token(cx, &failure));
+        if is_refused {
+            return Err(no_token(cx, args, &failure));
         }
         if cx.clock.elapsed().saturating_sub(started) > PATIENCE || cx.pause(Duration::from_secs(2)).is_err() {
             return Err(failure);
@@ -60,14 +63,51 @@ pub(super) fn look(cx: &Cx, args: &CompareArgs) -> Result<Vec<String>> {
     }
 }
 
-fn no_token(cx: &Cx, failure: &Failure) -> Failure {
-    Failure::new(
+/// The tokens to try, each once. An operator who is asked for both gives two.
+fn tokens(args: &CompareArgs) -> Vec<(Option<&SecretRef>, Valid)> {
+    let now = (args.access.token.as_ref(), Valid::Now);
+    match args.after.as_ref() {
+        None => vec![now],
+        Some(after) if Some(after) == now.0 && !matches!(after, SecretRef::Prompt(_)) => vec![now],
+        Some(after) => vec![(Some(after), Valid::After), now],
+    }
+}
+
+fn open_with(cx: &Cx, args: &CompareArgs, token: Option<&SecretRef>, valid: Valid) -> Result<BodyReader> {
+    let api = Api::new(cx, &args.access.http, args.access.tls.as_ref(), resolve(cx, token, valid)?);
+    let opened = open_snapshot(cx, &api, false, SILENCE).map(|(_, body)| body);
+    if opened.as_ref().is_err_and(|failure| failure.exit == Exit::Authentication) {
+        forget(cx, token, valid);
+    }
+    opened
+}
+
+/// No token at hand is valid: which one is needed, and where whoever takes the run up is asked for it.
+fn no_token(cx: &Cx, args: &CompareArgs, failure: &Failure) -> Failure {
+    let failure = Failure::new(
         Exit::Changed,
         format!("The datacenter seen from {} could not be compared with the snapshot: {}", cx.host, failure.message),
     )
-    .state("The restore was sent; it was not compared, for want of a valid token.")
-    .hint("The tokens of the snapshot are the valid ones now; name one as token_after and run it again.")
-    .hint("When none is left: consul acl bootstrap tells the reset index; write it to acl-bootstrap-reset in the leader's data directory and bootstrap again.")
+    .state("It was not compared, for want of a valid token.");
+    let failure = match (args.after.as_ref().or(args.access.token.as_ref()), cx.run) {
+        (Some(token), Some(mark)) => failure.hint(format!(
+            "Once the snapshot is restored its own tokens are the valid ones, and this run looks for one {}. Give one with acl = \"write\" there, then go on: lifeboat resume {}",
+            place_of(token),
+            mark.run
+        )),
+        _ => failure.hint("Once the snapshot is restored its own tokens are the valid ones: name one with acl = \"write\" as token_after."),
+    };
+    failure.hint("When none is left: consul acl bootstrap tells the reset index; write it to acl-bootstrap-reset in the leader's data directory and bootstrap again.")
+}
+
+/// Where a token is looked for, in words.
+fn place_of(token: &SecretRef) -> String {
+    match token {
+        SecretRef::Prompt(_) => "by asking for it".to_owned(),
+        SecretRef::Command(_) => "in what the inventory's command for it prints".to_owned(),
+        SecretRef::File(path) => format!("in the file {} of the console", path.display()),
+        SecretRef::Env(name) => format!("in the console's environment variable {name}"),
+    }
 }
 
 /// Reads a snapshot to its last record, keeping only what two snapshots are compared by.

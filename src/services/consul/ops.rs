@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::api::{Access, Address, Api, cli, refusal};
+use super::api::{Access, Address, Api, Valid, cli, refusal, resolve};
 use super::compare;
 use super::sink::Member;
 use crate::model::exit::{Exit, Failure, Result};
@@ -30,6 +30,9 @@ pub(super) struct ReadyArgs {
     pub access: Access,
     /// The version every server must have.
     pub version: Option<CleanText>,
+    /// The token that is valid once the snapshot is restored: it must be at hand before anything is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<SecretRef>,
 }
 
 /// Arguments of the comparison.
@@ -97,6 +100,8 @@ impl Op for Ready {
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let args: ReadyArgs = args_of(args)?;
         let api = Api::of(cx, &args.access)?;
+        resolve(cx, args.after.as_ref(), Valid::After)
+            .map_err(|failure| failure.hint("It is what token_after names in the inventory."))?;
         let leader = api.steady_leader(POLL)?;
         let doing = "Asking Consul for its servers' health";
         let reply = api.ask(Request::get("/v1/operator/autopilot/health"), doing)?;
@@ -184,7 +189,6 @@ impl Op for Compare {
             Exit::Changed,
             format!("The datacenter seen from {} differs from the snapshot: {}.", cx.host, differences.join("; ")),
         )
-        .state("The snapshot was restored.")
         .hint("A datacenter in use moves on: see whether these differences were written since."))
     }
     fn undo_script(&self, _args: &Value, _before: &Value) -> Result<Option<String>> {

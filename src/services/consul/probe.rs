@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::{Access, Address, Api, is_unknown_token, resolve};
+use super::api::{Access, Address, Api, Valid, forget, is_unknown_token, resolve};
 use super::settings::{Settings, is_datacenter, is_plain_path};
 use super::trust;
 use crate::model::exit::{Exit, Result};
@@ -402,7 +402,7 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
     if own.leader.is_none() {
         notes.push("The datacenter has no leader; only a stale copy of what this server knows can be taken.".into());
     }
-    let token = match resolve(cx, access.token.as_ref()) {
+    let token = match resolve(cx, access.token.as_ref(), Valid::Now) {
         Ok(token) => token,
         Err(failure) => {
             own.refuse(&failure.message, failure.exit);
@@ -417,6 +417,7 @@ fn ask_agent(cx: &Cx, own: &mut Own, version: &mut String, notes: &mut Vec<Clean
         200 => read_self(own, version, &reply.json().unwrap_or(Value::Null)),
         403 if is_unknown_token(403, reply.text().as_str()) => {
             own.acl = Some(true);
+            forget(cx, access.token.as_ref(), Valid::Now);
             own.refuse("Consul does not know the token.", Exit::Authentication);
             return Ok(());
         }

@@ -47,7 +47,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
     let compare = CompareArgs { access: access.clone(), after: settings.token_after.clone(), expected };
     let maker = StepMaker::on(ask.host);
     let version = ask.facts.version.clone();
-    let ready = ReadyArgs { access: access.clone(), version: version.clone() };
+    let ready = ReadyArgs { access: access.clone(), version: version.clone(), after: settings.token_after.clone() };
     let mut steps = vec![maker.step(
         "ready",
         "Check that the servers agree and are healthy",

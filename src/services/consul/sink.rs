@@ -163,7 +163,7 @@ impl<'a> Deliver<'a> {
                 "The datacenter does not hold what the snapshot holds ({}), so the restore did not take place or not whole.",
                 differences.join("; ")
             ))),
-            Err(look) => Err(Failure { exit: Exit::Changed, ..failure }
+            Err(look) => Err(look.hints.into_iter().fold(Failure { exit: Exit::Changed, ..failure }, Failure::hint)
                 .state(format!("Whether the restore took place is unknown: {}", look.message))
                 .hint("Look at the leader's log for 'restored user snapshot'. Do not send the snapshot again before you know.")
                 .hint("A server that finds no leader and logs 'non-monotonic log entries' ended in the very middle and does not come back by itself: stop it, move the directory raft in its data directory aside, start it, and restore once more.")),

@@ -18,6 +18,7 @@ pub mod tree;
 
 mod by_keys;
 mod cards;
+mod consul_adopted;
 mod consul_faults;
 mod consul_files;
 mod consul_foreign;

@@ -402,3 +402,43 @@ fn a_restored_datacenter_is_compared_with_its_snapshot() {
     let failure = compare.run(&world().cx(), &args, &Value::Null).unwrap_err();
     assert!(failure.state.unwrap().contains("was not compared"));
 }
+
+#[test]
+fn a_token_that_is_not_at_hand_keeps_nobody_from_the_other_and_is_asked_for_by_its_place() {
+    let compare = crate::services::op("consul.compare/1").unwrap();
+    let agent = Agent::start(|asked| match asked.token.as_deref() {
+        Some("n3w") => Reply::Chunks("", GOLDEN.to_vec(), true),
+        _ => say(403, "ACL not found"),
+    });
+    let missing = json!({"file": "/nowhere/after"});
+    let of = |now: &str, after: &Value| {
+        let access = json!({"http": agent.address, "token": {"env": now}});
+        json!({"access": access, "after": after, "expected": expected()})
+    };
+    assert_eq!(compare.run(&world().cx(), &of("n3w", &missing), &Value::Null).unwrap()["equal"], true);
+    // Which one is needed, where it is looked for, and how to go on.
+    for (after, place) in [
+        (&missing, "in the file /nowhere/after of the console"),
+        (&json!({"command": "pass consul"}), "in what the inventory's command for it prints"),
+        (&json!({"prompt": true}), "by asking for it"),
+        (&Value::Null, "in the console's environment variable 0ld"),
+    ] {
+        let world = world();
+        let failure = compare.run(&world.cx(), &of("0ld", after), &Value::Null).unwrap_err();
+        assert_eq!((failure.exit, world.cx().clock.elapsed()), (Exit::Changed, Duration::ZERO), "{failure:?}");
+        let hint = &failure.hints[0];
+        assert!(hint.contains(place) && hint.ends_with(&format!("lifeboat resume {}", world.mark.run)), "{hint}");
+    }
+}
+
+#[test]
+fn nothing_is_replaced_while_the_token_for_afterwards_is_not_at_hand() {
+    let ready = crate::services::op("consul.ready/1").unwrap();
+    let agent = Agent::start(healthy);
+    let mut args = json!({"access": access(&agent), "version": "1.20.1", "after": {"env": "n3w"}});
+    ready.run(&world().cx(), &args, &Value::Null).unwrap();
+    args["after"] = json!({"prompt": true});
+    let failure = ready.run(&world().cx(), &args, &Value::Null).unwrap_err();
+    assert_eq!(failure.exit, Exit::Authentication);
+    assert!(failure.hints.iter().any(|hint| hint.contains("token_after")), "{failure:?}");
+}
