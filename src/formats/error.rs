@@ -44,6 +44,12 @@ pub enum FormatError {
         /// Its name.
         path: &'static str,
     },
+    /// An archive is whole and has no entry.
+    #[error("The archive \"{path}\" is empty: nothing at all is in it.")]
+    Empty {
+        /// Its name.
+        path: EntryName,
+    },
     /// A file is larger than this format's files are.
     #[error("The file \"{path}\" has more than {limit} bytes, which is more than this format's files have.")]
     TooLarge {

@@ -202,15 +202,29 @@ fn staking_verdict(found: &StakingIdentity) -> Verdict {
 #[derive(Default)]
 struct Tar {
     archives: Archives,
+    /// What the names in each archive begin with.
+    roots: BTreeMap<String, BTreeSet<String>>,
 }
+
+/// How many beginnings of names are told of one archive.
+const ROOTS: usize = 32;
 
 impl Verifier for Tar {
     fn file(&mut self, path: &str, input: &mut dyn Read) -> Result<(), FormatError> {
-        self.archives.read(path, input, |_, _| Ok(()))
+        let roots = self.roots.entry(path.to_owned()).or_default();
+        self.archives.read(path, input, |entry, _| {
+            let first = entry.name.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
+            if roots.len() < ROOTS {
+                roots.insert(EntryName::from(first).to_string());
+            }
+            Ok(())
+        })
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
-        self.archives.verdict()
+        let mut verdict = self.archives.verdict()?;
+        verdict.fact("roots", json!(self.roots));
+        Ok(verdict)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Counted, Verdict};
 use crate::formats::error::FormatError;
 use crate::formats::expand::{Compression, ExpandLimits, expand};
 use crate::formats::tar::{TarEntry, TarLimits, TarSummary, Walk, walk};
-use crate::formats::text::hex;
+use crate::formats::text::{EntryName, hex};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -36,6 +36,10 @@ impl Archives {
             Walk::Tar(error) => error.into(),
             Walk::Visit { reason, .. } => reason,
         })?;
+        // Every copy has its own root in it at least.
+        if found.entries == 0 {
+            return Err(FormatError::Empty { path: EntryName::from(path.as_bytes()) });
+        }
         self.compressions.insert(plain.compression());
         self.hash.update(found.sha256);
         let sum = &mut self.sum;

@@ -66,6 +66,10 @@ fn archives_in_every_compression_say_the_same() {
     assert_eq!((two.entries, two.facts["archives"].clone()), (4, json!(2)));
     assert!(matches!(check("tar/1", &[]), Err(FormatError::Missing { .. })));
     assert!(check("tar/1", &[("t", b"")]).is_err());
+    assert_eq!(two.facts["roots"], json!({"t": ["d"], "u": ["d"]}));
+    // Both end blocks and nothing before them: sound to any reader, and a copy of nothing.
+    let nothing = check("tar/1", &[("t", &plain), ("u", &[0; 1024])]);
+    assert!(matches!(nothing, Err(FormatError::Empty { .. })), "{nothing:?}");
 }
 
 #[test]

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::facts::{IDENTITY, Own};
+use super::facts::{IDENTITY, Own, base_name};
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::{Facts, Identity};
 use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::units::ByteSize;
 use crate::services::Conclusion;
-use crate::services::common::own_facts;
+use crate::services::common::{own_facts, strange_roots};
 
 /// The identity's three files.
 pub const STAKING: &str = "staking-identity";
@@ -201,10 +201,23 @@ pub const NODE_ID: &str = "avalanche-node-id";
 /// The kind of a BLS public key among identities.
 pub const BLS: &str = "avalanche-bls";
 
+/// Why an item's archive is not of what was asked for; none when it is.
+fn strange_archive(item: &Item, verified: &BTreeMap<String, Value>) -> Option<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of = |path: &str| path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned();
+    let wanted: Vec<String> = match item.id.as_str() {
+        NODE_CONFIG => vec![base_name(&text(&item.facts["path"])).to_owned()],
+        UNIT => item.facts["files"].as_array().into_iter().flatten().map(|path| of(&text(path))).collect(),
+        _ => vec![".".to_owned()],
+    };
+    strange_roots(verified, "tree.tar", &wanted.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// What the verified key set is, and whether the running node said the same when it was asked.
 pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
     let mut conclusion = Conclusion::default();
     if item.id.as_str() != STAKING {
+        conclusion.refused = strange_archive(item, verified);
         return conclusion;
     }
     let answered = item.facts["api_answered"] == true;

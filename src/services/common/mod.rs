@@ -11,6 +11,7 @@ mod own;
 mod pour;
 mod reader;
 mod readiness;
+mod roots;
 mod steps;
 mod still;
 mod swap;
@@ -31,6 +32,7 @@ pub use own::{own_facts, own_value};
 pub use pour::{feed, pour};
 pub use reader::ScriptReader;
 pub use readiness::Readiness;
+pub use roots::strange_roots;
 pub use steps::{
     CAPTURE, DELIVER, KEEPS_DAMAGED, StepMaker, capture_step, deliver_step, keeping_damaged, kept_path, since_path,
     staged_path, stopping_capture_step,

@@ -12,7 +12,7 @@ use crate::model::ids::ItemId;
 use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::text::hex;
 use crate::services::Conclusion;
-use crate::services::common::{own_facts, text_of};
+use crate::services::common::{own_facts, strange_roots, text_of};
 
 /// The datacenter's state.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -88,8 +88,20 @@ fn keyrings(own: &Own) -> (Standing, Value) {
     }
 }
 
-/// The identity of a copied node-id: the one that was seen, if these are its bytes.
+/// The identity of a copied node-id: the one that was seen, if these are its bytes. An archive must be of what was asked for.
 pub(super) fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
+    let refused = match item.id.as_str() {
+        AGENT_CONFIG => strange_roots(verified, "config.tar", &["."]),
+        KEYRINGS => {
+            let files: Vec<&str> =
+                item.facts["files"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            strange_roots(verified, "keyrings.tar", &files)
+        }
+        _ => None,
+    };
+    if refused.is_some() {
+        return Conclusion { refused, ..Conclusion::default() };
+    }
     let id = text_of(&item.facts, "node_id");
     if item.id.as_str() != NODE_IDENTITY || id.is_empty() {
         return Conclusion::default();

@@ -14,6 +14,8 @@ mod settings;
 mod sink;
 mod source;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::model::exit::Result;
@@ -23,8 +25,8 @@ use crate::model::item::{Copying, Item, Sensitivity, Standing};
 use crate::model::manifest::Manifest;
 use crate::model::plan::{Choice, Command};
 use crate::model::text::CleanText;
-use crate::services::common::args_of;
-use crate::services::{Ask, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
+use crate::services::common::{args_of, strange_roots};
+use crate::services::{Ask, Conclusion, Cx, Draft, Driver, Op, Recipe, SettingError, Sink, Source};
 use probe::Own;
 use source::Entry;
 
@@ -88,6 +90,13 @@ impl Driver for Files {
     }
     fn sink<'a>(&self, cx: &'a Cx<'a>, args: &Value) -> Result<Box<dyn Sink + 'a>> {
         Ok(Box::new(sink::Unpack::new(cx, args_of(args)?)))
+    }
+    fn conclude(&self, item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
+        let entries: Vec<Entry> = args_of(&item.facts["entries"]).unwrap_or_default();
+        let strange = |entry: &Entry| {
+            strange_roots(verified, &format!("{}.tar", entry.archive), &[settings::split(&entry.path).1])
+        };
+        Conclusion { refused: entries.iter().find_map(strange), ..Conclusion::default() }
     }
     fn recipe(&self, manifest: &Manifest) -> Recipe {
         recipe::recipe(manifest)

@@ -223,6 +223,55 @@ fn what_vanishes_changes_or_lies_while_it_is_read_is_named_or_not_kept() {
     console.run(&["verify", &format!("val-1/files/tree@{id}"), "val-1/consul"]).expect(0);
 }
 
+/// Both are sound archives to any reader: one without an entry, and one of files that nobody asked for.
+#[test]
+fn an_archive_that_is_empty_or_of_other_files_is_not_kept() {
+    let (console, machine) = one(&|machine| {
+        let host = format!("[hosts.{}.services", machine.name());
+        format!(
+            "{host}.files]\npaths = [\"/srv/app\", \"/srv/one.conf\"]\n{host}.avalanchego]\n{host}.consul]\n{host}.netdata]\n"
+        )
+    });
+    machine.exec("mkdir -p /srv/app/dir && echo saved >/srv/app/dir/file && echo one >/srv/one.conf").ok();
+    install_avalanchego(&machine, &avalanchego::Options { start: false, ..avalanchego::Options::default() });
+    install_consul(&machine, &consul::Options { start: false, ..consul::Options::default() });
+    machine.exec("install -d -o consul /opt/consul/serf && echo '[]' >/opt/consul/serf/local.keyring").ok();
+    let items = [
+        "files/tree",
+        "consul/agent-config",
+        "consul/keyrings",
+        "avalanchego/node-config",
+        "avalanchego/unit",
+        "netdata/config",
+    ]
+    .map(|item| format!("val-1/{item}"));
+    let vault = console.path("vault");
+    let (empty, foreign) =
+        ("--create --file=- --files-from=/dev/null", "--create --file=- --directory=/usr/share doc/tar");
+    for (what, instead, says) in [("empty", empty, "nothing at all is in it"), ("foreign", foreign, "doc")] {
+        let lying = format!(
+            "#!/bin/sh\ncase \" $* \" in *' --create '*|*' -cf '*) exec /usr/bin/tar {instead};; esac\nexec /usr/bin/tar \"$@\"\n"
+        );
+        machine.exec_with("cat >/usr/local/bin/tar; chmod 755 /usr/local/bin/tar", lying.as_bytes()).ok();
+        for item in &items {
+            println!("{what}: {item}");
+            let ended = console.run(&["backup", item]).expect(14).says(item);
+            assert!(ended.err.contains("was not copied") || ended.err.contains("was not kept"), "{}", ended.err);
+            assert!(ended.err.contains(says) || item.contains("netdata"), "{}", ended.err);
+            ended.says("Everything is as it was.");
+        }
+        assert_eq!(files_below(&vault).iter().filter(|path| path.ends_with("manifest.json")).count(), 0, "{what}");
+        nothing_staged(&vault);
+        assert_eq!(left_by_lifeboat(&machine), "", "{what}");
+    }
+    // The same with a tool that does not lie.
+    machine.exec("rm /usr/local/bin/tar").ok();
+    for item in &items {
+        console.run(&["backup", item]).expect(0);
+    }
+    console.run(&["verify"]).expect(0);
+}
+
 #[test]
 fn what_a_full_vault_cannot_write_down_is_not_begun() {
     let fleet = Fleet::shared();
