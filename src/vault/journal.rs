@@ -15,7 +15,7 @@ use crate::model::clock::Clock;
 
 use super::disk;
 use super::error::VaultError;
-use super::run::{RunDir, journal_name, with_reserve};
+use super::run::{PLAN, RunDir, journal_name, with_reserve};
 
 const LARGEST: u64 = 1 << 30;
 
@@ -26,7 +26,8 @@ pub struct JournalEntry {
     pub seq: u64,
     /// When it was written.
     pub at: Timestamp,
-    /// The SHA-256 of the line before, without its line feed, also across chapters; empty in the first.
+    /// The SHA-256 of the line before, without its line feed, also across chapters; in the first that of `plan.json`, and
+    /// nothing where there is none.
     pub prev: String,
     /// What it says.
     pub entry: Value,
@@ -41,6 +42,8 @@ pub struct Replay {
     pub torn: u64,
     whole: u64,
     last: String,
+    /// Whether it begins with the plan's sum: then every entry has one of its own.
+    is_summed: bool,
 }
 
 /// A journal open for appending, by one process at a time.
@@ -59,7 +62,8 @@ impl RunDir {
     /// Reads the journal, all its chapters. A torn last line is told, anything else that does not fit is an error. No
     /// journal is an empty one.
     pub fn read_journal(&self) -> Result<Replay, VaultError> {
-        let mut found = Replay::default();
+        let plan = self.dir.join(PLAN);
+        let mut found = Replay { last: sum_of(&plan)?, ..Replay::default() };
         for chapter in 1..=self.chapter() {
             let path = self.dir.join(journal_name(chapter));
             if found.torn > 0 {
@@ -67,7 +71,7 @@ impl RunDir {
             }
             found.whole = 0;
             match disk::read(&path, LARGEST) {
-                Ok(bytes) => found = replay(&path, &bytes, found)?,
+                Ok(bytes) => found = replay(&path, &plan, &bytes, found)?,
                 Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(other) => return Err(other),
             }
@@ -147,8 +151,9 @@ impl Journal {
             return Err(VaultError::damaged(&path, "an earlier entry could not be taken back after a failed write"));
         }
         let entry = JournalEntry { seq: self.next, at: clock.now(), prev: self.prev.clone(), entry: entry.clone() };
-        let mut line = serde_json::to_vec(&entry)
+        let line = serde_json::to_vec(&entry)
             .map_err(|e| VaultError::Misuse { path: path.clone(), why: format!("an entry cannot be written ({e})") })?;
+        let mut line = with_own_sum(line);
         let hash = disk::sha256(&line);
         line.push(b'\n');
         let dir = self.dir.clone();
@@ -185,14 +190,56 @@ impl Drop for Journal {
     }
 }
 
+/// The sum of the file that the first entry names; nothing where it is not there.
+fn sum_of(plan: &Path) -> Result<String, VaultError> {
+    match disk::hash_file(plan, &mut |_| std::ops::ControlFlow::Continue(())) {
+        Ok((_, hash)) => Ok(hash),
+        Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(other) => Err(other),
+    }
+}
+
+/// What stands before the sum that ends an entry, and how long all of that is.
+const OWN: &[u8] = b",\"own\":\"";
+const OWN_LENGTH: usize = OWN.len() + 64 + 2;
+
+/// An entry with its sum as its last member: the SHA-256 of the line as it is without it. So the last line, which no other
+/// one names, is under a sum, too.
+fn with_own_sum(line: Vec<u8>) -> Vec<u8> {
+    let own = disk::sha256(&line);
+    let mut line = line;
+    line.pop();
+    [&line, OWN, own.as_bytes(), b"\"}"].concat()
+}
+
+/// Whether a line is what its own sum names; none where it has no sum.
+fn is_as_summed(line: &[u8]) -> Option<bool> {
+    let (entry, own) = line.split_at_checked(line.len().checked_sub(OWN_LENGTH)?)?;
+    let own = own.strip_prefix(OWN)?.strip_suffix(b"\"}")?;
+    Some(disk::sha256(&[entry, b"}"].concat()).as_bytes() == own)
+}
+
 /// Reads one chapter's bytes after what was `found` before.
-fn replay(path: &Path, bytes: &[u8], mut found: Replay) -> Result<Replay, VaultError> {
+fn replay(path: &Path, plan: &Path, bytes: &[u8], mut found: Replay) -> Result<Replay, VaultError> {
     for line in bytes.split_inclusive(|b| *b == b'\n') {
         let seq = found.entries.len() as u64;
         let Some(line) = line.strip_suffix(b"\n") else {
+            // What a crash tore off is less than a whole entry, or one without its line feed; more than that is neither.
+            if line.split_last().and_then(|(_, entry)| is_as_summed(entry)) == Some(true) {
+                return Err(VaultError::damaged(path, format!("entry {seq} does not end as it was written")));
+            }
             found.torn = line.len() as u64;
             break;
         };
+        match is_as_summed(line) {
+            Some(false) => {
+                return Err(VaultError::damaged(path, format!("entry {seq} is not what was written")));
+            }
+            None if found.is_summed => {
+                return Err(VaultError::damaged(path, format!("entry {seq} has lost its sum")));
+            }
+            _ => {}
+        }
         let entry: JournalEntry = serde_json::from_slice(line)
             .map_err(|e| VaultError::damaged(path, format!("entry {seq} cannot be read ({e})")))?;
         if entry.seq != seq {
@@ -201,7 +248,9 @@ fn replay(path: &Path, bytes: &[u8], mut found: Replay) -> Result<Replay, VaultE
                 format!("entry {seq} is missing, {} stands in its place", entry.seq),
             ));
         }
-        if entry.prev != found.last {
+        if seq == 0 {
+            found.begin(path, plan, line, &entry)?;
+        } else if entry.prev != found.last {
             return Err(VaultError::damaged(path, format!("entry {seq} does not follow from the one before")));
         }
         found.last = disk::sha256(line);
@@ -209,6 +258,23 @@ fn replay(path: &Path, bytes: &[u8], mut found: Replay) -> Result<Replay, VaultE
         found.entries.push(entry);
     }
     Ok(found)
+}
+
+impl Replay {
+    /// Takes in what the first entry says of the plan. Journals of before it did so say nothing.
+    fn begin(&mut self, path: &Path, plan: &Path, line: &[u8], entry: &JournalEntry) -> Result<(), VaultError> {
+        self.is_summed = !entry.prev.is_empty();
+        if !self.is_summed {
+            return Ok(());
+        }
+        if is_as_summed(line).is_none() {
+            return Err(VaultError::damaged(path, "entry 0 has lost its sum"));
+        }
+        if entry.prev != self.last {
+            return Err(VaultError::damaged(plan, "it is not what the run's journal begins with"));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

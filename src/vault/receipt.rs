@@ -157,6 +157,7 @@ impl Vault {
         let mut found: BTreeMap<ConsoleId, Vec<Held>> = BTreeMap::new();
         for dir in self.runs()? {
             chain.findings.append(&mut strangers(&dir)?);
+            chain.findings.extend(damage_without_receipt(self, &dir));
             for held in load_all(&dir) {
                 match held {
                     Ok(held) if dir.file_name().is_some_and(|n| n == &*super::name::run_name(&held.receipt.run)) => {
@@ -191,6 +192,22 @@ impl Vault {
         }
         Ok(chain)
     }
+}
+
+/// What is damaged of a run whose last chapter has no receipt: its journal tells, and whether its plan is the one it began
+/// with. Of a chapter that has one the receipt tells more.
+fn damage_without_receipt(vault: &Vault, dir: &Path) -> Option<Finding> {
+    let chapter = last_chapter(dir);
+    if std::fs::symlink_metadata(dir.join(Names::of(chapter).receipt)).is_ok() {
+        return None;
+    }
+    let run = RunId::new(dir.file_name()?.to_str()?.to_owned()).ok()?;
+    let error = RunDir { vault: vault.clone(), run, dir: dir.to_owned() }.read_journal().err()?;
+    let path = match &error {
+        VaultError::Damaged { path, .. } => path.clone(),
+        _ => dir.join(journal_name(chapter)),
+    };
+    Some(Finding::of(&error, &path))
 }
 
 /// What lies in a run's directory and is no file of a run's.
@@ -266,13 +283,14 @@ fn load_all(dir: &Path) -> Vec<Result<Held, VaultError>> {
 fn load(dir: &Path, chapter: u32, path: PathBuf) -> Result<Held, VaultError> {
     let names = Names::of(chapter);
     let bytes = disk::read(&path, disk::LARGEST_JSON)?;
-    let signer_at = dir.join(names.signer);
+    let signer_at = dir.join(&names.signer);
     let signer = public_key(&disk::read(&signer_at, 4096)?)
         .ok_or_else(|| VaultError::damaged(&signer_at, "it is not a console's public key"))?;
-    let signature_at = dir.join(names.signature);
+    let signature_at = dir.join(&names.signature);
     let signature = Signature::from_slice(&disk::read(&signature_at, 4096)?)
         .map_err(|_| VaultError::damaged(&signature_at, "it is not a signature"))?;
-    signer.verify_strict(&bytes, &signature).map_err(|_| VaultError::damaged(&path, "its signature does not hold"))?;
+    let broken = || format!("its signature does not hold (it, {} or {} was changed)", names.signature, names.signer);
+    signer.verify_strict(&bytes, &signature).map_err(|_| VaultError::damaged(&path, broken()))?;
     refuse_newer(&path, &bytes, "version", VERSION.into())?;
     let receipt: Receipt = parse(&path, &bytes)?;
     if id_of(&signer).as_ref() != Some(&receipt.console) {

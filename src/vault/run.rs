@@ -14,7 +14,7 @@ use super::error::VaultError;
 use super::home::Vault;
 use super::name::{self, RUNS};
 
-const PLAN: &str = "plan.json";
+pub(super) const PLAN: &str = "plan.json";
 const RESERVE: &str = ".reserve";
 /// What is given back at a time when the journal does not fit.
 const SLICE: u64 = 64 << 10;

@@ -1,5 +1,6 @@
 //! What is stored, judged through the program on a sandboxed node: samples, a byte that flipped, a key that is lost.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -168,4 +169,94 @@ fn without_the_key_nothing_is_planned_and_what_is_sealed_is_still_known_for_whol
     call(&node, &["show", ITEM]).expect(0).says("sealed");
     // A console that holds only the public key still proves what it stores.
     call(&node, &["backup", ITEM]).expect(0).says("verified");
+}
+
+/// Every so many bytes of a file, and the last, one after the other with one bit flipped; it is whole again afterwards.
+fn flipped_everywhere(file: &Path, step: usize, mut look: impl FnMut(usize)) {
+    let sound = std::fs::read(file).unwrap();
+    let last = sound.len().saturating_sub(1);
+    for at in (0..last).step_by(step).chain([last]) {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(file, &flipped).unwrap();
+        look(at);
+    }
+    std::fs::write(file, &sound).unwrap();
+}
+
+#[test]
+fn a_flipped_byte_in_any_file_of_a_vault_is_named_by_verify() {
+    let node = kept();
+    let vault = node.path("srv/vault");
+    std::fs::write(node.path("srv/app/file"), "changed since").unwrap();
+    call(&node, &["restore", ITEM, "--to", "here", "--confirm", "overwrite=here"]).expect(0);
+    call(&node, &["verify"]).expect(0);
+    let files = files_below(&vault);
+    let names: BTreeSet<&str> = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    for name in ["vault.json", "inventory.toml", "manifest.json", "RESTORE.md", "SHA256SUMS", "hashes.json.age"] {
+        assert!(names.contains(name), "{name} is not among {names:?}");
+    }
+    for name in ["plan.json", "journal.jsonl", "receipt.json", "receipt.sig", "signer.pem"] {
+        assert!(names.contains(name), "{name} is not among {names:?}");
+    }
+    let mut receipts = 0;
+    for file in &files {
+        let (shown, length) = (file.strip_prefix(&vault).unwrap(), file.metadata().unwrap().len());
+        let place = shown.parent().unwrap().to_str().unwrap().trim_end_matches("/proofs");
+        let name = shown.file_name().unwrap().to_str().unwrap();
+        println!("{}: {length} bytes", shown.display());
+        // Byte by byte is the vault's own tests' to try: here the program is started each time.
+        flipped_everywhere(file, usize::try_from(length / 2 + 1).unwrap(), |at| {
+            let ended = call(&node, &["--read-only", "verify"]);
+            let code = if shown == Path::new("vault.json") { [13, 14] } else { [3, 14] };
+            assert!(ended.code.is_some_and(|ended| code.contains(&ended)), "{} byte {at}: {ended:?}", shown.display());
+            let said = format!("{}{}", ended.out, ended.err);
+            let broken = said.lines().filter(|line| line.starts_with("BROKEN") || line.starts_with("lifeboat: "));
+            // A receipt, its signature and its key are one: which of them was changed nobody can tell.
+            let telling: Vec<&str> = broken.filter(|line| line.contains(place) && line.contains(name)).collect();
+            assert!(!telling.is_empty(), "{} byte {at} is not named: {said}", shown.display());
+            receipts += telling.iter().filter(|line| line.starts_with("BROKEN    receipt: ")).count();
+        });
+    }
+    assert!(receipts > 0, "no line tells of a receipt");
+    call(&node, &["verify"]).expect(0);
+}
+
+/// A run that broke off has no receipt yet. What it would do when it is taken up is what was planned, or nothing.
+#[test]
+fn a_flipped_byte_of_a_run_that_broke_off_is_named_and_it_is_not_taken_up() {
+    let node = kept();
+    std::fs::write(node.path("srv/app/file"), "changed since").unwrap();
+    call(&node, &["restore", ITEM, "--to", "here", "--confirm", "overwrite=here"]).expect(0);
+    let runs = node.path("srv/vault/runs");
+    let mut dirs: Vec<PathBuf> = std::fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    dirs.sort();
+    let dir = dirs.pop().unwrap();
+    let run = dir.file_name().unwrap().to_str().unwrap().to_owned();
+    // As a console leaves it that is killed in the middle: neither receipt nor the last of its journal.
+    for name in ["receipt.json", "receipt.sig", "signer.pem"] {
+        std::fs::remove_file(dir.join(name)).unwrap();
+    }
+    let (journal, plan) = (dir.join("journal.jsonl"), dir.join("plan.json"));
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let begun: String = text.split_inclusive('\n').take(3).collect();
+    std::fs::write(&journal, &begun).unwrap();
+    let whole = call(&node, &["verify"]).expect(0);
+    assert!(!whole.out.contains("BROKEN"), "{}", whole.out);
+    for file in [&journal, &plan] {
+        let name = file.to_str().unwrap().strip_prefix(node.path("").to_str().unwrap()).unwrap().to_owned();
+        let step = usize::try_from(file.metadata().unwrap().len() / 24).unwrap();
+        flipped_everywhere(file, step, |at| {
+            let ended = call(&node, &["--read-only", "verify"]);
+            assert!(matches!(ended.code, Some(3 | 14)), "{name} byte {at}: {ended:?}");
+            let told = ended.out.lines().any(|line| line.starts_with("BROKEN    receipt: ") && line.contains(&name));
+            assert!(told, "{name} byte {at} is not named: {}", ended.out);
+            let refused = call(&node, &["resume", &run, "--roll-back"]).expect(14);
+            assert!(refused.err.contains(&name), "{name} byte {at}: {}", refused.err);
+            assert_eq!(content(&node), "app saved", "{name} byte {at}");
+        });
+    }
+    // A last line that a crash tore off did not happen, which is no damage.
+    std::fs::write(&journal, &begun[..begun.len() - 1]).unwrap();
+    call(&node, &["verify"]).expect(0);
 }
