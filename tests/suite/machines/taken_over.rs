@@ -110,6 +110,64 @@ fn a_restore_of_files_killed_after_each_step_is_adopted() {
     }
 }
 
+/// The machine the files came from is gone; the target has a tree of its own in one place, and nothing in the other.
+#[test]
+fn a_restore_of_a_lost_machine_s_files_onto_a_spare_killed_after_each_step_is_adopted() {
+    let Stage { console: first, old, spare } = Stage::set(&|machine| {
+        let host = format!("[hosts.{}.services", machine.name());
+        let tree = "paths = [\"/srv/tree\"]\nunit = \"treeapp.service\"\n";
+        format!("{host}.files]\n{tree}{host}.plain]\nkind = \"files\"\npaths = [\"/srv/plain\"]\n")
+    });
+    let second = second(&first, &[&spare]);
+    install_tree(&old, "/srv/tree");
+    old.exec("cp -a /srv/tree /srv/plain && rm /srv/plain/heartbeat").ok();
+    first.run(&["backup", "val-1/files/tree", "val-1/plain/tree"]).expect(0);
+    let saved = ["tree", "plain"].map(|name| tree_listing(&old, &format!("/srv/{name}")));
+    old.destroy();
+    install_tree(&spare, "/srv/tree");
+    spare.exec("cd /srv/tree && rm -f plain.txt hardlink && echo other >private && echo new >added").ok();
+    let listing = |name: &str| {
+        let path = format!("/srv/{name}");
+        if spare.path(&path).exists() { tree_listing(&spare, &path) } else { String::new() }
+    };
+    let is_up = || spare.exec("systemctl is-active --quiet treeapp").success();
+    for ((name, item), saved) in [("tree", "val-1/files/tree"), ("plain", "val-1/plain/tree")].iter().zip(&saved) {
+        let before = listing(name);
+        assert!(before.is_empty() == (*name == "plain") && before != *saved);
+        let args = ["restore", item, "--to", "spare-1", "--confirm", "overwrite=spare-1"];
+        let args = if *name == "tree" { [&args[..], &["--set", "guard=8"]].concat() } else { args.to_vec() };
+        let steps = ops_of(&first, &args).len();
+        // On the machine they came from, every other step goes on; here it is the other half.
+        for (step, go_on) in (0..=steps).map(|step| (step, step % 2 == 1)) {
+            let told =
+                format!("{name} killed after step {step} of {steps}, then {}", if go_on { "on" } else { "back" });
+            println!("{told}");
+            let run = kill_after_step(&first, &args, step);
+            settled(&spare);
+            assert!(is_up(), "{told}: the service is down");
+            let now = listing(name);
+            assert!(now == *saved || now == before, "{told}: half a tree\n{now}");
+            let resume = ["resume", &run, "--adopt", "--roll-back"];
+            second.run(&resume[..if go_on { 3 } else { 4 }]).expect(0);
+            assert_eq!(&listing(name), if go_on { saved } else { &before }, "{told}");
+            assert!(is_up(), "{told}");
+            assert_eq!(left_by_lifeboat(&spare), "", "{told}");
+            if go_on {
+                // As the next round finds it: what was kept aside comes back, or nothing.
+                second.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
+                assert_eq!(listing(name), before, "{told}: rolled back");
+            }
+            let kept = || spare.exec("ls -A /srv | grep '[.]kept$'; :").ok();
+            if !kept().is_empty() {
+                first.run(&["kept", "spare-1", "--purge", "--confirm", "purge-spare-1=spare-1"]).expect(0);
+            }
+            assert_eq!(kept(), "", "{told}");
+        }
+        first.run(&args).expect(0).says("restored and proven");
+        assert_eq!(&listing(name), saved);
+    }
+}
+
 /// A guard's own unit ends what it left behind unless it is told not to, and what a declared command starts may be the
 /// service itself.
 #[test]
