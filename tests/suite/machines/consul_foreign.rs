@@ -1,7 +1,9 @@
 //! Snapshots that a server cannot take, before a real one: from a newer Consul, from Enterprise, with records of kinds
-//! that it does not know. Each is a copy of the server's own, altered where it tells what it is.
+//! that it does not know. Each is a copy of the server's own, altered where it tells what it is. And one that a server can:
+//! a file that its own tool saved.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use lifeboat::engine::world::{SystemClock, SystemEntropy};
 use lifeboat::formats::verifier;
@@ -12,10 +14,11 @@ use lifeboat::vault::{CardRecipe, FileMeta, Holder, Sealing, StageRequest, Vault
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::consul::{self, consul_all, consul_cli, consul_put, install_consul};
+use super::consul::{self, consul_all, consul_cli, consul_fill, consul_put, install_consul};
 use super::consul_files::left_by_lifeboat;
 use super::judges::opened;
 use super::machine::Machine;
+use super::story::{Stage, write_secret};
 use super::taken_over::one;
 use crate::support::console::Console;
 
@@ -105,6 +108,13 @@ fn keep(console: &Console, like: &Manifest, bytes: &[u8], version: &str) -> Stri
     format!("{SNAPSHOT}@{}", published.id)
 }
 
+/// What the newest copy says of itself.
+fn manifest(console: &Console, item: &str) -> Manifest {
+    let shown = console.run(&["--json", "show", item]).expect(0).documents();
+    let snapshot = shown.iter().find(|one| one["kind"] == "snapshot").unwrap();
+    serde_json::from_value(snapshot["manifest"].clone()).unwrap()
+}
+
 fn restores_seen(machine: &Machine) -> String {
     machine.exec("journalctl -u consul --no-pager | grep -c 'copied to local snapshot'; :").ok()
 }
@@ -116,10 +126,7 @@ fn a_snapshot_that_the_servers_cannot_take_is_refused_before_anything_is_sent() 
     consul_put(&machine, None, "app/config", "blue");
     console.run(&["backup", SNAPSHOT]).expect(0);
     let sound = std::fs::read(opened(&console, SNAPSHOT)).unwrap();
-    let shown = console.run(&["--json", "show", SNAPSHOT]).expect(0).documents();
-    let like: Manifest =
-        serde_json::from_value(shown.iter().find(|one| one["kind"] == "snapshot").unwrap()["manifest"].clone())
-            .unwrap();
+    let like = manifest(&console, SNAPSHOT);
     consul_put(&machine, None, "app/config", "green");
     let now = consul_all(&machine, None);
     let own = consul::VERSION;
@@ -176,4 +183,46 @@ fn a_snapshot_that_the_servers_cannot_take_is_refused_before_anything_is_sent() 
     assert!(!ended.success(), "Consul takes it: {ended}");
     let told = machine.exec("journalctl -u consul --no-pager").stdout;
     assert!(told.contains("panic: failed to restore snapshot") && told.contains("Unrecognized msg type 63"), "{told}");
+}
+
+/// The other direction: what the official tool saved is restored from the vault, into servers that never saw it.
+#[test]
+fn a_file_that_consul_itself_saved_is_restored_by_us_onto_a_fresh_machine() {
+    let secrets = tempfile::tempdir().unwrap();
+    let [token, after] = ["token", "after"].map(|name| secrets.path().join(name));
+    write_secret(&token, "not yet");
+    write_secret(&after, "not yet");
+    let Stage { console, old, spare } = Stage::set(&|machine| {
+        let named = |key: &str, file: &Path| format!("{key} = {{ file = \"{}\" }}\n", file.display());
+        format!(
+            "[hosts.{}.services.consul]\n{}{}",
+            machine.name(),
+            named("token", &token),
+            named("token_after", &after)
+        )
+    });
+    let management = install_consul(&old, &consul::Options::default()).expect("ACLs are on");
+    write_secret(&token, &management);
+    // What a copy of this datacenter says of itself; its own bytes hold none of what is saved by hand.
+    console.run(&["backup", SNAPSHOT]).expect(0);
+    let like = manifest(&console, SNAPSHOT);
+    consul_put(&old, Some(&management), "app/config", "blue");
+    consul_fill(&old, Some(&management), "bulk", 500);
+    consul_cli(&old, &management, "snapshot save /root/theirs.snap").ok();
+    let theirs = std::fs::read(old.path("/root/theirs.snap")).unwrap();
+    let keys = consul_all(&old, Some(&management));
+    assert_eq!(keys.len(), 501);
+    let kept = keep(&console, &like, &theirs, consul::VERSION);
+    old.destroy();
+    console.run(&["verify", &kept]).expect(0).says("verified");
+
+    let fresh = install_consul(&spare, &consul::Options::default()).expect("ACLs are on");
+    consul_put(&spare, Some(&fresh), "fresh/only", "here");
+    write_secret(&token, &fresh);
+    write_secret(&after, &management);
+    let restore = ["restore", &kept, "--to", "spare-1", "--confirm", "overwrite=dc1"];
+    console.run(&restore).expect(0).says("restored and proven");
+    assert_eq!(consul_all(&spare, Some(&management)), keys);
+    assert!(!consul_cli(&spare, &fresh, "kv export").success(), "the fresh datacenter's own token is valid still");
+    assert_eq!(left_by_lifeboat(&spare), "");
 }
