@@ -225,8 +225,9 @@ impl<'s> Sitting<'s> {
         }
     }
 
-    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, a worker of it or its jobs fail, and `LIFEBOAT_FAIL_WHEN`
-    /// names a file that it waits for: tests see what is left of the terminal, and of what was being done.
+    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console fail, what reads its keyboard, a worker, its jobs or what
+    /// tells a node that somebody watches, and `LIFEBOAT_FAIL_WHEN` names a file that it waits for: tests see what is
+    /// left of the terminal, and of what was being done.
     #[cfg(debug_assertions)]
     #[expect(clippy::panic, reason = "this is what is tried")]
     fn fail_inside(&mut self) {
@@ -236,6 +237,8 @@ impl<'s> Sitting<'s> {
         }
         match (std::env::var("LIFEBOAT_FAIL_INSIDE").as_deref(), self.crew) {
             (Ok("console"), _) => panic!("the console was told to fail"),
+            (Ok("keyboard"), _) => self.keyboard.fail_inside(),
+            (Ok("heartbeat"), _) => crate::engine::fail_a_heartbeat(),
             (Ok("worker"), Some(crew)) => crew.fail_inside(&Order::ReadVault),
             (Ok("job"), _) => self.app.model.live_jobs().for_each(|job| job.board.fail_inside()),
             _ => {}
