@@ -215,7 +215,7 @@ impl<'s> Sitting<'s> {
                         asked.extend(self.update(Msg::Notice(notice)));
                     }
                 }
-                Woke::Touched => asked = self.look_at_inventory(),
+                Woke::Touched => self.look_at_inventory(),
                 Woke::Frame | Woke::Tick => {}
                 Woke::Turn => asked = self.update(Msg::Tick(Timestamp::now())),
             }
@@ -324,18 +324,18 @@ impl<'s> Sitting<'s> {
             }
             // Where files cannot be watched, coming back to the console is when their change is seen.
             Event::FocusGained => {
-                let mut asked = self.update(Msg::Focus(true));
-                asked.extend(self.look_at_inventory());
-                asked
+                self.look_at_inventory();
+                self.update(Msg::Focus(true))
             }
             Event::FocusLost => self.update(Msg::Focus(false)),
             Event::Mouse(_) => Vec::new(),
         }
     }
 
-    fn look_at_inventory(&mut self) -> Vec<Effect> {
-        let is_other = self.lookout.as_mut().is_some_and(Lookout::is_other);
-        if is_other { self.update(Msg::Notice(Notice::InventoryChanged)) } else { Vec::new() }
+    fn look_at_inventory(&self) {
+        if let Some(lookout) = &self.lookout {
+            lookout.look();
+        }
     }
 
     /// Does what only the runtime can.

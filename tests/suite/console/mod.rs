@@ -6,6 +6,7 @@ mod crew;
 mod filled;
 mod fleet;
 mod gallery;
+mod hanging;
 mod host;
 mod hostile;
 mod item;
