@@ -1,5 +1,6 @@
 //! The console without a terminal: real pages, real keys, a drawn grid to look at.
 
+mod aftermath;
 mod cast;
 #[cfg(debug_assertions)]
 mod crew;
@@ -9,12 +10,14 @@ mod gallery;
 mod hanging;
 mod host;
 mod hostile;
+mod insides;
 mod item;
 mod jobs_runs;
 mod keys;
 #[cfg(debug_assertions)]
 mod later;
 mod life;
+mod long_names;
 #[cfg(all(debug_assertions, feature = "rehearsal"))]
 mod mid_job;
 mod mouse;
