@@ -28,6 +28,8 @@ mod plain;
 mod practice;
 mod properties;
 mod reload;
+#[cfg(feature = "rehearsal")]
+mod side_by_side;
 mod stage;
 mod stored;
 mod surroundings;
