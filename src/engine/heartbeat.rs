@@ -12,10 +12,20 @@ use crate::model::units::Seconds;
 use crate::services::{Cx, Mark};
 use crate::transport::{Cancel, Transport};
 
+/// Whether the heartbeat that beats next is to fail.
+#[cfg(debug_assertions)]
+static FAILS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Has the heartbeat that beats next fail inside, on its own thread: tests see what becomes of its node.
+#[cfg(debug_assertions)]
+pub fn fail_inside() {
+    FAILS.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
 /// Renews one node's guard until it is dropped.
 ///
 /// When renewing fails it simply tries again: the node itself decides when it has waited long enough, and every
-/// changing script finds out that the guard has acted.
+/// changing script finds out that the guard has acted. One that fails inside beats no more, and the node decides too.
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Cancel,
@@ -24,6 +34,8 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// Starts renewing four times a lapse, over a second login if the node gives one.
+    ///
+    /// Its thread panics only where it was told to, which only debug builds can be.
     pub fn start(
         link: &Arc<dyn Transport>,
         host: HostId,
@@ -39,6 +51,8 @@ impl Heartbeat {
         let thread = std::thread::spawn(move || {
             let mut own: Option<Arc<dyn Transport>> = None;
             while !stopped.wait(turn) {
+                #[cfg(debug_assertions)]
+                assert!(!FAILS.swap(false, std::sync::atomic::Ordering::Relaxed), "a heartbeat was told to fail");
                 let limit = stopped.within(turn.max(Duration::from_secs(5)));
                 let node = own.take().or_else(|| first.again(&limit).ok()).unwrap_or_else(|| first.clone());
                 let limit = stopped.within(turn.max(Duration::from_secs(5)));

@@ -29,3 +29,6 @@ pub mod sightings;
 pub mod uncovered;
 pub mod verify;
 pub mod world;
+
+#[cfg(debug_assertions)]
+pub use heartbeat::fail_inside as fail_a_heartbeat;

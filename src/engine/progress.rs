@@ -1,7 +1,8 @@
 //! Truthful progress: bytes over time, the rate, an honest range for what is left, and where the time goes.
 //!
 //! Both faces feed a [`Meter`] with samples of a [`super::board::Board`] and read a [`Pace`] from it. Time comes in
-//! with each sample, so a test can hold it; a clock that jumps back starts the measurement anew instead of lying.
+//! with each sample, so a test can hold it; a clock that jumps back starts the measurement anew instead of lying, and of
+//! one that jumps ahead, as after a sleep of this machine, the jump is left out.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,6 +26,10 @@ const SLOW: Duration = Duration::from_secs(3);
 
 /// From this silence on it is stalled.
 const STALLED: Duration = Duration::from_secs(30);
+
+/// Samples come several times a second. More than this between two of them is time in which nobody looked: the clock was
+/// set, or the machine or this console stood still. It counts neither as work nor as silence.
+const UNSEEN: Duration = Duration::from_secs(10);
 
 /// A part of a pipeline must take this share of the time, in percent, to be called what limits it.
 const LIMITING_PERCENT: u64 = 50;
@@ -120,6 +125,9 @@ impl Meter {
             self.began = None;
             self.moved = None;
         }
+        if let Some(gap) = self.samples.back().map(|last| span(last.at, now)).filter(|gap| *gap > UNSEEN) {
+            self.leave_out(gap);
+        }
         if progress.bytes > 0 && (self.began.is_none() || progress.bytes > self.last.bytes) {
             self.moved = Some(now);
         }
@@ -133,9 +141,18 @@ impl Meter {
         }
     }
 
+    /// Takes what was seen so far as seen so much later: up to now.
+    fn leave_out(&mut self, gap: Duration) {
+        let later = |at: Timestamp| at.checked_add(gap).unwrap_or(at);
+        let seen = self.samples.iter_mut().chain(&mut self.began);
+        seen.for_each(|sample| sample.at = later(sample.at));
+        self.moved = self.moved.map(later);
+    }
+
     /// The pace at a moment; `None` before the first byte.
     pub fn pace(&self, now: Timestamp) -> Option<Pace> {
         let (began, last) = (self.began?, *self.samples.back()?);
+        let now = if span(last.at, now) > UNSEEN { last.at } else { now };
         let recent = self.samples.iter().find(|sample| span(sample.at, now) <= RECENT).copied().unwrap_or(last);
         let recent = if recent.at < began.at { began } else { recent };
         let mean = rate(began, last);
@@ -293,7 +310,39 @@ mod tests {
         meter.take(at(9), &progress(500, 10_000));
         let slow = meter.pace(at(9)).unwrap();
         assert_eq!((slow.motion_text().as_str(), slow.left), ("slow, last byte 4s ago", None));
+        (10..=70).for_each(|second| meter.take(at(second), &progress(500, 10_000)));
         assert_eq!(meter.pace(at(70)).unwrap().motion_text(), "stalled for 1m 5s");
+    }
+
+    /// An hour that nobody saw: the clock was set, or the machine slept.
+    #[test]
+    fn a_clock_that_jumps_ahead_changes_neither_the_pace_nor_what_is_left() {
+        const HOUR: i64 = 3600;
+        let steady: Vec<(i64, u64)> = (0_i64..=20).map(|s| (s, 1 + 100 * u64::try_from(s).unwrap())).collect();
+        let mut meter = fed(&steady, 10_001);
+        let before = meter.pace(at(20)).unwrap();
+        assert_eq!(before.left_text().unwrap(), "1m 12s to 1m 28s left");
+        // A key draws the page before the next sample is taken.
+        assert_eq!(meter.pace(at(20 + HOUR)).unwrap(), before);
+        for second in 21_i64..=25 {
+            let bytes = 1 + 100 * u64::try_from(second).unwrap();
+            meter.take(at(second + HOUR), &progress(bytes, 10_001));
+            let pace = meter.pace(at(second + HOUR)).unwrap();
+            assert!((100..=105).contains(&pace.mean) && (100..=125).contains(&pace.rate), "{second}: {pace:?}");
+            let (least, most) = pace.left.unwrap();
+            assert!(least.as_secs() > 50 && most.as_secs() < 90, "{second}: {pace:?}");
+        }
+        let rates: Vec<u64> = meter.rates().into_iter().map(|(_, rate)| rate).collect();
+        assert_eq!(rates, [[100; 20].as_slice(), &[0; 1], &[100; 4]].concat(), "the chart");
+    }
+
+    #[test]
+    fn silence_is_counted_as_far_as_somebody_looked() {
+        let mut meter = fed(&[(0, 1), (5, 500), (9, 500)], 10_000);
+        meter.take(at(9 + 3600), &progress(500, 10_000));
+        assert_eq!(meter.pace(at(9 + 3600)).unwrap().motion_text(), "slow, last byte 4s ago");
+        meter.take(at(11 + 3600), &progress(500, 10_000));
+        assert_eq!(meter.pace(at(11 + 3600)).unwrap().motion_text(), "slow, last byte 6s ago");
     }
 
     #[test]

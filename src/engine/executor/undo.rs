@@ -60,6 +60,19 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// The same while things are brought back: a guard that acts just then may have been set once more meanwhile. Then it
+    /// counts on for what is still to be undone, and is taken off when that is nothing.
+    fn absorb_late_guard(&mut self, host: &HostId) -> Result<()> {
+        let was_watched = self.heartbeats.contains_key(host);
+        self.absorb_guard(host)?;
+        if !was_watched || self.heartbeats.contains_key(host) {
+            return Ok(());
+        }
+        let mut ways = self.ways_back(&BTreeMap::new())?;
+        ways.retain(|(guard, _)| guard.host == *host);
+        if ways.is_empty() { self.disarm(host) } else { self.arm_the_way_back(&ways) }
+    }
+
     /// Journals, in the vault, what the guard on a host did: it must stand there before the node's own note of it goes, or
     /// whoever goes on after a cut would pass over what was undone. To journal it twice does no harm.
     pub(super) fn note_fired(&mut self, host: &HostId, fired: &Fired) -> Result<Vec<Event>> {
@@ -262,8 +275,13 @@ impl Executor<'_> {
             })
         };
         if let Err(first) = undo(self) {
-            // The login may be the thing that broke.
+            // The login may be the thing that broke, or the guard has acted since: then it is waited for, and may have undone
+            // this step too. Where it cannot be asked the second try says so.
             self.means.links.forget(&step.host);
+            let is_absorbed = self.absorb_late_guard(&step.host).is_ok();
+            if is_absorbed && matches!(self.states.get(&step.id), Some(StepState::Reverted)) {
+                return Ok(true);
+            }
             undo(self).map_err(|again| if again.exit == Exit::Unreachable { first } else { again })?;
         }
         self.reverted(step)

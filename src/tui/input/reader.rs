@@ -40,6 +40,8 @@ pub enum Input {
 const PAUSE: u8 = b'p';
 const GO_ON: u8 = b'g';
 const END: u8 = b'e';
+#[cfg(debug_assertions)]
+const FAIL: u8 = b'f';
 
 /// The keyboard of the terminal at standard input.
 pub struct Keyboard {
@@ -61,6 +63,9 @@ impl Keyboard {
     }
 
     /// The next event; `None` when the terminal is gone.
+    ///
+    /// # Panics
+    /// As its thread did: a console that hears no key any more has failed inside.
     pub async fn next(&mut self) -> Option<Input> {
         if !self.kept.is_empty() {
             return Some(self.kept.remove(0));
@@ -70,12 +75,32 @@ impl Keyboard {
                 Some(Given::Event(event)) => return Some(Input::Event(event)),
                 Some(Given::Touched) => return Some(Input::Touched),
                 Some(Given::Paused) => {}
-                Some(Given::Gone) | None => return None,
+                Some(Given::Gone) => return None,
+                None => {
+                    self.fail_as_the_reader();
+                    return None;
+                }
             }
         }
     }
 
+    /// Takes over the panic of the reader's thread, if that is how it ended; it has been reported there.
+    fn fail_as_the_reader(&mut self) {
+        if let Some(Err(panic)) = self.hand.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Has the reader fail inside, on its own thread: tests see what is left of the terminal.
+    #[cfg(debug_assertions)]
+    pub fn fail_inside(&self) {
+        let _ = self.order(FAIL);
+    }
+
     /// Leaves the keyboard alone; nothing is read any more when this returns. `false` when the terminal is gone.
+    ///
+    /// # Panics
+    /// As [`Self::next`].
     pub async fn pause(&mut self) -> bool {
         if self.order(PAUSE).is_err() {
             return false;
@@ -85,7 +110,11 @@ impl Keyboard {
                 Some(Given::Event(event)) => self.kept.push(Input::Event(event)),
                 Some(Given::Touched) => self.kept.push(Input::Touched),
                 Some(Given::Paused) => return true,
-                Some(Given::Gone) | None => return false,
+                Some(Given::Gone) => return false,
+                None => {
+                    self.fail_as_the_reader();
+                    return false;
+                }
             }
         }
     }
@@ -172,9 +201,12 @@ impl Reader {
     }
 
     /// Whether to pause or to go on; `None` when it is over.
+    #[cfg_attr(debug_assertions, expect(clippy::panic, reason = "this is what is tried"))]
     fn take_order(&self) -> Option<bool> {
         let mut order = [0];
         match rustix::io::read(&self.orders, &mut order) {
+            #[cfg(debug_assertions)]
+            Ok(1) if order[0] == FAIL => panic!("the keyboard was told to fail"),
             Ok(1) if order[0] == PAUSE => self.send.blocking_send(Given::Paused).is_ok().then_some(true),
             Ok(1) if order[0] == GO_ON => Some(false),
             _ => None,

@@ -1,6 +1,7 @@
 //! The runtime: the only place of the console with a clock, a terminal and signals.
 
 mod beat;
+mod ground;
 mod log;
 mod lookout;
 mod parting;
@@ -29,7 +30,7 @@ use super::plain;
 use super::screens::first::FirstPage;
 use super::screens::fleet::FleetPage;
 use super::terminal::give_back;
-use super::theme::Depth;
+use super::theme::{Depth, Surroundings};
 use crate::config::digest_of;
 use crate::config::paths::InventoryPath;
 use crate::config::prompt::Prompter;
@@ -58,8 +59,15 @@ pub fn run(opening: &Opening) -> Result<Exit> {
     // Signals reach the loop, which ends in order; the wish of the command line is not this sitting's, whose own end
     // cancels what still runs and is no cancellation by itself.
     let opening = &Opening { cancel: Cancel::new(), ..opening.clone() };
-    let setup = Setup::read(opening);
-    let is_plain = opening.plain || setup.surroundings.is_dumb;
+    let is_plain = opening.plain || Surroundings::read(&|name| std::env::var(name).ok()).is_dumb;
+    let setup = if is_plain {
+        Setup::read(opening)
+    } else {
+        match ground::read(opening)? {
+            Ok(setup) => setup,
+            Err(exit) => return Ok(exit),
+        }
+    };
     loop {
         let named = setup.paths.inventory(opening.inventory.as_deref())?;
         let ended = if named.path.exists() {
@@ -145,7 +153,7 @@ fn at_desk(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bo
             let (opening, send) = (opening.clone(), send.clone());
             Box::new(move || Desk::open(&opening, Some(prompter(&send, is_plain))))
         };
-        let lookout = Some(Lookout::on(&desk.named.path, desk.digest));
+        let lookout = Some(Lookout::on(&desk.named.path, desk.digest, send.clone()));
         let owners = app.model.fleet.owners.iter().map(|owner| owner.id.clone()).collect();
         let orders = [Order::ReadVault, Order::ReadPractice, Order::Look(owners)];
         let crew = Some(Crew::new(desk, send, reopen)?);
@@ -227,8 +235,7 @@ fn sit(
             runtime.block_on(plain::sit(seat.app, crew.as_ref(), seat.notices, seat.first, setup)).map_err(wrong)
         })
     } else {
-        let hook = PanicHook::set();
-        let sat = catch_unwind(AssertUnwindSafe(|| {
+        guarded(setup, || {
             runtime.block_on(async {
                 let taken = early.as_mut().map(|app| {
                     furnish(app);
@@ -242,16 +249,22 @@ fn sit(
                 let sitting = Sitting::new(taken, seat.app, setup, crew.as_ref(), seat.notices, seat.lookout);
                 sitting.map_err(wrong)?.sit(seat.first).await.map_err(wrong)
             })
-        }));
-        give_back();
-        drop(hook);
-        sat.unwrap_or_else(|_| Err(failed_inside(setup)))
+        })
     };
     match crew.map(parting::dismiss) {
         // Where something is not as it was, nobody may take the end for a good one.
         Some(Exit::Changed) if ended.is_ok() => Ok(End::Exit(Exit::Changed)),
         _ => ended,
     }
+}
+
+/// Works on pages; the terminal is given back at the end, also at that of a panic.
+fn guarded<T>(setup: &Setup, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let hook = PanicHook::set();
+    let worked = catch_unwind(AssertUnwindSafe(work));
+    give_back();
+    drop(hook);
+    worked.unwrap_or_else(|_| Err(failed_inside(setup)))
 }
 
 fn failed_inside(setup: &Setup) -> Failure {

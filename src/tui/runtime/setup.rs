@@ -28,6 +28,8 @@ pub struct Setup {
     remembered: Remembered,
     /// What is wrong in the operator's themes and keys.
     mistakes: Vec<String>,
+    /// Whether no disk is to be touched.
+    is_bare: bool,
 }
 
 impl Setup {
@@ -58,6 +60,23 @@ impl Setup {
             surroundings,
             shelf,
             keymap,
+            is_bare: false,
+        }
+    }
+
+    /// What there is without a look at any disk.
+    pub fn bare(opening: &Opening) -> Self {
+        let surroundings = Surroundings::read(&|name| std::env::var(name).ok());
+        Self {
+            log: None,
+            is_ascii: opening.ascii || surroundings.is_ascii,
+            remembered: Remembered::default(),
+            mistakes: Vec::new(),
+            paths: opening.paths.clone(),
+            surroundings,
+            shelf: Shelf::built_in(),
+            keymap: Keymap::default(),
+            is_bare: true,
         }
     }
 
@@ -88,6 +107,9 @@ impl Setup {
 
     /// Keeps what is to be remembered.
     pub fn keep(&self, app: &App) -> std::io::Result<()> {
+        if self.is_bare {
+            return Ok(());
+        }
         let remembered = Remembered { theme: Some(app.theme.name.clone()), history: app.history.clone() };
         remembered.write(&file_in(&self.paths.state_dir))
     }

@@ -215,7 +215,7 @@ impl<'s> Sitting<'s> {
                         asked.extend(self.update(Msg::Notice(notice)));
                     }
                 }
-                Woke::Touched => asked = self.look_at_inventory(),
+                Woke::Touched => self.look_at_inventory(),
                 Woke::Frame | Woke::Tick => {}
                 Woke::Turn => asked = self.update(Msg::Tick(Timestamp::now())),
             }
@@ -225,8 +225,9 @@ impl<'s> Sitting<'s> {
         }
     }
 
-    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console, a worker of it or its jobs fail, and `LIFEBOAT_FAIL_WHEN`
-    /// names a file that it waits for: tests see what is left of the terminal, and of what was being done.
+    /// In debug builds `LIFEBOAT_FAIL_INSIDE` has the console fail, what reads its keyboard, a worker, its jobs or what
+    /// tells a node that somebody watches, and `LIFEBOAT_FAIL_WHEN` names a file that it waits for: tests see what is
+    /// left of the terminal, and of what was being done.
     #[cfg(debug_assertions)]
     #[expect(clippy::panic, reason = "this is what is tried")]
     fn fail_inside(&mut self) {
@@ -236,6 +237,8 @@ impl<'s> Sitting<'s> {
         }
         match (std::env::var("LIFEBOAT_FAIL_INSIDE").as_deref(), self.crew) {
             (Ok("console"), _) => panic!("the console was told to fail"),
+            (Ok("keyboard"), _) => self.keyboard.fail_inside(),
+            (Ok("heartbeat"), _) => crate::engine::fail_a_heartbeat(),
             (Ok("worker"), Some(crew)) => crew.fail_inside(&Order::ReadVault),
             (Ok("job"), _) => self.app.model.live_jobs().for_each(|job| job.board.fail_inside()),
             _ => {}
@@ -321,18 +324,18 @@ impl<'s> Sitting<'s> {
             }
             // Where files cannot be watched, coming back to the console is when their change is seen.
             Event::FocusGained => {
-                let mut asked = self.update(Msg::Focus(true));
-                asked.extend(self.look_at_inventory());
-                asked
+                self.look_at_inventory();
+                self.update(Msg::Focus(true))
             }
             Event::FocusLost => self.update(Msg::Focus(false)),
             Event::Mouse(_) => Vec::new(),
         }
     }
 
-    fn look_at_inventory(&mut self) -> Vec<Effect> {
-        let is_other = self.lookout.as_mut().is_some_and(Lookout::is_other);
-        if is_other { self.update(Msg::Notice(Notice::InventoryChanged)) } else { Vec::new() }
+    fn look_at_inventory(&self) {
+        if let Some(lookout) = &self.lookout {
+            lookout.look();
+        }
     }
 
     /// Does what only the runtime can.

@@ -9,7 +9,7 @@ use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Named, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::palette;
-use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screen::{Canvas, Screen, cut_middle};
 use crate::tui::screens::inside::render_failure;
 use crate::tui::theme::Role;
 use crate::tui::widgets::lines::{Line, height_of, render_lines, render_sentences};
@@ -192,13 +192,10 @@ impl Screen for ComparePage {
             let (sign, role) = look(one);
             inner.text(1, y, sign, role);
             let name = if one.entry.is_empty() { &one.file } else { &one.entry };
-            inner.text_within(
-                3,
-                y,
-                entry_width.saturating_sub(4),
-                &CleanText::new(name).one_line().to_string(),
-                Role::Text,
-            );
+            let width = entry_width.saturating_sub(4);
+            let name = CleanText::new(name).one_line().to_string();
+            let name = cut_middle(&name, usize::from(width), inner.theme.glyphs.cut);
+            inner.text_within(3, y, width, &name, Role::Text);
             let told = told(one);
             inner.text(entry_width, y, if told.is_empty() { word(one) } else { &told }, role);
             inner.mark_matches(y, self.filter.as_ref());

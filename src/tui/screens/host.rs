@@ -193,6 +193,9 @@ impl HostPage {
         let told = match &self.unnamed {
             _ if owner.is_cluster() => None,
             Some(Err(failure)) => Some(failure.message.clone()),
+            Some(Ok(found)) if found.is_empty() && owner.services.is_empty() => {
+                Some("No entry names a service of it, and none was found on it.".to_owned())
+            }
             Some(Ok(found)) if found.is_empty() => Some("Nothing else was found on it.".to_owned()),
             Some(Ok(_)) => None,
             None if matches!(owner.reach, Reach::Failed(..)) => {

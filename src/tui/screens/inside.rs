@@ -15,17 +15,21 @@ use crate::tui::hit::Click;
 use crate::tui::message::{Effect, Notice, Order, Peek};
 use crate::tui::model::Model;
 use crate::tui::palette;
-use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screen::{Canvas, Screen, cut_middle};
 use crate::tui::theme::Role;
-use crate::tui::widgets::lines::render_sentences;
+use crate::tui::widgets::lines::{Line, height_of, render_lines, render_sentences};
 use crate::tui::widgets::list::Selection;
 use crate::tui::widgets::panel::render_panel;
+use crate::tui::widgets::scroll::Scroll;
 use crate::vault::Snapshot;
 
 const PAGE: usize = 15;
 
 /// Columns between two columns of a table.
 const GAP: u16 = 2;
+
+/// What is left of a wide column, as long as others are wider.
+const LEAST: u16 = 12;
 
 /// The page.
 pub struct InsidePage {
@@ -128,18 +132,27 @@ impl InsidePage {
             Some(Err(failure)) => render_failure(failure, model, &mut inner),
             Some(Ok(_)) => {
                 let files = self.files();
-                let size = inner.area.width / 3;
-                inner.text(1, 0, "FILE", Role::Heading);
-                inner.right(size, 0, 10, "SIZE", Role::Heading);
-                inner.text(size + 12, 0, "ON THE NODE", Role::Heading);
                 let at = self.file.row(files.len());
+                let size = inner.area.width / 3;
+                let widths = [size.saturating_sub(2), 10, inner.area.width.saturating_sub(size + 13)];
+                let names = ["file", "size", "on the node"].map(str::to_owned);
+                // What has no room in the selected row stands whole below the list.
+                let row = at
+                    .and_then(|at| files.get(at))
+                    .map(|(name, bytes, origin)| [name, bytes, origin].map(Clone::clone));
+                let whole = row.map(|row| cut_cells(&names, &row, &widths)).unwrap_or_default();
                 let height = inner.area.height.saturating_sub(1);
+                let height = height - render_below(&whole, height, &mut inner);
+                for (x, name) in [(1, "FILE"), (size + 12, "ON THE NODE")] {
+                    inner.text(x, 0, name, Role::Heading);
+                }
+                inner.right(size, 0, 10, "SIZE", Role::Heading);
                 let top = self.file.top(files.len(), usize::from(height));
                 for (y, (number, (name, bytes, origin))) in (1..=height).zip(files.iter().enumerate().skip(top)) {
                     inner.mark_row(y, number);
-                    inner.text_within(1, y, size.saturating_sub(2), name, Role::Text);
-                    inner.right(size, y, 10, bytes, Role::Text);
-                    inner.text(size + 12, y, origin, Role::Muted);
+                    put(1, y, widths[0], false, (name, Role::Text), &mut inner);
+                    put(size, y, widths[1], true, (bytes, Role::Text), &mut inner);
+                    put(size + 12, y, widths[2], false, (origin, Role::Muted), &mut inner);
                     if Some(number) == at {
                         inner.paint_row(y, Role::Selection);
                     }
@@ -183,21 +196,31 @@ fn render_rows(open: &Open, model: &Model, canvas: &mut Canvas) {
         Some(Ok(page)) => page,
     };
     let at = open.row.row(page.rows.len());
+    let room = inner.area.width.saturating_sub(2);
+    let rows_within = |height: u16| {
+        let top = open.row.top(page.rows.len(), usize::from(height));
+        let shown = page.rows.get(top..).unwrap_or_default();
+        (top, shown.get(..usize::from(height).min(shown.len())).unwrap_or_default())
+    };
     let height = inner.area.height.saturating_sub(1);
-    let top = open.row.top(page.rows.len(), usize::from(height));
-    let shown = page.rows.get(top..).unwrap_or_default();
-    let shown = shown.get(..usize::from(height).min(shown.len())).unwrap_or_default();
-    let widths = column_widths(&page.columns, shown, inner.area.width.saturating_sub(2));
+    // What has no room in the selected row stands whole below the list.
+    let widths = column_widths(&page.columns, rows_within(height).1, room);
+    let whole =
+        at.and_then(|at| page.rows.get(at)).map(|row| cut_cells(&page.columns, row, &widths)).unwrap_or_default();
+    let height = height - render_below(&whole, height, &mut inner);
+    let (top, shown) = rows_within(height);
+    let widths = column_widths(&page.columns, shown, room);
     let is_number: Vec<bool> = (0..page.columns.len()).map(|column| is_number(column, shown)).collect();
     let mut x = 1;
-    for ((name, width), is_number) in page.columns.iter().zip(&widths).zip(&is_number) {
+    for ((name, width), is_number) in page.columns.iter().zip(&widths).zip(&is_number).filter(|((_, w), _)| **w > 0) {
         put(x, 0, *width, *is_number, (name.to_uppercase().as_str(), Role::Heading), &mut inner);
         x += width + GAP;
     }
     for (y, (number, row)) in (1..=height).zip(shown.iter().enumerate()) {
         inner.mark_row(y, number + top);
         let mut x = 1;
-        for (column, ((cell, width), is_number)) in row.iter().zip(&widths).zip(&is_number).enumerate() {
+        let cells = row.iter().zip(&widths).zip(&is_number).enumerate();
+        for (column, ((cell, width), is_number)) in cells.filter(|(_, ((_, width), _))| **width > 0) {
             let role = if column == 0 { Role::Text } else { Role::Muted };
             put(x, y, *width, *is_number, (cell.as_str(), role), &mut inner);
             x += width + GAP;
@@ -207,6 +230,25 @@ fn render_rows(open: &Open, model: &Model, canvas: &mut Canvas) {
             inner.paint_row(y, Role::Selection);
         }
     }
+}
+
+/// Draws lines at the bottom of a list that has so many rows, and gives how many of them they take: a third at most.
+fn render_below(whole: &[Line], height: u16, inner: &mut Canvas) -> u16 {
+    let area = inner.area;
+    let rows = u16::try_from(height_of(whole, area.width.saturating_sub(2))).unwrap_or(height).min(height / 3);
+    if rows == 0 {
+        return 0;
+    }
+    let place = ratatui::layout::Rect { y: area.bottom() - rows, height: rows, ..area };
+    render_lines(whole, &Scroll::default(), &mut inner.within(place));
+    rows + 1
+}
+
+/// The cells of a row that have no room in their columns, each whole.
+fn cut_cells(names: &[String], row: &[String], widths: &[u16]) -> Vec<Line> {
+    let cells = names.iter().zip(row).zip(widths);
+    let cut = cells.filter(|((_, cell), width)| cell.width() > usize::from(**width));
+    cut.map(|((name, cell), _)| Line::field(name, cell.clone())).collect()
 }
 
 /// The file, what narrows it, and which of its rows are shown.
@@ -238,28 +280,32 @@ fn is_number(column: usize, rows: &[Vec<String>]) -> bool {
     column > 0 && cells.peek().is_some() && cells.all(|cell| is_digits(cell) && (cell == "0" || !cell.starts_with('0')))
 }
 
-/// A cell of a table, numbers to the right.
+/// A cell of a table, numbers to the right. Of what has no room the middle gives way.
 fn put(x: u16, y: u16, width: u16, is_number: bool, (text, role): (&str, Role), canvas: &mut Canvas) {
     if is_number {
         canvas.right(x, y, width, text, role);
     } else {
-        canvas.text_within(x, y, width, text, role);
+        let shown = cut_middle(text, usize::from(width), canvas.theme.glyphs.cut);
+        canvas.text_within(x, y, width, &shown, role);
     }
 }
 
-/// As wide as what is shown in each column; the widest ones give way until all fit.
+/// As wide as what is shown in each column, and a column with nothing in it not at all. Until all fit the widest ones
+/// give way: the first one, which tells a row from others, after the rest of them.
 fn column_widths(names: &[String], rows: &[Vec<String>], room: u16) -> Vec<u16> {
     let widest = |column: usize, name: &String| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
-        u16::try_from(cells.chain([name.width()]).max().unwrap_or(0)).unwrap_or(u16::MAX).min(room)
+        let most = cells.max().filter(|most| *most > 0).map_or(0, |most| most.max(name.width()));
+        u16::try_from(most).unwrap_or(u16::MAX).min(room)
     };
     let mut widths: Vec<u16> = names.iter().enumerate().map(|(column, name)| widest(column, name)).collect();
-    let gaps = GAP * u16::try_from(names.len().saturating_sub(1)).unwrap_or(0);
-    let total = |widths: &[u16]| widths.iter().map(|width| u32::from(*width)).sum::<u32>() + u32::from(gaps);
-    while total(&widths) > u32::from(room) {
-        match widths.iter_mut().max() {
-            Some(width) if *width > 4 => *width -= 1,
-            _ => break,
+    let gaps = GAP * u16::try_from(widths.iter().filter(|width| **width > 0).count().saturating_sub(1)).unwrap_or(0);
+    for (from, least) in [(1, LEAST), (0, LEAST), (0, 1)] {
+        while widths.iter().map(|width| u32::from(*width)).sum::<u32>() + u32::from(gaps) > u32::from(room) {
+            match widths.iter_mut().skip(from).max() {
+                Some(width) if *width > least => *width -= 1,
+                _ => break,
+            }
         }
     }
     widths

@@ -18,6 +18,7 @@ pub mod node;
 pub mod run;
 pub mod runs;
 pub mod vault;
+pub mod waiting;
 
 /// What the vault holds.
 pub fn vault(model: &Model) -> Box<dyn Screen> {

@@ -4,6 +4,7 @@ use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent};
 use jiff::{SignedDuration, Timestamp};
 use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
+use unicode_width::UnicodeWidthStr;
 
 use super::errand::{Consent, Word};
 use crate::tui::modal::wants_out;
@@ -14,6 +15,9 @@ use crate::tui::widgets::field::render_field;
 
 /// Left alone for this long, the page goes back to the preview.
 pub const IDLE: SignedDuration = SignedDuration::from_secs(90);
+
+/// The columns of what is asked around a word.
+const ASKED: usize = "Type  to go on:".len();
 
 /// The page's state.
 pub struct Confirm {
@@ -149,10 +153,16 @@ impl Confirm {
         let Some(word) = words.get(self.at) else { return };
         canvas.text(1, 0, &format!("Question {} of {}", self.at + 1, words.len()), Role::Heading);
         let mut y = lines(&word.question, 2, Role::Text, canvas) + 1;
-        let end = canvas.text(1, y, "Type ", Role::Text);
-        let end = canvas.text(end, y, &word.word, Role::StatusWarn);
-        canvas.text(end, y, " to go on:", Role::Text);
-        y += 2;
+        if word.word.width() + ASKED <= usize::from(canvas.area.width.saturating_sub(2)) {
+            let end = canvas.text(1, y, "Type ", Role::Text);
+            let end = canvas.text(end, y, &word.word, Role::StatusWarn);
+            canvas.text(end, y, " to go on:", Role::Text);
+            y += 1;
+        } else {
+            canvas.text(1, y, "Type this to go on, in one piece:", Role::Text);
+            y = lines(&word.word, y + 1, Role::StatusWarn, canvas);
+        }
+        y += 1;
         let end = canvas.text(1, y, "> ", Role::KeyHint);
         let width = canvas.area.width.saturating_sub(end + 1);
         render_field(end, y, width, &self.typed, Role::Input, canvas);

@@ -332,7 +332,9 @@ pub fn render_tail(job: &Job, canvas: &mut Canvas) {
         let end = canvas.text(1, y, &at.strftime("%H:%M:%SZ").to_string(), Role::Muted);
         canvas.text(end + 1, y, &word, role);
         let x = end + 1 + 11;
-        canvas.text_within(x, y, canvas.area.width.saturating_sub(x + 1), text, Role::Text);
+        let width = canvas.area.width.saturating_sub(x + 1);
+        let text = cut_middle(text, usize::from(width), canvas.theme.glyphs.cut);
+        canvas.text_within(x, y, width, &text, Role::Text);
     }
 }
 

@@ -45,7 +45,7 @@ mod purge;
 mod take_up;
 mod undoing;
 
-pub use purge::{Purging, purge};
+pub use purge::{Purging, STANDS as PURGE_STANDS, purge};
 pub use take_up::{resume, roll_back};
 
 /// The wizard's pages for an errand.

@@ -19,6 +19,9 @@ use crate::tui::screen::Screen;
 use crate::tui::theme::Role;
 use crate::tui::widgets::sheet::{Row, Sign};
 
+/// How things stand once a removal did not come through: it goes path by path.
+pub const STANDS: &str = "What was removed by then stays removed; the rest lies there still.";
+
 /// Removes what restores kept aside on a host.
 pub fn purge(host: HostId, kept: Vec<Kept>) -> Box<dyn Screen> {
     super::page(Purge { host, kept, is_old: false })
@@ -58,8 +61,10 @@ impl Deed for Purging {
         let links = at.desk.links();
         let purge = |cx: &crate::services::Cx| purge_kept(cx, &self.kept);
         let purged = Prober { cancel: at.cancel.clone(), ..at.desk.prober(&links) }.on(self.host(), purge);
-        let told =
-            |failure: Failure| failure.hint(format!("See what is still kept there: lifeboat kept {}", self.host()));
+        let told = |failure: Failure| {
+            let state = failure.state.clone().unwrap_or_else(|| STANDS.to_owned());
+            failure.state(state).hint(format!("See what is still kept there: lifeboat kept {}", self.host()))
+        };
         purged.map(|()| None).map_err(told)
     }
 

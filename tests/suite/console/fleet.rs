@@ -361,6 +361,8 @@ fn jobs_under_way_show_a_bar_a_rate_and_an_honest_state() {
     assert_page!("fleet_jobs_focused", stage);
     // A silent link is said.
     stage.app.model.now = cast::ago(-40);
+    let job = stage.app.model.jobs.first_mut().unwrap();
+    (1..=40).for_each(|second| job.pull(cast::ago(-second)));
     let grid = stage.grid((80, 24));
     assert!(grid.contains("stalled"), "{grid}");
     stage.app.model.jobs.iter_mut().for_each(|job| job.stage = JobStage::Done(None));

@@ -85,6 +85,14 @@ fn a_service_that_cannot_be_looked_at_says_why() {
 }
 
 #[test]
+fn a_host_without_services_says_what_can_be_done_with_it() {
+    let mut stage = seen();
+    open(&mut stage, "spare-1");
+    stage.notice(Notice::Discovered(HostId::new("spare-1").unwrap(), Ok(Vec::new())));
+    assert_page!("host_without_services", stage);
+}
+
+#[test]
 fn a_cluster_is_shown_by_its_members() {
     let mut stage = seen();
     open(&mut stage, "dc1");

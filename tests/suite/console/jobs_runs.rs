@@ -129,7 +129,7 @@ fn finished(exit: Exit, failure: Option<Failure>) -> EventKind {
     EventKind::RunFinished { exit, failure, kept: BTreeMap::new() }
 }
 
-const RESTORED: &str = "20261119T180000Z-aaaaaa";
+pub const RESTORED: &str = "20261119T180000Z-aaaaaa";
 const BROKEN_OFF: &str = "20261120T013000Z-bbbbbb";
 const CHANGED: &str = "20261120T020000Z-cccccc";
 

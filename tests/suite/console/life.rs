@@ -176,6 +176,20 @@ fn a_panic_of_the_console_is_told_on_a_terminal_that_was_given_back() {
     assert!(raw.contains("lifeboat runs"), "{raw}");
 }
 
+/// Nobody could leave a console that hears no key any more.
+#[test]
+fn a_panic_of_what_reads_the_keyboard_ends_the_console_as_its_own() {
+    let console = console(NOWHERE);
+    let mut pty = Start::lifeboat(&console, &[]).env("LIFEBOAT_FAIL_INSIDE", "keyboard").go();
+    assert_eq!(pty.wait_exit(), 1);
+    assert_eq!(pty.count("\x1b[?1049l"), 1);
+    assert_given_back(&pty);
+    let raw = String::from_utf8_lossy(&pty.raw()).into_owned();
+    assert!(raw.contains("The console failed inside") && raw.contains("lifeboat runs"), "{raw}");
+    let log = std::fs::read_to_string(console.path("data/state/lifeboat.log")).unwrap();
+    assert!(log.contains("the keyboard was told to fail"), "{log}");
+}
+
 #[test]
 fn a_panic_of_a_worker_takes_nothing_down_and_stands_in_the_log() {
     let console = console(NOWHERE);

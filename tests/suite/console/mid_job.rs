@@ -21,10 +21,11 @@ const UP: &str = "\x1b[A";
 const DOWN: &str = "\x1b[B";
 
 /// On a node whose second rename of a swap never ends: what was there is aside, and nothing stands in its place. Where
-/// `stuck` stands, it cannot be brought back either.
+/// `stuck` stands, it cannot be brought back either, and where `slow` stands it takes as long as a guard takes its time.
 const SLOW_MV: &str = r#"#!/bin/sh
 case "$*" in
-  "-T "*.kept" /srv/site") if [ -e /stub/stuck ]; then echo "mv: it is stuck" >&2; exit 1; fi ;;
+  "-T "*.kept" /srv/site") if [ -e /stub/stuck ]; then echo "mv: it is stuck" >&2; exit 1; fi
+    if [ -e /stub/slow ]; then sleep 4; fi ;;
   "-T "*" /srv/site") if mkdir /stub/held 2>/dev/null; then while :; do sleep 0.05; done; fi ;;
 esac
 exec /usr/bin/mv "$@"
@@ -199,7 +200,7 @@ fn plain(fleet: &Fleet) -> Start {
     fleet.console()
 }
 
-/// A console that fails inside once the job is half done: its own thread, a worker's or the job's.
+/// A console that fails inside once the job is half done: its own thread, or another one of it.
 fn failing(fleet: &Fleet, who: &str) -> Start {
     let held = fleet.stub.join("held");
     fleet.console().env("LIFEBOAT_FAIL_INSIDE", who).env("LIFEBOAT_FAIL_WHEN", held.to_str().unwrap())
@@ -219,7 +220,7 @@ fn signalled(pty: &mut Pty, signal: Signal) -> String {
     ends(pty, 130)
 }
 
-const WAYS_OUT: [WayOut; 7] = [
+const WAYS_OUT: [WayOut; 8] = [
     ("SIGTERM", plain, |_, pty| Some(signalled(pty, Signal::TERM))),
     ("SIGHUP", plain, |_, pty| Some(signalled(pty, Signal::HUP))),
     ("SIGINT", plain, |_, pty| Some(signalled(pty, Signal::INT))),
@@ -246,6 +247,15 @@ const WAYS_OUT: [WayOut; 7] = [
                 said.contains("the console was told to fail") && said.contains("The console failed inside"),
                 "{said}"
             );
+            Some(said)
+        },
+    ),
+    (
+        "a panic of what reads the keyboard",
+        |fleet| failing(fleet, "keyboard"),
+        |_, pty| {
+            let said = ends(pty, 1);
+            assert!(said.contains("The console failed inside"), "{said}");
             Some(said)
         },
     ),
@@ -375,6 +385,28 @@ fn a_job_that_fails_inside_takes_nothing_down_and_its_node_brings_itself_back() 
     pty.send("q");
     ends(&mut pty, 0);
     fleet.assert_in_order(&before, "a panic of the job");
+}
+
+/// What tells the node that somebody watches is gone, and the console lives: the node acts as if it were gone, too.
+#[test]
+fn a_heartbeat_that_fails_inside_takes_nothing_down_and_the_job_ends_as_its_node_decided() {
+    let fleet = Fleet::start();
+    let before = fleet.site();
+    std::fs::write(fleet.stub.join("slow"), "").unwrap();
+    let mut pty = failing(&fleet, "heartbeat").go();
+    fleet.restore_until_held(&mut pty, "12");
+    // The guard ends the step that hangs, so the console begins to bring things back while the guard still does.
+    let page = pty.read("◐ receipt");
+    assert!(page.contains("Everything is as it was."), "{page}");
+    assert!(fleet.site() == before && fleet.serves(), "the node brings back what was there");
+    assert!(!pty.is_cooked(), "the console stays");
+    let log = std::fs::read_to_string(fleet.demo.path("data_dir").join("state/lifeboat.log")).unwrap();
+    assert!(log.contains("a heartbeat was told to fail"), "{log}");
+    let told = fleet.demo.call(&["runs", &fleet.newest_restore().0]).expect(0).out;
+    assert!(told.contains("ACTED    guard files") && told.contains("ended    failed"), "{told}");
+    pty.send("q");
+    ends(&mut pty, 0);
+    fleet.assert_in_order(&before, "a panic of the heartbeat");
 }
 
 #[test]

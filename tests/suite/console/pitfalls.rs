@@ -11,6 +11,7 @@ const PITFALLS: &[(&str, &[&str])] = &[
             "quitting_gives_the_terminal_back_once",
             "signals_end_it_in_order",
             "a_panic_of_the_console_is_told_on_a_terminal_that_was_given_back",
+            "a_panic_of_what_reads_the_keyboard_ends_the_console_as_its_own",
             "ctrl_z_stops_it_and_fg_brings_it_back",
             "a_terminal_that_stops_reading_keeps_nobody_from_leaving",
         ],

@@ -14,6 +14,7 @@ use super::cast;
 use super::stage::Stage;
 use super::wizard_cast::*;
 use super::wizard_pages::previewing;
+use crate::assert_page;
 use crate::vault::item;
 
 /// An inventory as it was read again, over the vault at a path.
@@ -205,6 +206,86 @@ fn pages_of_a_node_ask_it_again() {
         orders(&stage).iter().any(|order| matches!(order, Order::Discover(_))),
         "asked again once it was looked at"
     );
+}
+
+/// The fleet once val-1 is taken out of it.
+const WITHOUT: &str =
+    "version = 1\n[vault]\npath = \"/vault\"\n[hosts.val-2]\n[hosts.val-2.services.avalanchego]\n[hosts.spare-1]\n";
+
+#[test]
+fn the_page_of_an_item_whose_host_vanishes_shows_its_copies_and_restores_them_elsewhere() {
+    let mut stage = cast::seen();
+    stage.keys("/").text("val-1").keys("enter tab g g down down enter down");
+    assert_shows(&stage, "Copies, 40");
+    stage.asked.clear();
+    stage.notice(reread(WITHOUT, "/vault"));
+    assert_page!("item_gone", stage);
+    assert_shows(&stage, "Copies, 40");
+    stage.keys("b");
+    assert_shows(&stage, "backup: not now, it is in no inventory");
+    stage.keys("f5");
+    assert_shows(&stage, "not now, it is in no inventory");
+    let looked =
+        |stage: &Stage| orders(stage).iter().any(|o| matches!(o, Order::Look(of) if of[0].as_str() == "val-1"));
+    assert!(!looked(&stage), "nobody looks for it");
+    stage.keys("r");
+    assert_shows(&stage, "◐ choose");
+    stage.keys("esc up down space a U d esc");
+    // It comes back, and with it what can be done to it.
+    stage.notice(reread(cast::FLEET, "/vault"));
+    stage.keys("b");
+    assert_shows(&stage, "Back up val-1/avalanchego/staking-identity");
+}
+
+#[test]
+fn what_is_inside_a_copy_is_read_on_when_its_host_vanishes() {
+    let (mut stage, snapshot, _dir) = super::stored::seen();
+    stage.keys("/").text("val-1").keys("enter tab g g down down enter enter");
+    let (place, id) = (snapshot.item().clone(), snapshot.id().clone());
+    stage.notice(Notice::Snapshot(place, id, Ok(Box::new(snapshot))));
+    stage.keys("enter");
+    let asked = |stage: &Stage| {
+        let peek = |order: &&Order| matches!(order, Order::LookInside(_));
+        orders(stage)
+            .into_iter()
+            .rfind(peek)
+            .map(|order| if let Order::LookInside(p) = order { p.clone() } else { unreachable!() })
+    };
+    let before = asked(&stage).unwrap();
+    stage.notice(reread(WITHOUT, "/vault"));
+    assert_shows(&stage, "It is being opened and read.");
+    // The vault was read on with the old inventory's own keys; its answer counts, for the copy is the same.
+    let rows = vec![vec!["node id".to_owned(), cast::NODE_ID.to_owned()]];
+    let page =
+        lifeboat::engine::inside::Page { columns: vec!["fact".into(), "value".into()], rows, ..Default::default() };
+    stage.notice(Notice::Inside(before, Ok(page)));
+    assert_shows(&stage, cast::NODE_ID);
+    stage.keys("up down y esc");
+    assert_shows(&stage, "staker.key");
+    stage.keys("down enter");
+    assert_eq!(asked(&stage).unwrap().file, "staker.key");
+    stage.keys("esc esc");
+    assert_shows(&stage, "Copies, 40");
+}
+
+#[test]
+fn the_page_of_what_lies_on_a_node_that_vanishes_says_that_nobody_knows_it() {
+    let host = || HostId::new("val-1").unwrap();
+    let kept = lifeboat::engine::node_run::Kept {
+        run: lifeboat::model::ids::RunId::new(RUN).unwrap(),
+        paths: vec![format!("/srv/.data.lifeboat-{RUN}.kept")],
+    };
+    let mut stage = stage_with(Box::new(screens::node::NodePage::of(host())), holdings());
+    stage.notice(Notice::RunsOn(host(), Ok(Vec::new()))).notice(Notice::Kept(host(), Ok(vec![kept])));
+    assert_shows(&stage, ".kept");
+    stage.notice(reread(WITHOUT, "/vault"));
+    assert!(!shows(&stage, ".kept"), "what was told of another inventory's node is not this one's");
+    stage.keys("delete");
+    assert_shows(&stage, "not now, nothing is kept there");
+    let unknown = || lifeboat::engine::doctor::unknown_host("val-1");
+    stage.notice(Notice::RunsOn(host(), Err(unknown()))).notice(Notice::Kept(host(), Err(unknown())));
+    assert_page!("node_gone", stage);
+    stage.keys("down f5 enter delete pgdn esc");
 }
 
 /// A wish is never done to a host of another inventory than the one it was shown with: see also the crew's own test.

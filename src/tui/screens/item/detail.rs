@@ -46,6 +46,9 @@ pub fn lines(
         Line::field("size", size_of(copy)),
         openable_line(copy, model),
     ]);
+    if item.is_none() {
+        lines.push(Line::field("inventory", "it is in none: it can be restored, not backed up"));
+    }
     lines.extend(copy.marks.iter().map(|mark| Line::Field("mark".to_owned(), mark.to_string(), Role::StatusWarn)));
     match whole {
         None => lines.push(Line::muted("Its manifest is being read.")),
