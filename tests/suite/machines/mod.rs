@@ -33,6 +33,7 @@ mod logins;
 mod netdata;
 mod netdata_faults;
 mod netdata_odd;
+mod netdata_restore;
 mod netdata_unattended;
 mod no_permission;
 mod on_the_node;
