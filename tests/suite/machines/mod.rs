@@ -31,6 +31,7 @@ mod judges;
 mod keys_elsewhere;
 mod logins;
 mod netdata;
+mod netdata_clock;
 mod netdata_faults;
 mod netdata_odd;
 mod netdata_restore;
