@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::machines::fleet::Fleet;
@@ -36,12 +37,13 @@ pub fn netdata() -> Table {
     let machine = Machine::boot(Fleet::shared(), HOST);
     let stored = agent_with_samples(&machine, size());
     let what = format!("{} MiB of samples", stored >> 20);
-    let mut lines = vec![downtime(&machine, &what), whole(&machine, &what)];
+    let mut lines = vec![downtime(&machine, &what)];
+    lines.extend(whole(&machine, &what));
     lines.extend(verified(&machine, &what));
     let about = "`lifeboat backup` of an agent's `metrics` (Debian's netdata-core 1.37.1 with one tier), in clear unless told otherwise. \
                  *Down* is systemd's own record of the unit, from the moment it stopped being active until it was active again, for both; the peer is the usual way: `systemctl stop`, `tar -cf` through `ssh`, `systemctl start`. \
                  *Whole backup* is beside `ssh host sudo tar -cf -` of the running agent, which is fast and holds no sound copy. \
-                 *Verify* is `lifeboat verify` of that snapshot, offline; its rate is bytes by processor time, so that it is that of one core. Memory is the kernel's own high-water mark of the process (`VmHWM`).";
+                 *Nothing travels* is by when the stored archive grew, and by the times in the run's journal. *Verify* is `lifeboat verify` of that snapshot, offline; its rate is bytes by processor time, so that it is that of one core. Memory is the kernel's own high-water mark of the process (`VmHWM`).";
     Table { title: "An agent's samples".to_owned(), about: about.to_owned(), rounds: few(), lines }
 }
 
@@ -136,7 +138,8 @@ fn downtime(machine: &Machine, what: &str) -> Line {
     Line::times(&format!("{what}: the agent is down"), &pairs, 0.2)
 }
 
-fn whole(machine: &Machine, what: &str) -> Line {
+/// The whole backup beside the peer's, and what of it is spent with nothing under way.
+fn whole(machine: &Machine, what: &str) -> Vec<Line> {
     let desk = desk(machine, Vault::Clear);
     let copy = desk.aside("metrics.tar");
     // 1: a file changed while it was read, which it does.
@@ -145,12 +148,87 @@ fn whole(machine: &Machine, what: &str) -> Line {
         desk.way.ssh(&format!("sudo tar -cf - -C / {}", CACHE.trim_start_matches('/'))),
         copy.display()
     );
-    let pairs = in_turn("whole backup", few(), &mut || desk.back_up(&[METRICS]), &mut || shell(&manual), &mut || {
+    let mut quiet = Vec::new();
+    let mut ours = || {
+        let (counts, stretches) = watched(&desk);
+        quiet.extend(stretches.filter(|_| counts));
+        counts
+    };
+    let pairs = in_turn("whole backup", few(), &mut ours, &mut || shell(&manual), &mut || {
         desk.forget(HOST);
         let _ = fs::remove_file(&copy);
         start(machine);
     });
-    Line::times(&format!("{what}: whole backup"), &pairs, 1.3)
+    let mut lines = vec![Line::times(&format!("{what}: whole backup"), &pairs, 1.3)];
+    // The first pair does not count.
+    for (at, name) in QUIET.into_iter().enumerate() {
+        let found = spread(&quiet.iter().skip(1).map(|stretches| stretches[at]).collect::<Vec<_>>());
+        let told = format!("{:.2} ({:.2} to {:.2}) s", found.median, found.min, found.max);
+        lines.push(Line::alone(&format!("{what}: {name}"), &told, "-", None));
+    }
+    lines
+}
+
+/// The stretches of one backup in which nothing travels, and two parts of the first one.
+const QUIET: [&str; 5] = [
+    "nothing travels before the first byte",
+    "of that, until the run begins",
+    "of that, until the copy begins",
+    "nothing travels during the stop",
+    "nothing travels after the last byte",
+];
+
+/// Backs up once and tells how long nothing travelled: by when the stored archive grew, and by the times that the run's
+/// own journal holds. An archive is one file, and the longest moment in which it does not grow is the stop.
+fn watched(desk: &Desk) -> (bool, Option<[f64; 5]>) {
+    let vault = desk.console.path("vault");
+    let over = AtomicBool::new(false);
+    let (counts, grown, (began, ended)) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let (mut size, mut grown) = (0, Vec::new());
+            while !over.load(Ordering::SeqCst) {
+                let is = staged_bytes(&vault);
+                if is > size {
+                    size = is;
+                    grown.push(clock());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            grown
+        });
+        let began = clock();
+        let counts = desk.back_up(&[METRICS]);
+        let ended = clock();
+        over.store(true, Ordering::SeqCst);
+        (counts, watch.join().unwrap(), (began, ended))
+    });
+    let (Some(first), Some(last)) = (grown.first(), grown.last()) else { return (counts, None) };
+    let stop = grown.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    let run = |kind: &str| journalled(&vault, kind).map_or(f64::NAN, |at| at - began);
+    let stretches = [first - began, run("run_started"), run("step_started") - run("run_started"), stop, ended - last];
+    eprintln!("   nothing travels: {stretches:.2?} of {:.2} s", ended - began);
+    (counts, Some(stretches))
+}
+
+fn clock() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// Bytes of the archive that is being stored.
+fn staged_bytes(vault: &Path) -> u64 {
+    let sizes = crate::support::console::files_below(&vault.join(".staging"));
+    let archives = sizes.iter().filter(|file| file.to_string_lossy().ends_with(".tar"));
+    archives.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+}
+
+/// When something first happened in the newest run, by its journal.
+fn journalled(vault: &Path, kind: &str) -> Option<f64> {
+    let runs = crate::support::console::files_below(&vault.join("runs"));
+    let newest = runs.iter().rfind(|file| file.ends_with("journal.jsonl"))?;
+    let text = fs::read_to_string(newest).ok()?;
+    let events = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let at = events.into_iter().find(|event| event["kind"] == kind)?["at"].as_str()?.parse::<jiff::Timestamp>().ok()?;
+    Some(at.as_duration().as_secs_f64())
 }
 
 /// The rate of verifying, in clear and sealed, and the memory of both ways.

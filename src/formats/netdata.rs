@@ -22,6 +22,7 @@ mod meta;
 mod metrics;
 mod names;
 mod pairs;
+mod relabel;
 mod rows;
 mod tally;
 
@@ -29,6 +30,7 @@ pub use config::NetdataConfig;
 pub use error::NetdataError;
 pub use identity::{NetdataIdentity, parse_guid};
 pub use metrics::NetdataMetrics;
+pub use relabel::Relabel;
 
 pub(super) use rows::{FILE_COLUMNS, METRIC_COLUMNS, look_files, look_metrics};
 

@@ -13,6 +13,6 @@ mod spill;
 mod wal;
 
 pub(super) use check::cell;
-pub use check::{Database, SqliteError, open_database};
+pub use check::{Database, SqliteError, open_database, open_to_change};
 pub use spill::{MAX_SPILL, Spill};
 pub use wal::{Wal, WalError, read_wal};

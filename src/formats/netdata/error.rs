@@ -88,6 +88,22 @@ pub enum NetdataError {
         /// What there is twice.
         name: &'static str,
     },
+    /// A database's tables are not as they are known.
+    #[error("The tables of the database \"{path}\" are not as any known version has them.")]
+    Unknown {
+        /// Its name.
+        path: &'static str,
+    },
+    /// Whose the charts are is not as it must be to give them to another agent.
+    #[error(
+        "The database of names has {charts} charts of the agent that was saved and {others} of the one that is to have them."
+    )]
+    Charts {
+        /// Of the agent that was saved.
+        charts: i64,
+        /// Of the other one.
+        others: i64,
+    },
     /// A list of extents could not be kept.
     #[error("Keeping the list of extents failed: {0}.")]
     List(#[source] std::io::Error),
@@ -101,9 +117,13 @@ impl NetdataError {
             Self::Dbengine { fault, .. } => !matches!(fault, DbengineError::Io(_)),
             Self::Sqlite { fault, .. } => !matches!(fault, SqliteError::Io(_) | SqliteError::Wal(WalError::Io(_))),
             Self::NoData { .. } | Self::NoJournal { .. } | Self::Torn { .. } | Self::Hidden { .. } => true,
-            Self::TooManyTiers { .. } | Self::TooManyPairs { .. } | Self::Guid | Self::Twice { .. } | Self::List(_) => {
-                false
-            }
+            Self::TooManyTiers { .. }
+            | Self::TooManyPairs { .. }
+            | Self::Guid
+            | Self::Twice { .. }
+            | Self::Unknown { .. }
+            | Self::Charts { .. }
+            | Self::List(_) => false,
         }
     }
 }

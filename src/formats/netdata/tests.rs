@@ -9,6 +9,7 @@ use std::io;
 mod indexes;
 mod owners;
 mod places;
+mod relabelled;
 
 const STOPPED: &[u8] = include_bytes!("../../../tests/fixtures/netdata/metrics-stopped.tar.zst");
 const KILLED: &[u8] = include_bytes!("../../../tests/fixtures/netdata/metrics-killed.tar.zst");

@@ -66,6 +66,21 @@ pub struct Database {
 /// # Errors
 /// The first [`SqliteError`].
 pub fn open_database(spill: &Spill, name: &'static str, log: &'static str) -> Result<Database, SqliteError> {
+    open(spill, name, log, true)
+}
+
+/// As [`open_database`], for a copy that is changed and read again: SQLite changes no file that has lost its name. Triggers
+/// of the file's own do nothing.
+///
+/// # Errors
+/// The first [`SqliteError`].
+pub fn open_to_change(spill: &Spill, name: &'static str, log: &'static str) -> Result<Database, SqliteError> {
+    let database = open(spill, name, log, false)?;
+    database.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    Ok(database)
+}
+
+fn open(spill: &Spill, name: &'static str, log: &'static str, unlinks: bool) -> Result<Database, SqliteError> {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let (path, log) = (spill.path(name).ok_or_else(gone)?, spill.path(log).ok_or_else(gone)?);
     let bytes = check_header(&mut File::open(&path)?)?;
@@ -86,7 +101,7 @@ pub fn open_database(spill: &Spill, name: &'static str, log: &'static str) -> Re
          PRAGMA cache_size=-2000; PRAGMA hard_heap_limit={HEAP};"
     ))?;
     let user_version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    for open in [&path, &log] {
+    for open in [&path, &log].into_iter().filter(|_| unlinks) {
         match std::fs::remove_file(open) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}

@@ -126,6 +126,17 @@ impl Own {
     pub fn seen(&self, name: &str) -> Option<&Seen> {
         self.seen.get(name)
     }
+    /// Why a running agent would be another one after its next start.
+    pub fn would_be_another(&self) -> Option<String> {
+        match (&self.api.guid, &self.guid) {
+            _ if !self.running => None,
+            (_, None) => Some("no machine GUID lies on the disk of the agent that runs".to_owned()),
+            (Some(runs), Some(lies)) if runs != lies => {
+                Some(format!("the agent runs as {runs}, but {lies} lies on its disk"))
+            }
+            _ => None,
+        }
+    }
     /// The GUID that runs, or else lies on the disk.
     pub fn known_guid(&self) -> Option<&str> {
         self.api.guid.as_deref().or(self.guid.as_deref())

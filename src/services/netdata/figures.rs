@@ -224,7 +224,7 @@ impl Tier {
                 if samples.len() >= PLACES.len() {
                     break;
                 }
-                let values = ask(asking, of, after, before)?;
+                let Told { values, .. } = ask(asking, of, after, before)?;
                 let is_known = samples.iter().any(|sample: &Sample| sample.before == before);
                 if !is_known && values.values().any(|value| value.as_f64().is_some_and(|value| value != 0.0)) {
                     samples.push(Sample { chart: of.0.to_owned(), tier: of.1, after, before, values });
@@ -238,18 +238,32 @@ impl Tier {
     }
 }
 
-/// One point of a tier; empty when the agent has none there.
-fn ask(asking: Asking, (chart, tier): (&str, usize), after: u64, before: u64) -> Result<BTreeMap<String, Value>> {
+/// What an agent tells of one point of a tier.
+#[derive(Debug, Default)]
+struct Told {
+    /// Its values; none when the agent has none there.
+    values: BTreeMap<String, Value>,
+    /// Whether it told another point instead. So does one whose clock has gone back: to it what was asked for is still to come.
+    elsewhere: bool,
+}
+
+fn ask(asking: Asking, (chart, tier): (&str, usize), after: u64, before: u64) -> Result<Told> {
     let target = format!(
         "/api/v1/data?chart={chart}&after={after}&before={before}&points=1&group=average&tier={tier}\
          &format=json&options=jsonwrap%2Cselected-tier"
     );
-    match asking(&target) {
-        Ok(answer) => Ok(values_of(&answer)),
+    let answer = match asking(&target) {
+        Ok(answer) => answer,
         // With nothing to tell an agent of 1.37 answers 404.
-        Err(failure) if failure.message.contains("status 404") => Ok(BTreeMap::new()),
-        Err(failure) => Err(failure),
-    }
+        Err(failure) if failure.message.contains("status 404") => return Ok(Told::default()),
+        Err(failure) => return Err(failure),
+    };
+    let values = values_of(&answer);
+    let time = answer.pointer("/result/data/0/0").and_then(Value::as_u64).map_or(0, seconds_of);
+    // Points lie where the tier has them, up to one of them later.
+    let is_it = time >= after && time <= before + (before - after);
+    let elsewhere = !values.is_empty() && !is_it;
+    Ok(Told { values: if elsewhere { BTreeMap::new() } else { values }, elsewhere })
 }
 
 fn values_of(answer: &Value) -> BTreeMap<String, Value> {
@@ -288,9 +302,11 @@ fn compare_by(asking: Asking, figures: &Figures) -> Result<Compared> {
     for sample in &figures.samples {
         let Sample { chart, tier, after, before, values } = sample;
         let now = ask(asking, (chart, *tier), *after, *before)?;
-        match difference(values, &now) {
+        match difference(values, &now.values) {
             None => *compared.same.entry(*tier).or_default() += 1,
             Some(what) => {
+                let another = "is answered with a sample of another time: is the agent's clock right?".to_owned();
+                let what = if now.elsewhere { another } else { what };
                 let what = format!("{chart} of tier {tier} at {before} {what}");
                 compared.differs.get_or_insert(what);
             }
@@ -480,6 +496,26 @@ mod tests {
         }
         // A tier that has history enough and tells nothing is no tier that was noted.
         assert_eq!(take_by(&|target| long_lived(target, false), 4).unwrap().silent, [3]);
+    }
+
+    #[test]
+    fn a_sample_of_another_time_is_never_taken_for_the_one_asked_for() {
+        // An agent whose clock went back an hour tells what it has now.
+        let back = |target: &str| {
+            let mut told = long_lived(target, true)?;
+            if let Some(time) = told.pointer_mut("/result/data/0/0") {
+                *time = (time.as_u64().unwrap() - 3600).into();
+            }
+            Ok(told)
+        };
+        let then = take_by(&|target| long_lived(target, true), 1).unwrap().figures;
+        assert!(
+            !then.samples.is_empty()
+                && compare_by(&|target| long_lived(target, true), &then).unwrap().differs.is_none()
+        );
+        let differs = compare_by(&back, &Figures { spans: BTreeMap::new(), ..then }).unwrap().differs.unwrap();
+        assert!(differs.contains("sample of another time"), "{differs}");
+        assert!(take_by(&back, 1).unwrap().figures.samples.is_empty(), "nor is it noted");
     }
 
     #[test]

@@ -91,10 +91,9 @@ fn standing(own: &Own, id: &str, dir: &str) -> Standing {
         return impossible(format!("{} is not what it should be: {why}.", own.dir(dir)));
     }
     if id == IDENTITY
-        && let (Some(runs), Some(lies)) = (&own.api.guid, &own.guid)
-        && runs != lies
+        && let Some(why) = own.would_be_another()
     {
-        return impossible(format!("the agent runs as {runs}, but {lies} lies on its disk."));
+        return impossible(format!("{why}."));
     }
     if id == METRICS {
         return can_be_stopped(own);
@@ -112,6 +111,8 @@ fn can_be_stopped(own: &Own) -> Standing {
     } else if own.running && own.wrong.contains_key("config") {
         // The package's unit has a condition on that file; a start would do nothing and say nothing.
         format!("{} has no netdata.conf: once stopped, {unit} would not start again.", own.dir("config"))
+    } else if let Some(why) = own.would_be_another() {
+        format!("{why}: once stopped, it would start as another one.")
     } else {
         return Standing::Ready;
     };
@@ -165,6 +166,7 @@ mod tests {
             unit: Some(crate::model::ids::UnitName::new("netdata.service").unwrap()),
             installed: true,
             running: true,
+            guid: Some("a".to_owned()),
             dirs: dirs.map(place).into(),
             seen: dirs.map(seen).into(),
             db: super::super::facts::Db { mode: "dbengine".to_owned(), ..Default::default() },
@@ -192,6 +194,8 @@ mod tests {
             |own| own.db.mode = "ram".to_owned(),
             |own| own.wrong = [("cache".to_owned(), "empty".to_owned())].into(),
             |own| own.container = true,
+            |own| own.guid = None,
+            |own| own.api.guid = Some("b".to_owned()),
         ] {
             assert!(matches!(stands(change)["metrics"], Standing::Impossible(_)));
         }

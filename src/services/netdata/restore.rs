@@ -143,6 +143,15 @@ impl Restore<'_> {
                 said(was)
             ));
         }
+        // A restored identity replaces what lies there; anything else would make the agent another one by its start.
+        if (self.id != IDENTITY || self.as_data)
+            && let Some(why) = own.would_be_another()
+        {
+            let message = format!("On {} {why}: started again, it would be another one.", ask.host);
+            return Err(Failure::new(Exit::Failed, message)
+                .hint("Put the file of the one it is back (registry/netdata.public.unique.id), or start it again yourself if it is to be the other.")
+                .hint("Or restore the item 'identity', which makes it the one that was saved."));
+        }
         if self.id == IDENTITY && self.guid.is_none() {
             return Err(Failure::new(
                 Exit::Integrity,
@@ -177,6 +186,11 @@ impl Restore<'_> {
             ));
         }
         let here = own.known_guid();
+        if self.as_data && here.is_none() {
+            let message = format!("Netdata on {} has no GUID yet, so the samples would be nobody's.", ask.host);
+            return Err(Failure::new(Exit::Failed, message)
+                .hint(format!("It makes itself one at its first start: systemctl start {}", self.unit)));
+        }
         if !self.as_data && self.guid.as_deref() != here {
             let message = format!(
                 "The samples are of the agent {}, but {} is {}; it would not show them as its own.",
@@ -275,10 +289,21 @@ impl Restore<'_> {
     fn proves(&self) -> bool {
         match self.id {
             IDENTITY => !self.as_data,
-            METRICS => !self.as_data && self.figures().is_some_and(|figures| !figures.samples.is_empty()),
+            METRICS => self.shows_samples() && self.figures().is_some_and(|figures| !figures.samples.is_empty()),
             // That an agent starts on another configuration, and is who it was, is no proof of it.
             _ => false,
         }
+    }
+
+    /// Whose the samples were and whose they become, where those are two agents.
+    fn given(&self) -> Option<(String, String)> {
+        let (from, to) = (self.guid.clone()?, self.own.known_guid()?.to_owned());
+        (self.id == METRICS && self.as_data && from != to).then_some((from, to))
+    }
+
+    /// Whether the agent shows the restored samples as its own.
+    fn shows_samples(&self) -> bool {
+        self.id == METRICS && (!self.as_data || self.guid.is_some())
     }
 
     /// What the agent must answer: of tiers that it does not keep whole there, which is asked about, nothing.
@@ -393,11 +418,11 @@ impl Restore<'_> {
                 ),
             )?;
         }
-        if self.as_data && self.id == METRICS {
+        if self.id == METRICS && !self.shows_samples() {
             ask(
                 "unproved",
                 format!(
-                    "{host} keeps its own GUID, so nothing proves what is restored: agents up to 1.37 do not show samples of another GUID at all, newer ones show them under the old host's name."
+                    "Nobody knows whose the samples are, so they cannot be given to {host}, and nothing proves what is restored: agents up to 1.37 do not show samples of another GUID at all, newer ones show them under the old host's name."
                 ),
             )?;
         } else if self.id == METRICS && self.figures().is_none_or(|figures| figures.samples.is_empty()) {
@@ -505,6 +530,7 @@ impl Restore<'_> {
             stay: stay.iter().map(|name| (*name).to_owned()).collect(),
             drop: LEFT_OUT.iter().map(|name| (*name).to_owned()).collect(),
             users: (self.was_user(), self.own.user.clone()),
+            relabel: self.given(),
         };
         let undo = format!("rm -rf -- {} {}\n", quote(args.work.as_bytes()), quote(staged.as_bytes()));
         let title = format!("Bring the {} onto the node, beside its place", self.ask.item.title);
@@ -525,8 +551,7 @@ impl Restore<'_> {
             _ if self.as_data => here,
             _ => self.guid.clone(),
         };
-        let figures =
-            self.figures().filter(|figures| self.id == METRICS && !self.as_data && !figures.samples.is_empty());
+        let figures = self.figures().filter(|figures| self.shows_samples() && !figures.samples.is_empty());
         let title = match (&guid, &figures) {
             (Some(guid), Some(figures)) => {
                 format!("Ask the agent until it tells {guid} and {} samples of before", figures.samples.len())

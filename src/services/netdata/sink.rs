@@ -1,14 +1,17 @@
 //! Bringing an archive onto a node: unpacked beside its target, where nothing reads it yet.
 
 use std::io::Read;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::formats::netdata::Relabel;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::manifest::StoredFile;
-use crate::services::common::{args_of, feed};
+use crate::services::common::{ScriptReader, args_of, as_failure, feed, read_node, run_change_with};
 use crate::services::{Cx, Sink};
+use crate::transport::Script;
 
 /// Where a delivery goes: the `sink` of a deliver step. `{run}` is filled in by then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +30,13 @@ pub struct SinkArgs {
     pub drop: Vec<String>,
     /// The account the agent ran as, and the one it runs as here.
     pub users: (String, String),
+    /// The GUID whose samples these are, and that of the agent they are given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relabel: Option<(String, String)>,
 }
 
-/// `$1` work, `$2` inside, `$3` staged, `$4` target, `$5` and `$6` accounts, `$7` names that stay, `$8` names not restored.
+/// `$1` work, `$2` inside, `$3` staged, `$4` target, `$5` and `$6` accounts, `$7` names that stay, `$8` names not restored,
+/// `$9` whether it waits in work, which is root's alone, for what comes after.
 const UNPACK: &str = r#"LC_ALL=C; export LC_ALL
 w=$1 inside=$2 new=$3 target=$4 from=$5 to=$6
 p=$(dirname -- "$new")
@@ -66,9 +73,28 @@ if [ "$from" != "$to" ]; then
   [ -z "$gid" ] || find "$src" -gid "$gid" -exec chgrp -h -- "$(id -g -- "$to")" {} +
   [ -z "$uid" ] || find "$src" -uid "$uid" -exec chown -h -- "$to" {} +
 fi
+[ "$9" = no ] || exit 0
 mv -T -- "$src" "$new"
 rm -rf -- "$w"
 sync -f -- "$p"
+"#;
+/// Which databases lie there as plain files. `$1` where.
+const THERE: &str = r#"cd -- "$1"
+for n in *.db *.db-wal; do if [ -f "$n" ] && [ ! -L "$n" ]; then printf '%s\n' "$n"; fi; done
+"#;
+/// Puts a database in the place of one and of its log, with its owner and mode. `$1` where, `$2` name.
+const REPLACE: &str = r#"cd -- "$1"
+rm -rf -- "$2.new"
+cat >"$2.new"
+chown --reference="$2" -- "$2.new"
+chmod --reference="$2" -- "$2.new"
+mv -T -- "$2.new" "$2"
+rm -rf -- "$2-wal" "$2-shm"
+"#;
+/// The end of what waited. `$1` work, `$2` inside, `$3` staged.
+const PLACE: &str = r#"mv -T -- "$1/$2" "$3"
+rm -rf -- "$1"
+sync -f -- "$(dirname -- "$3")"
 "#;
 
 struct Unpack<'a> {
@@ -89,8 +115,9 @@ impl Sink for Unpack<'_> {
         }
         let args = &self.args;
         let (stay, drop) = (args.stay.join("\n"), args.drop.join("\n"));
+        let waits = if args.relabel.is_some() { "yes" } else { "no" };
         let words = [&args.work, &args.inside, &args.staged, &args.target, &args.users.0, &args.users.1, &stay, &drop];
-        let words: Vec<&str> = words.iter().map(|word| word.as_str()).collect();
+        let words: Vec<&str> = words.iter().map(|word| word.as_str()).chain([waits]).collect();
         feed(self.cx, (UNPACK, &words), &file.name, body, &format!("Unpacking {}", file.name), |_| ())?;
         self.arrived = true;
         Ok(())
@@ -100,6 +127,51 @@ impl Sink for Unpack<'_> {
         if !self.arrived {
             return Err(Failure::new(Exit::Integrity, "The snapshot holds no archive."));
         }
-        Ok(json!({"staged": self.args.staged}))
+        let mut told = json!({"staged": self.args.staged});
+        if let Some((from, to)) = &self.args.relabel {
+            told["charts_given"] = self.relabel(from, to)?.into();
+            let args = [self.args.work.as_str(), &self.args.inside, &self.args.staged];
+            run_change_with(self.cx, PLACE, &args, "Putting the samples beside their place", Duration::from_mins(30))?;
+        }
+        Ok(told)
+    }
+}
+
+impl Unpack<'_> {
+    /// Gives every chart of one agent to another, in the databases that were unpacked; tells how many.
+    fn relabel(&self, from: &str, to: &str) -> Result<u64> {
+        let failed = |why: &str| {
+            let message = format!("The samples of {from} cannot be made those of {to}: {}.", why.trim_end_matches('.'));
+            Failure::new(Exit::Failed, message)
+                .hint("They can be restored with their own identity where that one is gone: the item 'identity' first.")
+        };
+        let mut relabel = Relabel::new(from, to).ok_or_else(|| failed("one of these is no GUID"))?;
+        let dir = format!("{}/{}", self.args.work, self.args.inside);
+        let listed =
+            read_node(self.cx, Script::new(THERE).arg(&dir), "Looking for the databases of the samples")?.text();
+        let is_there = |name: &str| listed.as_str().lines().any(|line| line == name);
+        let mut charts = 0;
+        for (at, (name, log)) in Relabel::DATABASES.into_iter().enumerate() {
+            if at > 0 && !is_there(name) {
+                continue;
+            }
+            for file in [name, log].into_iter().filter(|file| is_there(file)) {
+                let script = Script::new("cat -- \"$1/$2\"\n").arg(&dir).arg(file).as_root();
+                let script = script.within(Duration::from_hours(1), Duration::from_mins(5));
+                let running = self.cx.node.start(&script, self.cx.cancel).map_err(|error| as_failure(&error))?;
+                let mut body = ScriptReader::new(running, format!("reading {file} on {}", self.cx.host));
+                relabel.store(file, &mut body).map_err(|error| failed(&error.to_string()))?;
+            }
+            let mut new = if at == 0 {
+                let (new, given) = relabel.names().map_err(|error| failed(&error.to_string()))?;
+                charts = given;
+                new
+            } else {
+                relabel.contexts().map_err(|error| failed(&error.to_string()))?
+            };
+            let doing = format!("Writing {name} anew");
+            feed(self.cx, (REPLACE, &[dir.as_str(), name]), name, &mut new, &doing, |_| ())?;
+        }
+        Ok(charts)
     }
 }

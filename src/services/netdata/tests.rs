@@ -288,7 +288,20 @@ fn samples_of_another_agent_or_for_an_older_one_are_refused() {
     let refused = plan("metrics", &other, Some(&saved), &[], &[]).unwrap_err();
     assert!(refused.message.contains(HERE) && refused.hints[0].contains("identity"), "{refused:?}");
     let data = plan("metrics", &other, Some(&saved), &[], &[("as", "data")]).unwrap();
-    assert!(gates(&data).contains(&"unproved") && !data.proves);
+    assert!(gates(&data) == ["overwrite"] && data.proves, "they become its own, and must be told");
+    assert_eq!(data.steps[1].args["sink"]["relabel"], json!([SAVED, HERE]));
+    assert_eq!((&data.steps[5].args["guid"], data.steps[5].args["figures"].is_object()), (&json!(HERE), true));
+    let nobodys = manifest("metrics", |whole| {
+        for key in ["machine_guid", "host_guid"] {
+            whole["facts"]["verified"][key] = Value::Null;
+        }
+        whole["facts"]["guid"] = Value::Null;
+    });
+    let data = plan("metrics", &other, Some(&nobodys), &[], &[("as", "data")]).unwrap();
+    assert!(gates(&data).contains(&"unproved") && !data.proves && data.steps[5].args["figures"].is_null());
+    let blank = facts(|own| (own.running, own.guid, own.api.guid) = (false, None, None));
+    let refused = plan("metrics", &blank, Some(&saved), &[], &[("as", "data")]).unwrap_err();
+    assert!(refused.message.contains("no GUID yet"), "{refused:?}");
     let mut older = facts(|_| {});
     older.version = Some("v1.36.0".into());
     assert!(plan("metrics", &older, Some(&saved), &[], &[]).unwrap_err().message.contains("older"));
@@ -298,6 +311,21 @@ fn samples_of_another_agent_or_for_an_older_one_are_refused() {
     for broken in broken {
         assert_eq!(plan("metrics", &facts(broken), Some(&saved), &[], &[]).unwrap_err().exit, Exit::Failed);
     }
+}
+
+#[test]
+fn an_agent_that_would_be_another_after_its_start_is_not_started_again() {
+    let other = facts(|own| own.guid = Some(HERE.to_owned()));
+    let gone = facts(|own| own.guid = None);
+    for (item, set) in [("config", "same"), ("metrics", "same"), ("identity", "data")] {
+        let saved = manifest(item, |_| {});
+        for there in [&other, &gone] {
+            let refused = plan(item, there, Some(&saved), &[], &[("as", set)]).unwrap_err();
+            assert!(refused.exit == Exit::Failed && refused.message.contains("it would be another"), "{refused:?}");
+        }
+        assert!(plan(item, &facts(|own| own.api.guid = None), Some(&saved), &[], &[("as", set)]).is_ok());
+    }
+    assert!(plan("identity", &other, Some(&manifest("identity", |_| {})), &[], &[]).is_ok(), "it is what mends it");
 }
 
 #[test]

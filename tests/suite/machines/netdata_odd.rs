@@ -1,7 +1,9 @@
 //! Agents that are not as a package leaves them: with damaged samples, in a container, and installed elsewhere.
 
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
+use super::host::{Output, wait_for};
 use super::machine::Machine;
 use super::netdata::{
     CACHE, CONF, METRICS, backup, backup_with_samples, configure, facts, find, gather, gather_for, guid, is_running,
@@ -146,6 +148,66 @@ const BOX: &str = "mkdir -p /mnt/box && mount -t tmpfs box /mnt/box && cd /mnt/b
     for d in usr proc dev; do mount --rbind /$d $d; done
     cp -a /etc/passwd /etc/group /etc/nsswitch.conf /etc/netdata etc/
     cp -a /var/lib/netdata var/lib/; cp -a /var/cache/netdata var/cache/; cp -a /var/log/netdata var/log/";
+
+/// What a container runtime leaves to see: a control group of its name, and namespaces of its own for everything.
+const CONTAINER: &str = "docker-5f0a3c9d2b.scope";
+const CONTAIN: &str = "#!/bin/sh
+exec unshare --pid --fork --mount --net --ipc --uts --cgroup --kill-child sh -c '
+    mount -t proc proc /mnt/box/proc; ip link set lo up; exec env -i PATH=/usr/sbin:/usr/bin chroot /mnt/box /usr/sbin/netdata -D'
+";
+
+#[test]
+fn an_agent_with_namespaces_of_its_own_is_told_apart_and_left_alone() {
+    let (console, machine) = one("");
+    machine.exec(BOX).ok();
+    // A GUID of its own, as a container has; nothing but its control group and its root tell where it is.
+    machine.exec("rm -rf /mnt/box/var/lib/netdata/registry/netdata.public.unique.id /mnt/box/var/cache/netdata/*").ok();
+    let own = guid(&machine);
+    machine.write_as("root", "/root/contain", CONTAIN, 0o755);
+    machine
+        .exec(&format!(
+            "systemd-run --quiet --scope --unit={CONTAINER} setsid /root/contain </dev/null >/root/contain.log 2>&1 & :"
+        ))
+        .ok();
+    let found = wait_for(Duration::from_secs(30), || {
+        let inside = "for p in $(pgrep -x netdata); do ! grep -q docker- /proc/$p/cgroup || echo $p; done | head -n 1";
+        Some(machine.exec(inside).stdout.trim().to_owned()).filter(|pid| !pid.is_empty())
+    });
+    let said = || machine.exec("grep -i fatal -A3 /root/contain.log; systemctl status --no-pager 'docker-*'").stdout;
+    let pid = found.unwrap_or_else(|| panic!("no agent runs in the container: {}", said()));
+    let namespaces =
+        |pid: &str| machine.exec(&format!("for n in pid mnt net; do readlink /proc/{pid}/ns/$n; done")).ok();
+    let (inside, outside) = (namespaces(&pid), namespaces("1"));
+    assert!(inside.lines().zip(outside.lines()).all(|(one, other)| one != other), "{inside}{outside}");
+    let answers = format!("nsenter --target {pid} --net curl -sf http://127.0.0.1:19999/api/v1/info");
+    let told = wait_for(Duration::from_secs(40), || Some(machine.exec(&answers)).filter(Output::success));
+    let told = told.expect("it answers in there").stdout;
+    assert!(!told.contains(&own), "it is another agent: {told}");
+
+    // Beside the node's own agent it is a second one: who the node's is stays right, and it can be saved.
+    let scan = console.run(&["scan", "val-1"]).expect(0).says(&own).says(&format!("second Netdata runs as pid {pid}"));
+    assert!(!scan.out.contains("runs in a container"), "{}", scan.out);
+    gather_for(&machine, 16);
+    backup(&console, &[]).expect(0);
+    console.run(&["backup", "val-1/netdata/identity"]).expect(0);
+    console
+        .run(&["restore", "val-1/netdata/identity", "--to", "val-1"])
+        .expect(1)
+        .says(&format!("runs on val-1 as pid {pid} outside netdata.service"));
+    assert_eq!(guid(&machine), own);
+
+    // Alone it is the one that runs, and it is none of ours: its files lie elsewhere, and so does its API.
+    machine.exec("systemctl stop netdata").ok();
+    console.run(&["scan", "val-1"]).says("container").says(CONTAINER);
+    for item in ["config", "identity", "metrics"] {
+        console.run(&["backup", &format!("val-1/netdata/{item}")]).expect(7).says("container");
+    }
+    console.run(&["restore", "val-1/netdata/identity", "--to", "val-1"]).expect(1).says("runs in a container");
+    assert!(machine.exec(&answers).success(), "it was left alone");
+    assert!(!is_running(&machine));
+    assert_eq!(left_by_lifeboat(&machine), "");
+    machine.exec(&format!("systemctl stop {CONTAINER}; umount -l /mnt/box")).ok();
+}
 
 #[test]
 fn an_agent_in_a_container_is_told_apart_and_left_alone() {

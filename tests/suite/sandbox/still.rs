@@ -342,6 +342,8 @@ fn what_is_damaged_on_the_node_can_be_kept_and_is_named_wherever_it_goes() {
     bytes[4096 + 700] ^= 1;
     std::fs::write(&data, &bytes).unwrap();
     std::fs::write(node.path(&format!("{TIER}-tier1/journalfile-1-0000000001.njf")), "no journal").unwrap();
+    // The agent tells what it can read of that, and a restore must tell the same.
+    node.run(&format!("systemctl stop {UNIT}; systemctl start {UNIT}"));
     let snapshot = save_with(&world, &node, "metrics", &[("damaged", "keep")]).unwrap();
     let marks: Vec<_> = snapshot.manifest().marks.iter().map(|mark| mark.as_str().to_owned()).collect();
     for named in ["dbengine/datafile-1-0000000002.ndf", "dbengine-tier1/journalfile-1-0000000001.njf"] {

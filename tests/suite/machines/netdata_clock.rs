@@ -1,0 +1,76 @@
+//! An agent whose clock jumps while it is copied. Machines share the clock of their host, so the agent's own is bent, by
+//! what stands in a file (`libfaketime`, in the machine's image).
+
+use super::machine::Machine;
+use super::netdata::{METRICS, ask, backup, gather, guid, is_running, left_by_lifeboat, now, samples};
+use super::netdata_faults::{drop_in, one};
+
+/// Where the agent's clock stands beside the machine's.
+const CLOCK: &str = "/srv/clock";
+
+/// Runs the agent by the clock in the file, with no samples yet.
+fn with_clock(machine: &Machine) {
+    machine.exec(&format!("echo +0 >{CLOCK}; chmod 644 {CLOCK}")).ok();
+    let library = machine.exec("ls /usr/lib/*/faketime/libfaketimeMT.so.1").ok();
+    drop_in(
+        machine,
+        &format!(
+            "Environment=LD_PRELOAD={} FAKETIME_TIMESTAMP_FILE={CLOCK} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1",
+            library.trim()
+        ),
+    );
+    machine.exec("systemctl stop netdata; rm -rf /var/cache/netdata/*; systemctl start netdata").ok();
+    guid(machine);
+}
+
+/// How many seconds the agent's clock is ahead of the machine's.
+fn ahead(machine: &Machine) -> i64 {
+    let told = ask(machine, "chart?chart=system.uptime");
+    told["last_entry"].as_i64().unwrap() - i64::try_from(now(machine)).unwrap()
+}
+
+/// The unit does this to the clock at this moment of its life.
+fn jump(machine: &Machine, when: &str, to: &str) {
+    let set = format!("{when}=+/bin/sh -c \"echo {to} >{CLOCK}\"");
+    machine
+        .exec(&format!(
+            "printf '[Service]\\n{set}\\n' >/etc/systemd/system/netdata.service.d/20-jump.conf; systemctl daemon-reload"
+        ))
+        .ok();
+}
+
+#[test]
+fn an_agent_whose_clock_jumps_while_it_is_copied_is_saved_rightly_or_does_not_count() {
+    let (console, machine) = one("");
+    let agent = guid(&machine);
+    // In the stop, with the agent still at work; and right after its start, before it is asked.
+    for when in ["ExecStop", "ExecStartPost"] {
+        for to in ["+3600", "-3600"] {
+            with_clock(&machine);
+            let at = gather(&machine);
+            let before = samples(&machine, at);
+            jump(&machine, when, to);
+            let done = backup(&console, &[]);
+            machine.exec("rm /etc/systemd/system/netdata.service.d/20-jump.conf; systemctl daemon-reload").ok();
+            let id =
+                done.out.split_whitespace().find(|word| word.starts_with(&format!("{METRICS}@"))).unwrap().to_owned();
+            assert_eq!((guid(&machine), is_running(&machine)), (agent.clone(), true));
+            assert_eq!(left_by_lifeboat(&machine), "");
+            let restore = ["restore", &id, "--to", "val-1", "--confirm", "overwrite=val-1"];
+            if to == "+3600" {
+                assert!(ahead(&machine) > 3500, "{when}: the clock jumped");
+                done.expect(0).says("verified");
+            } else {
+                assert!(machine.exec(&format!("grep -qx -e {to} {CLOCK}")).success());
+                // It answers with what it has now; that is not taken for what was asked.
+                done.expect(4).says("does not count").says("a sample of another time: is the agent's clock right?");
+            }
+            // With its clock put right the agent tells what was copied. One whose clock goes back before it has ended loses
+            // points of its higher tiers by itself: that is what does not count.
+            machine.exec(&format!("echo +0 >{CLOCK}")).ok();
+            console.run(&restore).expect(0);
+            let whole = if (when, to) == ("ExecStop", "-3600") { 3 } else { before.len() };
+            assert_eq!(samples(&machine, at)[..whole], before[..whole], "{when} {to}");
+        }
+    }
+}
