@@ -9,12 +9,12 @@
     reason = "a bench that cannot measure ends, and prints what it measured"
 )]
 
+mod running;
+
 use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -36,10 +36,10 @@ use lifeboat::tui::app::App;
 use lifeboat::tui::message::{Msg, Notice, TakenUp, Tone, Wish};
 use lifeboat::tui::model::{Job, JobId, Model, Place, Stage};
 use lifeboat::tui::screens::fleet::FleetPage;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
+use running::{Running, milliseconds, percentile, start};
 
 const HOSTS: usize = 1_000;
 
@@ -104,96 +104,6 @@ fn copy(source: &HostId, day: i64, now: Timestamp) -> CopyView {
     }
 }
 
-struct Running {
-    child: Box<dyn Child + Send + Sync>,
-    writer: Box<dyn Write + Send>,
-    /// When output came, and whether it ends a frame.
-    frames: Receiver<Instant>,
-    begun: Instant,
-    _master: Box<dyn MasterPty + Send>,
-}
-
-/// Starts the program and has a thread tell of every whole frame.
-fn start(dir: &Path) -> Running {
-    let pair = native_pty_system().openpty(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_lifeboat"));
-    command.env_clear();
-    for (name, value) in [
-        ("PATH", "/usr/bin:/bin".to_owned()),
-        ("HOME", dir.join("home").display().to_string()),
-        ("LIFEBOAT_CONFIG_DIR", dir.join("config").display().to_string()),
-        ("LIFEBOAT_DATA_DIR", dir.join("data").display().to_string()),
-        ("TERM", "xterm-256color".to_owned()),
-        ("COLORTERM", "truecolor".to_owned()),
-        ("LANG", "C.UTF-8".to_owned()),
-    ] {
-        command.env(name, value);
-    }
-    let mut reader = pair.master.try_clone_reader().unwrap();
-    let (send, frames) = channel();
-    let begun = Instant::now();
-    let child = pair.slave.spawn_command(command).unwrap();
-    std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        let mut bytes = [0; 8192];
-        while let Ok(count) = reader.read(&mut bytes) {
-            if count == 0 {
-                return;
-            }
-            let now = Instant::now();
-            seen.extend_from_slice(&bytes[..count]);
-            while let Some(at) = seen.windows(8).position(|window| window == b"\x1b[?2026l") {
-                seen.drain(..at + 8);
-                if send.send(now).is_err() {
-                    return;
-                }
-            }
-            let surplus = seen.len().saturating_sub(16);
-            seen.drain(..surplus);
-        }
-    });
-    Running { child, writer: pair.master.take_writer().unwrap(), frames, begun, _master: pair.master }
-}
-
-impl Running {
-    fn end(mut self) {
-        let _ = self.writer.write_all(b"q");
-        let _ = self.child.wait();
-    }
-
-    /// Resident memory in MiB.
-    fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.process_id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
-    }
-
-    fn switches(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.process_id().unwrap())).unwrap();
-        let count = |task: std::io::Result<std::fs::DirEntry>| {
-            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
-            line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0)
-        };
-        tasks.map(count).sum()
-    }
-}
-
-fn percentile(sorted: &[Duration], part: f64) -> Duration {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an index"
-    )]
-    let at = ((sorted.len() - 1) as f64 * part).round() as usize;
-    sorted[at]
-}
-
-fn milliseconds(span: Duration) -> f64 {
-    span.as_secs_f64() * 1000.0
-}
-
 /// Says a figure beside its bar; `false` past it.
 fn say(what: &str, figure: f64, unit: &str, bar: f64) -> bool {
     let holds = figure <= bar;
@@ -206,8 +116,7 @@ fn first_frame(dir: &Path) -> Duration {
     let mut spans: Vec<Duration> = (0..15)
         .map(|_| {
             let running = start(dir);
-            let frame = running.frames.recv_timeout(Duration::from_secs(20)).unwrap();
-            let span = frame - running.begun;
+            let span = running.first_frame();
             running.end();
             span
         })
@@ -317,12 +226,7 @@ fn key_to_frame(text: &str) -> (Duration, Duration) {
 fn key_through_terminal(running: &mut Running) -> Duration {
     let mut spans = Vec::new();
     for round in 0..200 {
-        while running.frames.try_recv().is_ok() {}
-        let begun = Instant::now();
-        running.writer.write_all(if round % 2 == 0 { b"\x1b[B" } else { b"\x1b[A" }).unwrap();
-        running.writer.flush().unwrap();
-        let frame = running.frames.recv_timeout(Duration::from_secs(5)).unwrap();
-        spans.push(frame - begun);
+        spans.push(running.until_the_head_changes(if round % 2 == 0 { "\x1b[B" } else { "\x1b[A" }));
         std::thread::sleep(Duration::from_millis(5));
     }
     spans.sort();
@@ -350,16 +254,9 @@ fn main() {
     holds &= say("key to frame in the process, 8 transfers, 10,000 lines, p50", milliseconds(middle), "ms", 16.0);
     holds &= say("key to frame in the process, 8 transfers, 10,000 lines, p99", milliseconds(most), "ms", 16.0);
     let mut running = start(dir.path());
-    running.frames.recv_timeout(Duration::from_secs(20)).unwrap();
-    // The look at 1,000 hosts ends when every one has refused; then nothing moves any more.
-    let begun = Instant::now();
-    loop {
-        let before = running.switches();
-        std::thread::sleep(Duration::from_secs(2));
-        if running.switches() == before || begun.elapsed() > Duration::from_mins(10) {
-            break;
-        }
-    }
+    running.first_frame();
+    // The look at 1,000 hosts ends when every one has refused.
+    running.settle();
     let before = running.switches();
     std::thread::sleep(Duration::from_secs(5));
     #[expect(clippy::cast_precision_loss, reason = "a small count")]
@@ -371,7 +268,7 @@ fn main() {
         "ms",
         16.0,
     );
-    holds &= say("resident, 1,000 hosts of 5 services, all looked at", running.resident(), "MiB", 60.0);
+    holds &= say("resident, 1,000 hosts of 5 services, all looked at", running.memory("VmRSS"), "MiB", 60.0);
     running.end();
     if !holds {
         std::process::exit(1);

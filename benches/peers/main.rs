@@ -13,11 +13,14 @@
     reason = "a measurement that cannot be made ends the run, and each row uses what it needs of the tests' fixtures"
 )]
 
+mod console;
 mod machines;
 mod measure;
 mod netdata;
 mod report;
 mod rows;
+#[path = "../console/running.rs"]
+mod running;
 mod samples;
 mod stage;
 mod support;

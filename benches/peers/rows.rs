@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::console::console;
 use crate::machines::avalanchego::{self, install_avalanchego};
 use crate::machines::consul::{self, consul_fill, install_consul};
 use crate::machines::consul_program;
@@ -26,6 +27,7 @@ pub const ALL: &[(&str, Row)] = &[
     ("memory", memory),
     ("identity", identity),
     ("scan", scan),
+    ("console", console),
     ("netdata", netdata),
 ];
 

@@ -1,0 +1,137 @@
+//! The console over a fleet that answers, with a vault that holds a copy of everything, while it copies.
+//!
+//! `benches/console` measures the same things without a node, in a minute; here nothing is played.
+
+use std::time::{Duration, Instant};
+
+use crate::machines::fleet::Fleet;
+use crate::machines::machine::Machine;
+use crate::report::{Line, Table};
+use crate::running::{Running, milliseconds, percentile, start};
+use crate::stage::{Desk, Vault, grow_tree};
+
+const HOSTS: usize = 1_000;
+const SERVICES: usize = 5;
+/// MiB of each of the eight trees that are copied while keys are pressed.
+const TREE: usize = 512;
+/// Hosts that are backed up together.
+const TOGETHER: usize = 8;
+
+/// A thousand names of one machine, each with five trees, all of them in the vault.
+pub fn console() -> Table {
+    let machine = Machine::boot(Fleet::shared(), "val-1");
+    for service in 0..SERVICES {
+        machine.exec(&format!("mkdir -p /srv/{service} && date >/srv/{service}/made")).ok();
+    }
+    machine.exec("echo 'MaxStartups 400:30:500' >/etc/ssh/sshd_config.d/bench.conf && systemctl reload ssh").ok();
+    let names: Vec<String> = (0..HOSTS).map(|n| format!("node-{n:04}")).collect();
+    let services = (0..SERVICES).fold(String::new(), |text, n| {
+        text + &format!("[hosts.HOST.services.files-{n}]\nkind = \"files\"\npaths = [\"/srv/{n}\"]\n")
+    });
+    let desk = Desk::of(&machine, Vault::Sealed, &names, &services, None);
+    eprintln!("   {} first copies", HOSTS * SERVICES);
+    desk.console.run(&["backup", "all", "--jobs", "8"]).expect(0);
+    grow_tree(&machine.path("/srv/4"), TREE);
+
+    eprintln!("   a first sitting, which is remembered");
+    let running = start(&desk.console.path(""));
+    running.first_frame();
+    running.settle();
+    running.end();
+    let mut firsts: Vec<Duration> = (0..5)
+        .map(|_| {
+            let running = start(&desk.console.path(""));
+            let span = running.first_frame();
+            running.end();
+            span
+        })
+        .collect();
+    firsts.sort();
+
+    let mut running = start(&desk.console.path(""));
+    running.first_frame();
+    eprintln!("   every host is looked at");
+    let begun = Instant::now();
+    running.settle();
+    eprintln!("   after {:.0} s all have answered", begun.elapsed().as_secs_f64());
+    let before = running.switches();
+    std::thread::sleep(Duration::from_secs(5));
+    let woken = running.switches() - before;
+    let resident = running.memory("VmRSS");
+    let idle = keys(&mut running, 200, Duration::from_millis(5));
+    back_up_together(&mut running);
+    let busy = keys(&mut running, 300, Duration::from_millis(30));
+    let is_busy = running.screen().contains(" MiB/s");
+    assert!(is_busy, "the transfers were over before the keys were\n{}", running.screen());
+    let most = running.memory("VmHWM");
+    running.settle();
+    running.end();
+
+    let bound = |what: &str, figure: f64, unit: &str, bar: f64| {
+        Line::alone(what, &format!("{figure:.1} {unit}"), &format!("≤ {bar:.0} {unit}"), Some(figure <= bar))
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let lines = vec![
+        bound(
+            "first frame from the start of the program, middle of 5",
+            milliseconds(percentile(&firsts, 0.5)),
+            "ms",
+            50.0,
+        ),
+        bound("wake-ups in five idle seconds, all threads", woken as f64, "", 0.0),
+        bound("resident memory when every host has answered", resident, "MiB", 60.0),
+        bound("key to frame, nothing else at work, 99 of 100", milliseconds(percentile(&idle, 0.99)), "ms", 16.0),
+        bound(
+            "key to frame while eight trees are copied, 99 of 100",
+            milliseconds(percentile(&busy, 0.99)),
+            "ms",
+            16.0,
+        ),
+        Line::alone(
+            "key to frame while eight trees are copied, middle",
+            &format!("{:.1} ms", milliseconds(percentile(&busy, 0.5))),
+            "-",
+            None,
+        ),
+        Line::alone("most memory resident, with the eight", &format!("{most:.1} MiB"), "-", None),
+    ];
+    let about = "1,000 entries of the inventory, each with five trees, and a copy of each of the 5,000 in a sealed vault, made by `lifeboat backup all`. The program runs in a pseudo-terminal of 120 columns and 40 lines; all entries are one machine, which answers. A key goes down or up the list of hosts; its frame is the first one that names another host. The eight copies are of 512 MiB each and come from nodes on the same cores as the console.";
+    Table { title: "The console over a fleet that answers".to_owned(), about: about.to_owned(), rounds: 1, lines }
+}
+
+/// Goes down and up the list of hosts.
+fn keys(running: &mut Running, count: usize, pause: Duration) -> Vec<Duration> {
+    let mut spans: Vec<Duration> = (0..count)
+        .map(|round| {
+            std::thread::sleep(pause);
+            running.until_the_head_changes(if round % 2 == 0 { "\x1b[B" } else { "\x1b[A" })
+        })
+        .collect();
+    spans.sort();
+    spans
+}
+
+/// Marks hosts and backs them up from one preview, then leaves them at work and goes back to the fleet.
+fn back_up_together(running: &mut Running) {
+    type_when(running, "", "/node-000\r");
+    for _ in 0..TOGETHER {
+        type_when(running, "/node-000", " ");
+    }
+    type_when(running, "/node-000", "b");
+    type_when(running, "enter go on", "\r");
+    type_when(running, "ready", "\r");
+    type_when(running, "enter", "\r");
+    type_when(running, "MiB/s", "\x1b");
+    type_when(running, "Fleet", "\x1b");
+}
+
+/// Looks at the page until it shows a text, a moment longer as an operator would, and types.
+fn type_when(running: &mut Running, text: &str, keys: &str) {
+    let begun = Instant::now();
+    while !running.screen().contains(text) {
+        assert!(begun.elapsed() < Duration::from_mins(2), "'{text}' never came\n{}", running.screen());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(600));
+    running.send(keys);
+}
