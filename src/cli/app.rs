@@ -1,5 +1,7 @@
 //! One call of the program: its flags, its streams, and the desk everything works at.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::args::Global;
 use super::output::Out;
 use crate::config::paths::Paths;
@@ -19,6 +21,7 @@ pub struct App {
     pub out: Out,
     /// Inventory, secrets, logins.
     pub desk: Desk,
+    begun: AtomicBool,
 }
 
 impl App {
@@ -29,7 +32,17 @@ impl App {
         for warning in &desk.warnings {
             out.aside(format!("warning: {warning}"));
         }
-        Ok(Self { global, out, desk })
+        Ok(Self { global, out, desk, begun: AtomicBool::new(false) })
+    }
+
+    /// A run begins: from here on it is the engine that knows how things stand.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a run was begun in this call.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// Opens the vault, saying what it warns of.

@@ -135,6 +135,20 @@ pub enum Sub {
     Man,
 }
 
+impl Sub {
+    /// Whether it may change something on a node: it begins a run, or removes what one kept.
+    pub fn changes_nodes(&self) -> bool {
+        match self {
+            Self::Backup(backup) => !backup.planning.plan,
+            Self::Restore(restore) => !restore.planning.plan,
+            Self::Rollback { planning, .. } => !planning.plan,
+            Self::Resume(resume) => !resume.plan,
+            Self::Kept { purge, .. } => *purge,
+            _ => false,
+        }
+    }
+}
+
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {

@@ -108,7 +108,8 @@ fn plan_all(
         let found = match found {
             Ok(found) => found,
             Err(failure) => {
-                app.out.failure(&named(&format!("{}/{}", wanted.owner, wanted.entry.name), failure.clone()));
+                let whose = format!("{}/{}", wanted.owner, wanted.entry.name);
+                app.out.failure(&named(&whose, not_begun(failure.clone(), backup)));
                 exits.push(failure.exit);
                 continue;
             }
@@ -120,6 +121,7 @@ fn plan_all(
                     jobs.push(Job::new(place, planned));
                 }
                 Err(failure) => {
+                    let failure = not_begun(failure, backup);
                     app.out.failure(&failure);
                     exits.push(failure.exit);
                 }
@@ -127,6 +129,11 @@ fn plan_all(
         }
     }
     jobs
+}
+
+/// The failure of what could not be planned. Of a call that is to change something it says that this was not touched.
+fn not_begun(failure: Failure, backup: &Backup) -> Failure {
+    if backup.planning.plan { failure } else { failure.unchanged() }
 }
 
 /// Runs every job, with what was confirmed for it, and tells what each came to, in the order they were named.

@@ -55,13 +55,13 @@ pub fn run_doctor(app: &mut App, select: &Select) -> Result<Exit> {
 fn print_health(app: &App, node: &Health) {
     app.out.line(format!("{}", node.host));
     for aspect in &node.aspects {
-        let glyph = match aspect.level {
+        let glyph = match aspect.level() {
             Level::Ok => "ok  ",
             Level::Warning => "look",
             Level::Critical => "FAIL",
         };
         app.out.line(format!("  {glyph}  {:<11} {}", aspect.name, aspect.found.one_line()));
-        if let Some(hint) = &aspect.hint {
+        if let Some(hint) = aspect.hint() {
             app.out.line(format!("        {:<11} {hint}", "next:"));
         }
     }

@@ -100,20 +100,28 @@ fn dispatch(cli: Cli, out: &Out, cancel: &Cancel, wiring: &Wiring, paths: Paths)
         _ => {}
     }
     let mut app = App::open(global, out.clone(), cancel.clone(), paths)?;
+    let changes = command.changes_nodes();
+    let ended = carry_out(&mut app, command);
+    // What a run came to it tells itself; as long as none has begun, nothing was touched.
+    if changes && !app.has_begun() { ended.map_err(Failure::unchanged) } else { ended }
+}
+
+/// Does what was asked for, with an inventory.
+fn carry_out(app: &mut App, command: Sub) -> Result<Exit> {
     match command {
         Sub::Keygen { .. } | Sub::Init(_) | Sub::Demo(_) | Sub::Completions { .. } | Sub::Man => Ok(Exit::Done),
-        Sub::Enroll(enroll) => enroll::run_enroll(&mut app, &enroll),
-        Sub::Doctor(select) => look::run_doctor(&mut app, &select),
-        Sub::Scan(select) => look::run_scan(&mut app, &select),
-        Sub::Backup(backup) => backup::run_backup(&mut app, &backup),
-        Sub::List(select) => stored::run_list(&app, &select),
-        Sub::Show { snapshot } => stored::run_show(&app, &snapshot),
-        Sub::Verify(verify) => stored::run_verify(&app, &verify),
-        Sub::Restore(restore) => restore::run_restore(&mut app, &restore),
-        Sub::Rollback { run, planning } => restore::run_rollback(&mut app, &run, &planning),
-        Sub::Runs { run, on } => runs::run_runs(&app, run.as_deref(), on.as_deref()),
-        Sub::Resume(resume) => runs::run_resume(&app, &resume),
-        Sub::Kept { selectors, purge, confirm } => runs::run_kept(&mut app, &selectors, purge, &confirm),
+        Sub::Enroll(enroll) => enroll::run_enroll(app, &enroll),
+        Sub::Doctor(select) => look::run_doctor(app, &select),
+        Sub::Scan(select) => look::run_scan(app, &select),
+        Sub::Backup(backup) => backup::run_backup(app, &backup),
+        Sub::List(select) => stored::run_list(app, &select),
+        Sub::Show { snapshot } => stored::run_show(app, &snapshot),
+        Sub::Verify(verify) => stored::run_verify(app, &verify),
+        Sub::Restore(restore) => restore::run_restore(app, &restore),
+        Sub::Rollback { run, planning } => restore::run_rollback(app, &run, &planning),
+        Sub::Runs { run, on } => runs::run_runs(app, run.as_deref(), on.as_deref()),
+        Sub::Resume(resume) => runs::run_resume(app, &resume),
+        Sub::Kept { selectors, purge, confirm } => runs::run_kept(app, &selectors, purge, &confirm),
     }
 }
 

@@ -105,9 +105,6 @@ impl Out {
             for hint in &failure.hints {
                 writeln!(streams.err, "  next: {hint}")?;
             }
-            if failure.hints.is_empty() && matches!(failure.exit, Exit::Unreachable | Exit::Authentication) {
-                writeln!(streams.err, "  next: See what stands in the way: lifeboat doctor")?;
-            }
             Ok(())
         });
     }

@@ -165,9 +165,8 @@ pub fn answer_all(app: &App, asked: &[(String, &[Gate])], given: &Answers) -> Re
     if unanswered.is_empty() {
         return Ok(answers);
     }
-    let count = if unanswered.len() == 1 { "a question" } else { "several questions" };
-    let message = format!("Nothing was changed: {count} must be answered first.");
-    let mut failure = Failure::new(Exit::Confirmation, message);
+    let count = if unanswered.len() == 1 { "A question" } else { "Several questions" };
+    let mut failure = Failure::new(Exit::Confirmation, format!("{count} must be answered first.")).unchanged();
     for (about, gate) in unanswered {
         failure = failure.hint(format!("{about}{} --confirm {}={}", gate.question, gate.id, gate.word));
     }

@@ -26,6 +26,7 @@ pub struct Watched<'a> {
 
 /// Follows runs while `work` goes on.
 pub fn follow_all<T>(app: &App, all: &[Watched], work: impl FnOnce() -> T) -> T {
+    app.begin();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| watch(app, all, &over));

@@ -27,7 +27,7 @@ pub fn ask(app: &App, question: &str, word: &str) -> Result<bool> {
         Ok(Some(line)) => Ok(line.trim() == word),
         Ok(None) => {
             app.out.aside("");
-            Err(Failure::new(Exit::Cancelled, "Cancelled at a question; nothing was changed."))
+            Err(Failure::new(Exit::Cancelled, "Cancelled at a question.").unchanged())
         }
         Err(error) => Err(Failure::new(Exit::Confirmation, format!("The question could not be asked: {error}."))),
     }

@@ -14,7 +14,7 @@ use crate::engine::phrases::undo_of;
 use crate::engine::planner::Planned;
 use crate::engine::rollback;
 use crate::engine::runs::Sheet;
-use crate::model::exit::{Exit, Failure, Result};
+use crate::model::exit::{Exit, Failure, NOTHING_CHANGED, Result};
 use crate::model::ids::HostId;
 use crate::model::plan::Effect;
 use crate::vault::Snapshot;
@@ -158,7 +158,7 @@ fn asked_late(failure: Failure) -> Failure {
         Exit::Cancelled => "cancelled at a question; it was not begun.",
         _ => "it was not begun, for a question must be answered first.",
     };
-    Failure { message: message.to_owned(), ..failure }
+    Failure { message: message.to_owned(), state: None, ..failure }
 }
 
 /// The failure of the restore at `at` among several: those before it stay restored, and those after it were not begun.
@@ -171,7 +171,9 @@ fn among(wishes: &[Wish], at: usize, failure: Failure) -> Failure {
     let exit = Exit::of_all(done.iter().map(|_| Exit::Done).chain([failure.exit]));
     let failed = wishes.get(at).map_or("", |wish| wish.named);
     let message = format!("{failed}: {}", failure.message);
-    let mut state: Vec<String> = failure.state.iter().cloned().collect();
+    // Of this one nothing was changed; of those before it that is not so.
+    let is_so = |state: &&String| done.is_empty() || *state != NOTHING_CHANGED;
+    let mut state: Vec<String> = failure.state.iter().filter(is_so).cloned().collect();
     if !done.is_empty() {
         state.push(format!("Restored before it, and left so: {}.", names(done)));
     }

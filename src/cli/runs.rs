@@ -260,8 +260,8 @@ pub fn run_kept(app: &mut App, selectors: &[String], purge: bool, confirm: &[(St
                 found.push((host, kept));
             }
             Err(failure) => {
-                app.out.failure(&failure);
                 exits.insert(host, failure.exit);
+                app.out.failure(&if purge { failure.unchanged() } else { failure });
             }
         }
     }

@@ -189,7 +189,7 @@ impl Capture<'_> {
 fn name_the_item(failure: Failure, place: &ItemRef) -> Failure {
     let message = format!("{place} was not copied: {}", failure.message);
     let failure = Failure { message, ..failure };
-    if failure.hints.is_empty() && failure.exit != Exit::Cancelled {
+    if (failure.hints.is_empty() || failure.cut) && failure.exit != Exit::Cancelled {
         return failure.hint("Nothing of it was kept: run the same again once the cause is gone.");
     }
     failure

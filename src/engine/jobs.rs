@@ -74,7 +74,8 @@ pub fn run_all<T: Send>(
     let one = |job: &Job| {
         if cancel.is_cancelled() {
             job.enter(Phase::Over);
-            return Err(Failure::new(Exit::Cancelled, format!("{} was cancelled before it began.", job.place)));
+            let message = format!("{} was cancelled before it began.", job.place);
+            return Err(Failure::new(Exit::Cancelled, message).unchanged());
         }
         job.enter(Phase::Running);
         let result = work(job);

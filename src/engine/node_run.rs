@@ -8,7 +8,9 @@
 mod guard;
 mod listing;
 
-pub use guard::{Fired, arm_guard, disarm_guard, guard_script, is_guarded, read_fired, renew_guard, set_fired_aside};
+pub use guard::{
+    Fired, arm_guard, disarm_guard, finish_guard, guard_script, is_guarded, read_fired, renew_guard, set_fired_aside,
+};
 pub use listing::{FoundRun, Kept, list_beside, list_kept, list_runs, purge_kept};
 
 use crate::model::exit::{Exit, Failure, Result};

@@ -125,7 +125,7 @@ fn places(plan: &Plan, is_done: impl Fn(&Step) -> bool) -> BTreeSet<(HostId, Str
 }
 
 fn refused(run: &RunId, why: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("Run {run} is not rolled back: {why}.")).state("Nothing was changed.")
+    Failure::new(Exit::Failed, format!("Run {run} is not rolled back: {why}.")).unchanged()
 }
 
 /// Refuses a run that was rolled back before, or whose places another run has swapped since.

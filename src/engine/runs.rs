@@ -114,6 +114,15 @@ impl Record for Journaled {
     }
 }
 
+/// A run that stands in the vault, and of which no node has heard.
+struct Begun {
+    run: RunId,
+    dir: RunDir,
+    journal: Journal,
+    /// Held until the run has ended.
+    reserve: Reserve,
+}
+
 /// Moves the bytes of one plan.
 struct PlanCarrier<'e> {
     runs: &'e Runs<'e>,
@@ -193,22 +202,21 @@ impl Runs<'_> {
         answered: &BTreeMap<String, String>,
     ) -> Result<Report> {
         let confirmed = stated(&planned.plan.gates, answered)?;
-        self.look_again(planned, snapshot.as_ref())?;
-        let run = self.new_id()?;
+        self.look_again(planned, snapshot.as_ref()).map_err(Failure::unchanged)?;
         self.clear_leftovers(&planned.plan.command);
-        let (dir, reserve) = self.begin(&run, &planned.plan)?;
-        let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
+        let Begun { run, dir, journal, reserve } = self.begin(&planned.plan).map_err(Failure::unchanged)?;
         let version = planned.found.facts.version.clone();
         let (command, foretold) = (planned.plan.command.clone(), planned.foretold.clone());
         let carrier = PlanCarrier { runs: self, run: run.clone(), command, version, foretold, snapshot };
         let mut executor =
             Executor::new(self.means(&carrier), run.clone(), planned.plan.clone(), self.record(journal), 1);
-        executor.note(EventKind::RunStarted {
+        let begins = EventKind::RunStarted {
             plan_hash: planned.hash.clone(),
             console: self.console.id().clone(),
             epoch: 1,
             confirmed: confirmed.clone(),
-        })?;
+        };
+        executor.note(begins).map_err(Failure::unchanged)?;
         let outcome = executor.execute();
         let report = self.end(
             &dir,
@@ -224,12 +232,16 @@ impl Runs<'_> {
 
     /// Makes a run's directory with its plan, and holds room back for its journal: a disk that is too full ends it here.
     /// Then nothing of it is left, for it never began.
-    fn begin(&self, run: &RunId, plan: &Plan) -> Result<(RunDir, Reserve)> {
+    fn begin(&self, plan: &Plan) -> Result<Begun> {
+        let run = self.new_id()?;
         let plan = serde_json::to_vec_pretty(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-        let dir = self.vault.run_dir(run).map_err(|e| vault_failure(&e))?;
-        let begun = self.vault.reserve(run, JOURNAL_ROOM).and_then(|reserve| dir.write_plan(&plan).map(|()| reserve));
+        let dir = self.vault.run_dir(&run).map_err(|e| vault_failure(&e))?;
+        let begun = self.vault.reserve(&run, JOURNAL_ROOM).and_then(|reserve| {
+            dir.write_plan(&plan)?;
+            Ok((dir.journal()?.0, reserve))
+        });
         match begun {
-            Ok(reserve) => Ok((dir, reserve)),
+            Ok((journal, reserve)) => Ok(Begun { run, dir, journal, reserve }),
             Err(error) => {
                 dir.give_up();
                 Err(vault_failure(&error))
@@ -401,8 +413,8 @@ impl Runs<'_> {
         snapshot: Option<Snapshot>,
         answered: &BTreeMap<String, String>,
     ) -> Result<Report> {
-        refuse_ended(told)?;
-        let confirmed = stated(&self.gates_of_resume(told, how)?, answered)?;
+        let gates = refuse_ended(told).and_then(|()| self.gates_of_resume(told, how));
+        let confirmed = stated(&gates.map_err(Failure::unchanged)?, answered)?;
         let (dir, journal, reserve) = self.take_up(told)?;
         self.clear_leftovers(&told.plan.command);
         let record = Journaled { journal, clock: self.clock.clone() };
@@ -422,10 +434,11 @@ impl Runs<'_> {
             executor = executor.keeping_aside()?;
         }
         if how != Resume::Leave {
-            executor.take_over()?;
+            executor.take_over().map_err(not_taken_up)?;
         }
         let console = self.console.id().clone();
-        executor.note(EventKind::RunAdopted { console, epoch, how, confirmed: confirmed.clone() })?;
+        let adopts = EventKind::RunAdopted { console, epoch, how, confirmed: confirmed.clone() };
+        executor.note(adopts).map_err(not_taken_up)?;
         let outcome = match how {
             Resume::GoOn if !executor.is_undoing() => executor.execute(),
             Resume::Leave => executor.leave().map_err(still_open).map(|()| BTreeMap::new()),
@@ -477,22 +490,22 @@ impl Runs<'_> {
     /// # Errors
     /// As [`Runs::gates_of_rollback`]; [`Exit::Confirmation`] when one of those gates is open.
     pub fn rollback(&self, told: &Told, answered: &BTreeMap<String, String>) -> Result<Report> {
-        self.check_rollback(told)?;
         let states = states_of(&told.events);
-        let confirmed = stated(&self.gates_of_rollback(told)?, answered)?;
-        let (run, plan) = (self.new_id()?, rollback::plan_of(told)?);
-        let (dir, reserve) = self.begin(&run, &plan)?;
-        let (journal, _) = dir.journal().map_err(|e| vault_failure(&e))?;
+        let gates = self.check_rollback(told).and_then(|()| self.gates_of_rollback(told));
+        let confirmed = stated(&gates.map_err(Failure::unchanged)?, answered)?;
+        let plan = rollback::plan_of(told)?;
+        let Begun { run, dir, journal, reserve } = self.begin(&plan).map_err(Failure::unchanged)?;
         let (command, foretold) = (plan.command.clone(), Value::Null);
         let carrier = PlanCarrier { runs: self, run: run.clone(), command, version: None, foretold, snapshot: None };
         let mut executor = Executor::new(self.means(&carrier), run.clone(), plan.clone(), self.record(journal), 1)
             .undoing(&told.run, states);
-        executor.note(EventKind::RunStarted {
+        let begins = EventKind::RunStarted {
             plan_hash: super::canonical::plan_hash(&plan)?,
             console: self.console.id().clone(),
             epoch: 1,
             confirmed: confirmed.clone(),
-        })?;
+        };
+        executor.note(begins).map_err(Failure::unchanged)?;
         let outcome = match executor.begin_undoing() {
             Ok(()) => rolled_back(executor.undo(Failure::new(Exit::Done, "Rolled back."))),
             Err(failure) => Err(executor.give_back(failure)),
@@ -582,10 +595,17 @@ fn no_room_to_take_up(told: &Told, error: &VaultError) -> Failure {
     })
 }
 
+/// How things stand when a run was to be taken up and its nodes did not let it go on.
+const STILL_OPEN: &str = "Nothing more was done; the run still lies on its nodes and can be taken up again.";
+
 /// The failure of a run that was taken up and of which nothing more was done: it can be taken up again.
 fn still_open(failure: Failure) -> Failure {
-    let state = "Nothing more was done; the run still lies on its nodes and can be taken up again.";
-    Failure { exit: Exit::Changed, ..failure }.state(state)
+    Failure { exit: Exit::Changed, ..failure }.state(STILL_OPEN)
+}
+
+/// As [`still_open`], with the end it has: no step was touched yet.
+fn not_taken_up(failure: Failure) -> Failure {
+    if failure.state.is_some() { failure } else { failure.state(STILL_OPEN) }
 }
 
 /// The answers to what is asked, and no others that were given: they are written down. Refuses to go on while one is
@@ -595,7 +615,7 @@ fn stated(gates: &[Gate], answered: &BTreeMap<String, String>) -> Result<BTreeMa
     if open.is_empty() {
         return Ok(gates.iter().map(|gate| (gate.id.to_string(), gate.word.clone())).collect());
     }
-    let failure = Failure::new(Exit::Confirmation, "Nothing was changed: something must be confirmed first.");
+    let failure = Failure::new(Exit::Confirmation, "Something must be confirmed first.").unchanged();
     let hint = |gate: &&Gate| format!("{} --confirm {}={}", gate.question, gate.id, gate.word);
     Err(open.iter().map(hint).fold(failure, Failure::hint))
 }

@@ -84,6 +84,9 @@ impl Exit {
     }
 }
 
+/// What is said of how things stand after a failure before the first change.
+pub const NOTHING_CHANGED: &str = "Nothing was changed.";
+
 /// A failure as an operator reads it: what failed, what state things are in now, what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -92,7 +95,8 @@ pub struct Failure {
     pub exit: Exit,
     /// One sentence: what failed, and on which node.
     pub message: String,
-    /// What state things are in now, when that is not "as they were".
+    /// What state things are in now. A run that failed always says so; whatever fails before one begins says that nothing
+    /// was changed; what only reads says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Whether the connection went away under it, so that whether it acted is unknown until somebody looks.
@@ -121,6 +125,12 @@ impl Failure {
     #[must_use]
     pub fn untouched(mut self) -> Self {
         self.untouched = true;
+        self
+    }
+    /// Says that nothing was changed, unless it says already how things stand: for whoever knows that nothing was begun.
+    #[must_use]
+    pub fn unchanged(mut self) -> Self {
+        self.state.get_or_insert_with(|| NOTHING_CHANGED.to_owned());
         self
     }
     /// Says what state things are in now.

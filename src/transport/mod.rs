@@ -333,6 +333,22 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// The host it tells of.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { host, .. }
+            | Self::HostKey { host, .. }
+            | Self::Login { host, .. }
+            | Self::Root { host, .. }
+            | Self::Refused { host, .. }
+            | Self::Lost { host, .. }
+            | Self::TimedOut { host, .. }
+            | Self::TooMuch { host, .. }
+            | Self::Setting { host, .. } => Some(host),
+            Self::Cancelled => None,
+        }
+    }
+
     /// Recovers the variant from an I/O error a stream of ours returned; others become [`TransportError::Lost`].
     ///
     /// Streams wrap a `TransportError` in their `io::Error`, so that a reader in between loses nothing.

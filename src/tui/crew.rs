@@ -253,7 +253,7 @@ impl Crew {
     /// asked for is asked for anew by its page, as soon as that hears of the new inventory.
     fn refuse(&self, order: &Order) {
         let why = Failure::new(Exit::Stale, "The inventory was read again just before this began.")
-            .state("Nothing was changed.")
+            .unchanged()
             .hint("Look at it once more, then begin it again.");
         let notice = match order {
             Order::Run(job, ..) | Order::Do(job, ..) => Notice::Ended(*job, Err(why)),
@@ -273,7 +273,7 @@ impl Crew {
     fn cancel(&self, job: JobId) {
         if self.shared.jobs.take_out(job) {
             self.shared.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-            let why = Failure::new(Exit::Cancelled, "Cancelled before it began.").state("Nothing was changed.");
+            let why = Failure::new(Exit::Cancelled, "Cancelled before it began.").unchanged();
             // Whoever orders must not wait for a full queue of reports.
             self.later(Vec::new(), move |crew| crew.tell(Notice::Ended(job, Err(why))));
             return;

@@ -36,9 +36,13 @@ impl Executor<'_> {
 
     fn absorb_guard(&mut self, host: &HostId) -> Result<()> {
         let patience = if self.is_winding_up { Cancel::new() } else { self.means.cancel.clone() };
-        let Some(fired) = self.with_cx(host, &patience, |cx| node_run::read_fired(cx, &self.run))? else {
-            return Ok(());
-        };
+        let read = |this: &Self| this.with_cx(host, &patience, |cx| node_run::read_fired(cx, &this.run));
+        let Some(mut fired) = read(self)? else { return Ok(()) };
+        if !fired.is_through {
+            // The node was restarted under it, or it was ended by force. What it could not do then is told below.
+            let _ = self.with_cx(host, &Cancel::new(), node_run::finish_guard);
+            fired = read(self)?.unwrap_or(fired);
+        }
         let cancel = Cancel::new().within(REVERT_LIMIT);
         // The timer has run out; a new one counts from the next guarded step on.
         self.heartbeats.remove(host);

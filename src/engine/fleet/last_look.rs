@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::judge;
 use super::twins::Settled;
 use super::{Fleet, FoundView, ItemFacts, ItemView, OwnerView, Reach, ServiceView, blank_item};
-use crate::engine::doctor::Health;
+use crate::engine::doctor::{Health, Stands};
 use crate::engine::holdings::{CopyView, ProofView, RUNGS, Shelf};
 use crate::model::exit::Failure;
 use crate::model::facts::Identity;
@@ -361,7 +361,9 @@ fn clean_failure(failure: Failure) -> Failure {
 fn clean_health(mut health: Health) -> Health {
     for aspect in &mut health.aspects {
         aspect.name = clean(std::mem::take(&mut aspect.name));
-        aspect.hint = aspect.hint.take().map(clean);
+        if let Stands::Warning { hint } | Stands::Critical { hint } = &mut aspect.stands {
+            *hint = clean(std::mem::take(hint));
+        }
     }
     health
 }

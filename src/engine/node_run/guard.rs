@@ -91,7 +91,9 @@ pub fn is_guarded(cx: &Cx, run: &RunId) -> Result<bool> {
 pub struct Fired {
     /// What it did.
     pub on_lapse: OnLapse,
-    /// Whether every part of it worked.
+    /// Whether it came to its end. One that did not, as after a power cut, may have left anything half done.
+    pub is_through: bool,
+    /// Whether it came to its end and every part of it worked.
     pub is_sound: bool,
     /// What it printed.
     pub log: CleanText,
@@ -128,7 +130,8 @@ pub fn read_fired(cx: &Cx, run: &RunId) -> Result<Option<Fired>> {
                 Some("start") => OnLapse::Start,
                 _ => OnLapse::StayDown,
             };
-            return Ok(Some(Fired { on_lapse, is_sound: is_through && !failed, log: CleanText::from_bytes(log) }));
+            let is_sound = is_through && !failed;
+            return Ok(Some(Fired { on_lapse, is_through, is_sound, log: CleanText::from_bytes(log) }));
         }
         let pause = Duration::from_millis(if waited.as_secs() < 20 { 500 } else { 2000 });
         if waited >= AT_WORK || cx.cancel.wait(pause) {
@@ -138,6 +141,14 @@ pub fn read_fired(cx: &Cx, run: &RunId) -> Result<Option<Fired>> {
         }
         waited += pause;
     }
+}
+
+/// Has a guard that was ended in the middle act again, now, and waits until it is through. Its parts undo only what is not
+/// undone yet.
+pub fn finish_guard(cx: &Cx) -> Result<()> {
+    let run = cx.run.map(|mark| mark.run.as_str()).unwrap_or_default();
+    let body = "systemctl start \"lifeboat-guard-$1.service\"\n";
+    run_owned(cx, body, &[run], None, "Letting the guard come to its end")
 }
 
 /// The lines stand in the journal before the note goes: nothing else tells then what the guard undid.
@@ -154,7 +165,9 @@ pub fn set_fired_aside(cx: &Cx, lines: &str) -> Result<()> {
 
 /// The guard's whole script: takes the run's lock (ending a step that hangs), notes that it acted, then runs `parts` in order.
 ///
-/// A part that fails does not keep the next from running: starting the service matters more than tidiness.
+/// A part that fails does not keep the next from running: starting the service matters more than tidiness. One that came to
+/// its end never acts again; one that was ended in the middle, by a power cut or by force, does so when its timer counts
+/// again after the restart, or when somebody has it do so.
 pub fn guard_script(run: &RunId, guard: &GuardId, on_lapse: OnLapse, parts: &[(String, String)]) -> String {
     let how = match on_lapse {
         OnLapse::Revert => "revert",
@@ -174,7 +187,8 @@ if ! flock -w 5 9; then
   fi
   flock -w 30 9 || :
 fi
-[ -d "$d" ] && [ ! -e "$d/disarmed" ] && [ ! -e "$d/fired" ] || exit 0
+[ -d "$d" ] && [ ! -e "$d/disarmed" ] || exit 0
+[ ! -e "$d/fired" ] || [ "$(tail -n 1 "$d/fired.log" 2>/dev/null)" != 'all done' ] || exit 0
 rm -f "$d/room" "$d/fired.log"
 printf '%s {how}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$d/fired"
 sync -f "$d"

@@ -55,7 +55,13 @@ pub fn as_failure(error: &TransportError) -> Failure {
         error,
         TransportError::Unreachable { .. } | TransportError::TimedOut { .. } | TransportError::Lost { .. }
     );
-    Failure { cut, ..Failure::new(exit, error.to_string()) }
+    let failure = Failure { cut, ..Failure::new(exit, error.to_string()) };
+    match error.host() {
+        Some(host) if matches!(exit, Exit::Unreachable | Exit::Authentication) => {
+            failure.hint(format!("See what stands in the way: lifeboat doctor {host}"))
+        }
+        _ => failure,
+    }
 }
 
 /// Runs a reading script as root; a status other than 0 is a failure with the script's own last words.
@@ -219,6 +225,19 @@ pub fn probe_unit(cx: &Cx, unit: &UnitName) -> Result<UnitFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_cannot_be_reached_or_entered_names_the_way_to_find_out_why() {
+        let (host, why) = ("val-1".to_owned(), "it is so".to_owned());
+        let lost = as_failure(&TransportError::Lost { host: host.clone(), why: why.clone() });
+        let closed = as_failure(&TransportError::Login { host: host.clone(), why: why.clone() });
+        for failure in [&lost, &closed] {
+            assert_eq!(failure.hints, ["See what stands in the way: lifeboat doctor val-1"], "{failure:?}");
+        }
+        // A program on it that refuses is none of the way there.
+        assert!(as_failure(&TransportError::Refused { host, what: "port 1".into(), why }).hints.is_empty());
+        assert!(as_failure(&TransportError::Cancelled).hints.is_empty());
+    }
 
     #[test]
     fn a_full_disk_is_known_by_the_words_of_the_tools() {

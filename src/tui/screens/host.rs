@@ -129,13 +129,13 @@ impl HostPage {
             ]),
             Some(health) => {
                 for aspect in &health.aspects {
-                    let (sign, role) = match aspect.level {
+                    let (sign, role) = match aspect.level() {
                         Level::Ok => (glyphs.ok, Role::StatusOk),
                         Level::Warning => (glyphs.warn, Role::StatusWarn),
                         Level::Critical => (glyphs.bad, Role::StatusBad),
                     };
                     lines.push(Line::Status(sign, aspect.name.clone(), aspect.found.to_string(), role));
-                    lines.extend(aspect.hint.iter().map(|hint| Line::Field(String::new(), hint.clone(), Role::Muted)));
+                    lines.extend(aspect.hint().map(|hint| Line::Field(String::new(), hint.to_owned(), Role::Muted)));
                 }
             }
         }

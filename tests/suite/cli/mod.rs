@@ -119,6 +119,44 @@ fn an_unreachable_host_is_said_with_its_address() {
 }
 
 #[test]
+fn what_fails_before_a_run_begins_says_that_nothing_was_changed() {
+    const SAID: &str = "  now:  Nothing was changed.";
+    let console = lonely();
+    let copy = "val-1/files/tree";
+    let changing = [
+        (&["backup", "val-1"][..], 12),
+        (&["backup", "val-2"], 7),
+        (&["restore", copy, "--to", "val-1"], 7),
+        (&["rollback", "20261120T184500Z-7f3a9c"], 7),
+        (&["resume", "20261120T184500Z-7f3a9c"], 7),
+        (&["resume", "20261120T184500Z-7f3a9c", "--on", "val-1"], 12),
+        (&["kept", "val-1", "--purge"], 12),
+    ];
+    // Without a vault none of them gets that far, but what asks the nodes alone.
+    for (args, _) in &changing[..6] {
+        console.run(args).says(SAID);
+    }
+    console.run(&["init"]).expect(0);
+    for (args, code) in changing {
+        console.run(args).expect(code).says(SAID);
+        let told = console.run(&[&["--json"], args].concat()).expect(code).documents();
+        let failure = told.iter().find(|document| document["kind"] == "failure").unwrap();
+        assert_eq!(failure["state"], "Nothing was changed.", "{failure}");
+        if code == 12 {
+            assert_eq!(failure["hints"][0], "See what stands in the way: lifeboat doctor val-1", "{failure}");
+        }
+    }
+    // Who only looks or plans need not be told.
+    for args in
+        [&["scan"][..], &["doctor"], &["list", "val-2"], &["backup", "val-1", "--plan"], &["kept"], &["show", copy]]
+    {
+        let ended = console.run(args);
+
+        assert!(!ended.err.contains(SAID), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
 fn a_host_that_fails_is_named_once_to_programs_too() {
     let console = lonely();
     console.run(&["init"]).expect(0);
@@ -143,7 +181,9 @@ fn a_vault_that_is_missing_or_another_one_is_refused() {
     let commands = [&["list"][..], &["verify"], &["runs"], &["backup", "val-1"], &["show", "val-1/files/tree"]];
     for args in commands {
         let ended = console.run(args).expect(13);
-        insta::allow_duplicates! { insta::assert_snapshot!(said(&console, &ended), @r"
+        // Who was to change something is told besides that nothing was.
+        let told = said(&console, &ended).replace("  now:  Nothing was changed.\n", "");
+        insta::allow_duplicates! { insta::assert_snapshot!(told, @r"
         lifeboat: There is no vault at 'DIR/vault': it has no vault.json. An unmounted disk is not an empty vault.
           next: Mount the disk, or make a vault there with: lifeboat --vault DIR/vault init
         "); }

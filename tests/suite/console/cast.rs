@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat::engine::doctor::{Aspect, Health, Level};
+use lifeboat::engine::doctor::{Aspect, Health};
 use lifeboat::engine::holdings::{CopyView, Holdings, ProofView, Shelf};
 use lifeboat::engine::scan::{Found, Wanted, wanted_of};
 use lifeboat::model::exit::{Exit, Failure};
@@ -200,19 +200,15 @@ pub fn found(owner: &str, items: Vec<Item>) -> Found {
     }
 }
 
-pub fn aspect(name: &str, level: Level, found: &str, hint: Option<&str>) -> Aspect {
-    Aspect { name: name.into(), level, found: found.into(), hint: hint.map(str::to_owned) }
-}
-
 pub fn healthy(host: &str) -> Health {
-    let ok = |name, found| aspect(name, Level::Ok, found, None);
+    let ok = |name, found| Aspect::ok(name, found);
     let aspects = vec![
         ok("reachable", "10.0.0.11:22, round trip 3 ms"),
         ok("host key", "SHA256:jFbWy8cCkq1p2mO8zjT0kU1b3x7LhQb5w2v7z9yYx4o, pinned in the inventory"),
         ok("login", "ops by key ~/.ssh/id_ed25519"),
         ok("root", "sudo, without a password"),
         ok("tools", "all needed; helpful: zstd gzip"),
-        aspect("clock", Level::Warning, "+12.0 s from here", Some("Set the clock there, or here.")),
+        Aspect::warning("clock", "+12.0 s from here", "Set the clock there, or here."),
         ok("free space", "18.2 GiB in /var/lib"),
     ];
     Health { host: HostId::new(host).unwrap(), aspects, exit: Exit::Done }
@@ -221,7 +217,7 @@ pub fn healthy(host: &str) -> Health {
 pub fn silent(host: &str) -> Health {
     let found = "10.0.0.12:22 does not answer: no route to host.";
     let hint = "Is it on, and is the way there open?";
-    let aspects = vec![aspect("reachable", Level::Critical, found, Some(hint))];
+    let aspects = vec![Aspect::critical("reachable", found, hint)];
     Health { host: HostId::new(host).unwrap(), aspects, exit: Exit::Unreachable }
 }
 

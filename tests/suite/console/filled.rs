@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use lifeboat::engine::compare::{Change, Comparison, Difference};
-use lifeboat::engine::doctor::Level;
+use lifeboat::engine::doctor::Aspect;
 use lifeboat::engine::inside::Page;
 use lifeboat::engine::node_run::Kept;
 use lifeboat::engine::planner::Planned;
@@ -119,7 +119,7 @@ impl Answers {
         let mut notices = vec![Notice::Looking(owner.clone())];
         if let Ok(host) = HostId::new(owner.as_str()) {
             let mut health = cast::healthy(host.as_str());
-            health.aspects.push(cast::aspect(&self.text, Level::Warning, &self.text, Some(&self.text)));
+            health.aspects.push(Aspect::warning(&self.text, &self.text, &self.text));
             notices.push(Notice::Health(health, cast::now()));
         }
         let is_known =

@@ -1,6 +1,6 @@
 //! The page of a host or cluster in every state.
 
-use lifeboat::engine::doctor::Level;
+use lifeboat::engine::doctor::Aspect;
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::HostId;
 use lifeboat::tui::message::{Effect, Notice, Order};
@@ -114,7 +114,7 @@ fn long_and_hostile_facts_stay_in_their_pane() {
     let mut stage = seen();
     let mut health = cast::healthy("val-1");
     let long = format!("{} \u{202e}evil\u{1b}[2J 日本語 e\u{301}", "SHA256:".repeat(60));
-    health.aspects.push(cast::aspect("host key", Level::Critical, &long, Some(&"mend it ".repeat(40))));
+    health.aspects.push(Aspect::critical("host key", long, "mend it ".repeat(40)));
     stage.notice(Notice::Health(health, cast::now()));
     open(&mut stage, "val-1");
     stage.keys("G");

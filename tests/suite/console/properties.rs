@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 
-use lifeboat::engine::doctor::{Aspect, Health, Level};
+use lifeboat::engine::doctor::{Aspect, Health};
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::HostId;
 use lifeboat::tui::action::ACTIONS;
@@ -125,8 +125,7 @@ pub fn msg_of(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) -> Opti
         Happening::Note(text) => Msg::Notice(Notice::Noted(Tone::Warn, text)),
         Happening::Down(text) => {
             let host = HostId::new("val-1").unwrap();
-            let found = lifeboat::model::text::CleanText::new(&text);
-            let aspect = Aspect { name: "reachable".to_owned(), level: Level::Critical, found, hint: None };
+            let aspect = Aspect::critical("reachable", text.clone(), text);
             let health = Health { host, exit: Exit::Unreachable, aspects: vec![aspect] };
             Msg::Notice(Notice::Health(health, NOW.parse().unwrap()))
         }

@@ -11,6 +11,8 @@ pub struct Asked {
     pub method: String,
     pub target: String,
     pub body: Vec<u8>,
+    /// Consul's word that opens it.
+    pub token: Option<String>,
 }
 
 /// What the service answers.
@@ -66,7 +68,7 @@ impl<F: FnMut(&Asked) -> Reply + Send> Talk<F> {
         }
         let mut words = head.split_whitespace();
         let mut word = || words.next().unwrap_or_default().to_owned();
-        Ok(Asked { method: word(), target: word(), body: body[..length].to_vec() })
+        Ok(Asked { method: word(), target: word(), body: body[..length].to_vec(), token: header("x-consul-token") })
     }
 }
 

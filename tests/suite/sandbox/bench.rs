@@ -39,10 +39,14 @@ impl Clock for Patient {
     }
 }
 
-struct Nothing;
-impl Secrets for Nothing {
-    fn resolve(&self, _: &SecretRef, purpose: &str) -> Result<SecretString, String> {
-        Err(format!("no secret for {purpose}"))
+/// What the environment is asked for is its own name; nothing else is known.
+struct Named;
+impl Secrets for Named {
+    fn resolve(&self, wanted: &SecretRef, purpose: &str) -> Result<SecretString, String> {
+        match wanted {
+            SecretRef::Env(name) => Ok(name.as_str().into()),
+            _ => Err(format!("no secret for {purpose}")),
+        }
     }
 }
 
@@ -111,7 +115,7 @@ impl World {
             inventory: &inventory,
             links: &links,
             clock: clock.clone(),
-            secrets: Arc::new(Nothing),
+            secrets: Arc::new(Named),
             cancel: cancel.clone(),
         };
         let runs = Runs {
@@ -123,7 +127,7 @@ impl World {
             links: &links,
             clock,
             entropy: Arc::new(SystemEntropy),
-            secrets: Arc::new(Nothing),
+            secrets: Arc::new(Named),
             board: fleet.wire.board.clone().unwrap_or_default(),
             cancel,
         };

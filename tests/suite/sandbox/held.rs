@@ -13,12 +13,13 @@ use super::bench::{Fleet, World};
 use super::fixtures::files::{BY_UNIT, Held, UNIT};
 use super::fixtures::{FIXTURES, Fixture};
 
-static HELD: Held = Held { name: "files of a unit", settings: BY_UNIT, unit: Some(UNIT) };
+static HELD: Held = Held { name: "files of a unit", settings: BY_UNIT, unit: Some(UNIT), bare: false };
 /// The unit's name with one letter wrong.
 static MISTYPED: Held = Held {
     name: "files of a unit that is not there",
     settings: "paths = ['/srv/app']\nunit = 'ap.service'\nquiesce = 'stop'",
     unit: Some(UNIT),
+    bare: false,
 };
 
 fn save(world: &World, node: &Node, fixture: &'static dyn Fixture) -> Result<Snapshot, Failure> {

@@ -4,6 +4,8 @@
 //! the driver's own scripts, uploads and conversations, and the shared ops as it uses them. Afterwards the service runs
 //! or is fenced as it should, nothing is half swapped, the vault is clean, and another console can go on or go back.
 
+mod cases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +27,7 @@ use super::Node;
 use super::bench::{Fleet, World, digest};
 use super::fixtures::{FIXTURES, Fixture};
 use super::tripwire::{Call, Trip, Wire};
+use cases::{Care, Kind, cases};
 
 /// Every gate of a plan, answered.
 pub fn answers(plan: &Plan) -> BTreeMap<String, String> {
@@ -45,18 +48,7 @@ struct Case {
     fixture: &'static dyn Fixture,
     item: ItemId,
     kind: Kind,
-    /// Whether each step is tripped in every way, or in some: the shared ops are the same in all plans.
-    thorough: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Backup,
-    Restore,
-    /// Its identity runs on the host it came from, and is stopped there for good.
-    RestoreFencing,
-    /// A finished restore is rolled back.
-    Rollback,
+    care: Care,
 }
 
 /// One snapshot of every item of a fixture, taken by clean runs.
@@ -102,8 +94,16 @@ struct Ready {
     snapshot: Option<Snapshot>,
     before: String,
     after: String,
+    /// Whether the unit runs afterwards, where nothing ran before.
+    runs_after: bool,
     /// Calls at which the plan itself acts, and how each is tripped.
     trips: Vec<(usize, Trip, Sequel)>,
+}
+
+/// A restore that is finished, and its node as it stands then.
+struct Restored {
+    told: Told,
+    node: Node,
 }
 
 /// The nodes of one try.
@@ -166,7 +166,8 @@ impl Case {
             Kind::Backup => assert_eq!(before, after, "{}: it changed the node", self.name()),
             _ => assert_ne!(before, after, "{}: it changed nothing", self.name()),
         }
-        Ready { trips: self.trips(&wire, &planned.plan), world, planned, snapshot, before, after }
+        let runs_after = self.fixture.unit().is_some_and(|unit| scene.target.is_running(unit));
+        Ready { trips: self.trips(&wire, &planned.plan), world, planned, snapshot, before, after, runs_after }
     }
 
     /// Where each step acts, and what is tried there. A step's last act is the one that settles it; of an upload the first
@@ -189,23 +190,28 @@ impl Case {
         let unseen: Vec<_> = unseen.map(|step| (step.id.as_str(), step.op.as_str())).collect();
         assert!(unseen.is_empty(), "{}: nothing trips {unseen:?}; it acted in {steps:?}", self.name());
         let mut trips = Vec::new();
-        let mut all: Vec<(usize, usize, usize, bool)> =
-            acts.into_iter().map(|(number, (first, last))| (number, first, last, self.thorough)).collect();
+        let mut all: Vec<(usize, usize, usize, Care)> =
+            acts.into_iter().map(|(number, (first, last))| (number, first, last, self.care)).collect();
         let quiets = |call: &Call| {
             let step = plan.steps.iter().find(|step| Some(step.id.as_str()) == call.step.as_deref());
             call.changes && step.is_some_and(|step| step.op == common::CAPTURE && step.effect == Effect::Quiesce)
         };
         for (at, call) in seen.iter().enumerate().filter(|(_, call)| quiets(call)) {
             let number = steps.iter().position(|known| Some(*known) == call.step.as_deref()).unwrap();
-            all.push((number, at, at, true));
+            all.push((number, at, at, Care::Thorough));
         }
-        for (number, first, last, thorough) in all {
+        for (number, first, last, care) in all {
             let mut add =
                 |at, ways: &[(Trip, Sequel)]| trips.extend(ways.iter().map(|(trip, then)| (at, *trip, *then)));
-            add(last, &[(Trip::Fail, LIVES), (Trip::Cancel, LIVES)]);
             let (back, on) =
                 (Sequel { lapses: true, how: Resume::RollBack }, Sequel { lapses: false, how: Resume::GoOn });
-            if !thorough {
+            if care == Care::Turns {
+                let turns = [(Trip::CrashAfter, on), (Trip::Fail, LIVES), (Trip::CrashAfter, back)];
+                add(last, &[turns[number % turns.len()]]);
+                continue;
+            }
+            add(last, &[(Trip::Fail, LIVES), (Trip::Cancel, LIVES)]);
+            if care == Care::Some {
                 add(last, &[(Trip::CrashAfter, if number % 2 == 0 { back } else { on })]);
                 continue;
             }
@@ -235,10 +241,13 @@ impl Case {
     /// Every call of a rollback by which it changes its node, tripped: the service runs, on the one data or on the other,
     /// and another console undoes the rest.
     fn sweep_rollback(&self, base: &Base) -> (usize, Vec<String>) {
-        let ready =
-            Case { kind: Kind::Restore, fixture: self.fixture, item: self.item.clone(), thorough: false }.prepare(base);
+        let restores = Case { kind: Kind::Restore, item: self.item.clone(), ..*self };
+        let mut ready = restores.prepare(base);
         let scene = self.scene();
         let told = self.restored(&ready, &scene);
+        // Every try begins from a copy of this: the node restored, and the vault that tells of it.
+        let finished = Restored { told: told.clone(), node: scene.target.again() };
+        let after = World::new_from(&ready.world);
         let wire = Arc::new(Wire { board: Some(Arc::default()), ..Wire::default() });
         let undone =
             ready.world.with(0, &self.fleet(&scene, wire.clone()), |runs, _| runs.rollback(&told, &consent(&told.run)));
@@ -248,13 +257,18 @@ impl Case {
             wire.seen.lock().unwrap().iter().enumerate().filter(|(_, call)| call.tidies).map(|(at, _)| at).collect();
         assert!(calls.len() > 2, "{}: only {} calls undo anything", self.name(), calls.len());
         let mut wrong = Vec::new();
-        let trips = [Trip::Fail, Trip::CutAfter, Trip::CrashBefore, Trip::CrashAfter];
-        for (at, trip) in calls.iter().flat_map(|at| trips.map(|trip| (*at, trip))) {
-            let mut tried = Try::of(self, &ready, at, trip);
-            tried.roll_back();
+        let all = [Trip::Fail, Trip::CrashAfter, Trip::CutAfter, Trip::CrashBefore];
+        let ways = |number: usize| if self.care == Care::Turns { &all[number % 4..=number % 4] } else { &all[..] };
+        let trips: Vec<_> =
+            calls.iter().enumerate().flat_map(|(n, at)| ways(n).iter().map(|trip| (*at, *trip))).collect();
+        for (at, trip) in &trips {
+            ready.world = World::new_from(&after);
+            let mut tried = Try::of(self, &ready, *at, *trip);
+            tried.scene.target = finished.node.again();
+            tried.roll_back(&finished.told);
             wrong.extend(tried.wrong);
         }
-        (calls.len() * trips.len(), wrong)
+        (trips.len(), wrong)
     }
 
     /// Every trip of the plan: how many there were, and what was wrong.
@@ -385,9 +399,8 @@ impl<'c> Try<'c> {
     }
 
     /// A finished restore is rolled back, and the rollback trips.
-    fn roll_back(&mut self) {
+    fn roll_back(&mut self, told: &Told) {
         let (case, ready) = (self.case, self.ready);
-        let told = case.restored(ready, &self.scene);
         let runs_before: BTreeSet<_> = ready.world.runs().into_iter().collect();
         let vault = ready.world.vault.root().to_owned();
         let sizes: Arc<std::sync::Mutex<BTreeMap<std::path::PathBuf, u64>>> = Arc::default();
@@ -401,7 +414,7 @@ impl<'c> Try<'c> {
         }));
         let ended = ready
             .world
-            .with(0, &case.fleet(&self.scene, self.wire.clone()), |runs, _| runs.rollback(&told, &consent(&told.run)));
+            .with(0, &case.fleet(&self.scene, self.wire.clone()), |runs, _| runs.rollback(told, &consent(&told.run)));
         let (calls, at) = (self.wire.calls.load(Ordering::SeqCst), self.wire.at.map_or(0, |(at, _)| at));
         self.must(calls > at, || format!("it came to its end after {calls} calls, before the one that trips"));
         let states = [ready.before.clone(), ready.after.clone()];
@@ -536,7 +549,14 @@ impl<'c> Try<'c> {
     fn service_is_sound(&mut self) {
         let Some(unit) = self.case.fixture.unit() else { return };
         let up = self.scene.target.is_running(unit);
-        self.must(up, || format!("{unit} is down"));
+        if self.case.fixture.is_bare() && self.case.kind != Kind::Backup {
+            // Nothing ran there before, and a service that is started on nothing would make itself an identity.
+            let is_as_before = digest(self.case.fixture, &self.scene.target) == self.ready.before;
+            let must_run = !is_as_before && self.ready.runs_after;
+            self.must(up == must_run, || format!("{unit} runs: {up}, as before: {is_as_before}"));
+        } else {
+            self.must(up, || format!("{unit} is down"));
+        }
         let Some(twin) = &self.scene.twin else { return };
         let twin_up = twin.is_running(unit);
         let is_new = digest(self.case.fixture, &self.scene.target) == self.ready.after;
@@ -597,25 +617,6 @@ fn all_events(runs: &Runs, run: &RunId) -> Vec<Event> {
     // Reading it back is what a third console would do.
     let _ = states_of(&told.events);
     told.events
-}
-
-fn cases(fixture: &'static dyn Fixture, base: &Base, first: bool) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for (at, item) in base.items.iter().enumerate() {
-        let case = |kind, thorough| Case { fixture, item: item.clone(), kind, thorough };
-        cases.push(case(Kind::Backup, at == 0));
-        cases.push(case(Kind::Restore, first && at == 0));
-        // What is replaced in one request is not rolled back; of the others, one shows it for all.
-        if first && base.items.iter().position(|item| item.as_str() != "snapshot") == Some(at) {
-            cases.push(case(Kind::Rollback, false));
-        }
-        let all = base.world.vault.catalogue().unwrap().snapshots;
-        let is_data = fixture.set(item, true).get("as").is_some_and(|how| how == "data");
-        if !is_data && all.iter().any(|one| one.item().item == *item && !one.manifest().identities.is_empty()) {
-            cases.push(case(Kind::RestoreFencing, false));
-        }
-    }
-    cases
 }
 
 /// Sweeps every plan of one driver's fixtures.

@@ -5,6 +5,7 @@
 
 mod agents;
 pub mod bench;
+mod between;
 pub mod fixtures;
 mod held;
 pub mod matrix;
@@ -97,6 +98,23 @@ impl Node {
         }
         write_program(&node.path("stub/bin/systemctl"), include_str!("systemctl"));
         write_program(&node.path("stub/bin/sleep"), SLEEP);
+        node
+    }
+
+    /// Another node with everything that stands on this one, and its units as they are.
+    pub fn again(&self) -> Self {
+        let node = Self::blank();
+        let mut copy = Command::new("cp");
+        copy.arg("-a");
+        for entry in std::fs::read_dir(self.root.path()).unwrap() {
+            let entry = entry.unwrap();
+            let is_own =
+                !["usr", "proc", "dev", "bin", "sbin", "lib", "lib64"].contains(&entry.file_name().to_str().unwrap());
+            copy.args(is_own.then(|| entry.path()));
+        }
+        assert!(copy.arg(node.root.path()).status().unwrap().success());
+        let service = &node.service;
+        node.run(&format!("for pid in /stub/units/*/pid; do [ ! -e \"$pid\" ] || echo {service} >\"$pid\"; done"));
         node
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use lifeboat::engine::node_run::{Kept, list_kept, purge_kept};
 use lifeboat::engine::runs::Report;
 use lifeboat::engine::scan::wanted_of;
-use lifeboat::model::exit::{Exit, Failure};
+use lifeboat::model::exit::{Exit, Failure, NOTHING_CHANGED};
 use lifeboat::model::ids::{HostId, ItemId, ItemRef, RunId};
 
 use super::Node;
@@ -75,7 +75,7 @@ impl Stage {
         self.restore_in(&self.world)
     }
 
-    fn roll_back(&self, run: &RunId) -> Result<Report, Failure> {
+    pub fn roll_back(&self, run: &RunId) -> Result<Report, Failure> {
         self.world.with(0, &self.fleet(), |runs, _| runs.rollback(&runs.read(run).unwrap(), &consent(run)))
     }
 
@@ -85,6 +85,7 @@ impl Stage {
         assert_eq!(failure.exit, Exit::Failed, "{failure:?}");
         assert!(failure.message.contains(why), "{failure:?}");
         assert!(!failure.hints.is_empty(), "{failure:?}");
+        assert_eq!(failure.state.as_deref(), Some(NOTHING_CHANGED), "{failure:?}");
         assert_eq!((digest(self.fixture, &self.node), self.node.leftovers()), before, "a refusal changed something");
     }
 
@@ -146,6 +147,25 @@ fn a_run_is_rolled_back_once_and_a_rollback_never() {
     stage.refused(&first, "has undone it already");
     assert_eq!(stage.read("srv/app/data"), "of the second");
     stage.roll_back(&second).unwrap();
+}
+
+#[test]
+fn a_restore_that_cannot_begin_says_that_nothing_was_changed() {
+    let stage = Stage::set("files held by their unit", "tree");
+    let before = stage.world.runs();
+    stage.world.with(0, &stage.fleet(), |runs, prober| {
+        let saved = stage.world.vault.catalogue().unwrap().snapshots.remove(0);
+        let planned = prober.plan_restore(&stage.world.vault, saved.manifest(), &host(), &BTreeMap::new()).unwrap();
+        let refused = |said: &BTreeMap<String, String>, exit: Exit| {
+            let failure = runs.run(&planned, Some(saved.clone()), said).unwrap_err();
+            assert_eq!((failure.exit, failure.state.as_deref()), (exit, Some(NOTHING_CHANGED)), "{failure:?}");
+        };
+        refused(&BTreeMap::new(), Exit::Confirmation);
+        // What the plan rests on is no longer so.
+        stage.node.run("systemctl stop app.service");
+        refused(&super::matrix::answers(&planned.plan), Exit::Stale);
+    });
+    assert_eq!((stage.world.runs(), stage.node.leftovers().as_str()), (before, ""));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use lifeboat::engine::node_run::{list_kept, purge_kept};
 use lifeboat::engine::phrases::undo_of;
 use lifeboat::engine::rollback::plan_of_taken_up;
 use lifeboat::engine::runs::{Ahead, Report, Resume, Sheet, Told};
-use lifeboat::model::exit::{Exit, Failure};
+use lifeboat::model::exit::{Exit, Failure, NOTHING_CHANGED};
 use lifeboat::model::ids::RunId;
 use lifeboat::vault::Vault;
 
@@ -21,13 +21,13 @@ use super::rollback::{HOST, SWAPPED, Stage, host};
 use super::tripwire::{Trip, Wire};
 
 /// The run that was not there `before`: of two that begin in one second the names do not tell which is the later.
-fn new_run(world: &World, before: &[PathBuf]) -> RunId {
+pub fn new_run(world: &World, before: &[PathBuf]) -> RunId {
     let dir = world.runs().into_iter().find(|dir| !before.contains(dir)).expect("no run began");
     RunId::new(dir.file_name().unwrap().to_str().unwrap()).unwrap()
 }
 
 /// The files of every run with their sizes at the moment a console died.
-type Files = Arc<Mutex<Option<BTreeMap<PathBuf, u64>>>>;
+pub type Files = Arc<Mutex<Option<BTreeMap<PathBuf, u64>>>>;
 
 fn files_of(vault: &Vault) -> BTreeMap<PathBuf, u64> {
     let runs = vault.runs().unwrap();
@@ -36,7 +36,7 @@ fn files_of(vault: &Vault) -> BTreeMap<PathBuf, u64> {
 }
 
 /// A wire that trips, and what will be known of the vault's runs when its console dies.
-fn wire(world: &World, at: Option<(usize, Trip)>) -> (Arc<Wire>, Files) {
+pub fn wire(world: &World, at: Option<(usize, Trip)>) -> (Arc<Wire>, Files) {
     let wire = Wire { at, board: Some(Arc::<Board>::default()), ..Wire::default() };
     let (vault, files) = (world.vault.root().to_owned(), Files::default());
     let noted = files.clone();
@@ -47,7 +47,7 @@ fn wire(world: &World, at: Option<(usize, Trip)>) -> (Arc<Wire>, Files) {
 }
 
 /// What a dead console wrote after its death it never wrote.
-fn forget_what_came_after(world: &World, files: &Files) {
+pub fn forget_what_came_after(world: &World, files: &Files) {
     let Some(then) = files.lock().unwrap().take() else { return };
     for path in files_of(&world.vault).into_keys() {
         match then.get(&path) {
@@ -60,12 +60,12 @@ fn forget_what_came_after(world: &World, files: &Files) {
 
 impl Stage {
     /// The same once more, untouched.
-    fn again(&self) -> Self {
+    pub fn again(&self) -> Self {
         let (world, node) = (World::new_from(&self.world), laid(self.fixture, false));
         Self { fixture: self.fixture, item: self.item.clone(), world, node }
     }
 
-    fn fleet_on(&self, wire: Arc<Wire>) -> Fleet<'_> {
+    pub fn fleet_on(&self, wire: Arc<Wire>) -> Fleet<'_> {
         Fleet { fixture: self.fixture, nodes: vec![(HOST, &self.node)], silent: vec![], wire }
     }
 
@@ -94,7 +94,7 @@ impl Stage {
         new_run(&self.world, &before)
     }
 
-    fn resume_on(&self, wire: Arc<Wire>, run: &RunId, how: Resume) -> Result<Report, Failure> {
+    pub fn resume_on(&self, wire: Arc<Wire>, run: &RunId, how: Resume) -> Result<Report, Failure> {
         self.world.with(1, &self.fleet_on(wire), |runs, _| {
             let told = runs.read(run).unwrap();
             let all = self.world.vault.catalogue().unwrap().snapshots;
@@ -103,7 +103,7 @@ impl Stage {
         })
     }
 
-    fn resume(&self, run: &RunId, how: Resume) -> Result<Report, Failure> {
+    pub fn resume(&self, run: &RunId, how: Resume) -> Result<Report, Failure> {
         self.resume_on(wire(&self.world, None).0, run, how)
     }
 
@@ -314,7 +314,8 @@ fn going_on_starts_no_identity_that_runs_elsewhere_by_now() {
     };
     let before = digest(stage.fixture, &stage.node);
     let refused = with_third(&[], &BTreeMap::new()).unwrap_err();
-    assert_eq!(refused.exit, Exit::AliveElsewhere, "{refused:?}");
+    let told = (refused.exit, refused.state.as_deref());
+    assert_eq!(told, (Exit::AliveElsewhere, Some(NOTHING_CHANGED)), "{refused:?}");
     assert!(refused.message.contains("runs on third"), "{refused:?}");
     assert!(refused.hints[0].contains(&format!("lifeboat resume {run} --leave")), "{refused:?}");
     assert_eq!((digest(stage.fixture, &stage.node), stage.node.is_running(unit)), (before, false));

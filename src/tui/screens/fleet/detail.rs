@@ -170,10 +170,10 @@ fn owner_lines(owner: &OwnerView, model: &Model, glyphs: &Glyphs) -> Vec<Line> {
     if !owner.groups.is_empty() {
         lines.push(Line::field("groups", owner.groups.join(", ")));
     }
-    let trouble = owner.health.iter().flat_map(|health| &health.aspects).filter(|aspect| aspect.level != Level::Ok);
+    let trouble = owner.health.iter().flat_map(|health| &health.aspects).filter(|aspect| aspect.level() != Level::Ok);
     if !matches!(owner.reach, Reach::Failed(..)) {
         lines.extend(trouble.map(|aspect| {
-            let role = if aspect.level == Level::Critical { Role::StatusBad } else { Role::StatusWarn };
+            let role = if aspect.level() == Level::Critical { Role::StatusBad } else { Role::StatusWarn };
             Line::Field(aspect.name.clone(), aspect.found.to_string(), role)
         }));
     }
