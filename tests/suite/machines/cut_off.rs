@@ -212,3 +212,54 @@ fn a_power_cut_or_a_full_disk_in_the_middle_is_survived_by_the_node_itself() {
         assert_eq!(listing(&machine, "/mnt/small/app"), small, "{step}");
     }
 }
+
+/// The unit's next start takes this long, until the machine is started anew.
+fn slow_down(machine: &Machine, unit: &str, seconds: u32) {
+    let drop_in = format!(
+        "mkdir -p /etc/systemd/system/{unit}.d && printf '[Service]\\nExecStartPre=/bin/sh -c \"! [ -e /run/slow ] || sleep {seconds}\"\\n' >/etc/systemd/system/{unit}.d/slow.conf
+         systemctl daemon-reload && touch /run/slow"
+    );
+    machine.exec(&drop_in).ok();
+}
+
+#[test]
+fn a_guard_that_is_ended_in_the_middle_comes_to_its_end() {
+    let (first, machine) = one(&|_| table("files", "/srv/app", "app.service"));
+    let second = second(&first, &[&machine]);
+    lay(&machine, "/srv/app", "app.service");
+    first.run(&["backup", "val-1/files/tree"]).expect(0);
+    let damaged = damage(&machine, "/srv/app");
+    let args = ["restore", "val-1/files/tree", "--to", "val-1", "--confirm", "overwrite=val-1", "--set", "guard=5"];
+    let swap = step_of(&first, &args, "files.swap/1");
+    let in_the_middle = |run: &str| {
+        let dir = format!("/var/lib/lifeboat/runs/{run}");
+        let acts = format!("test -s {dir}/fired && systemctl is-active app | grep -q activating");
+        assert!(wait_for(Duration::from_secs(60), || machine.exec(&acts).success().then_some(())).is_some(), "{run}");
+        assert!(!machine.exec(&format!("grep 'all done' {dir}/fired.log")).success(), "it was through already");
+    };
+
+    // The power goes while it starts the service: after the boot it acts again, with nobody there.
+    let run = kill_after_step(&first, &args, swap);
+    slow_down(&machine, "app.service", 120);
+    in_the_middle(&run);
+    // A machine's processes end one after the other, and this one would hear of it; when the power goes nobody hears.
+    machine.exec(&format!("systemctl kill -s STOP lifeboat-guard-{run}.service")).ok();
+    machine.power_cycle();
+    let ended = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
+    assert!(wait_for(Duration::from_secs(60), || machine.exec(&ended).success().then_some(())).is_some());
+    assert!(runs(&machine, "app"), "the guard left the service down");
+    assert_eq!(split(&listing(&machine, "/srv/app"), &run).1, damaged);
+    second.run(&["resume", &run, "--adopt", "--roll-back"]).expect(0);
+    assert_eq!(listing(&machine, "/srv/app"), damaged);
+    assert_eq!(left_by_lifeboat(&machine), "");
+
+    // Somebody ends it by force: whoever takes the run up has it finish first.
+    let run = kill_after_step(&first, &args, swap);
+    slow_down(&machine, "app.service", 20);
+    in_the_middle(&run);
+    machine.exec(&format!("systemctl kill -s KILL lifeboat-guard-{run}.service")).ok();
+    second.run(&["resume", &run, "--adopt", "--roll-back"]).expect(0);
+    assert!(runs(&machine, "app"));
+    assert_eq!(listing(&machine, "/srv/app"), damaged);
+    assert_eq!(left_by_lifeboat(&machine), "");
+}
