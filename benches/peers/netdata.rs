@@ -227,7 +227,8 @@ fn journalled(vault: &Path, kind: &str) -> Option<f64> {
     let newest = runs.iter().rfind(|file| file.ends_with("journal.jsonl"))?;
     let text = fs::read_to_string(newest).ok()?;
     let events = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let at = events.into_iter().find(|event| event["kind"] == kind)?["at"].as_str()?.parse::<jiff::Timestamp>().ok()?;
+    let mut events = events.map(|line| line["entry"].clone());
+    let at = events.find(|event| event["kind"] == kind)?["at"].as_str()?.parse::<jiff::Timestamp>().ok()?;
     Some(at.as_duration().as_secs_f64())
 }
 
