@@ -234,7 +234,7 @@ fn a_guard_that_is_ended_in_the_middle_comes_to_its_end() {
     let in_the_middle = |run: &str| {
         let dir = format!("/var/lib/lifeboat/runs/{run}");
         let acts = format!("test -s {dir}/fired && systemctl is-active app | grep -q activating");
-        assert!(wait_for(Duration::from_secs(60), || machine.exec(&acts).success().then_some(())).is_some(), "{run}");
+        assert!(wait_for(Duration::from_mins(1), || machine.exec(&acts).success().then_some(())).is_some(), "{run}");
         assert!(!machine.exec(&format!("grep 'all done' {dir}/fired.log")).success(), "it was through already");
     };
 
@@ -246,7 +246,7 @@ fn a_guard_that_is_ended_in_the_middle_comes_to_its_end() {
     machine.exec(&format!("systemctl kill -s STOP lifeboat-guard-{run}.service")).ok();
     machine.power_cycle();
     let ended = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
-    assert!(wait_for(Duration::from_secs(60), || machine.exec(&ended).success().then_some(())).is_some());
+    assert!(wait_for(Duration::from_mins(1), || machine.exec(&ended).success().then_some(())).is_some());
     assert!(runs(&machine, "app"), "the guard left the service down");
     assert_eq!(split(&listing(&machine, "/srv/app"), &run).1, damaged);
     second.run(&["resume", &run, "--adopt", "--roll-back"]).expect(0);
