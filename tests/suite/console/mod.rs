@@ -35,6 +35,7 @@ mod stored;
 mod surroundings;
 mod take_up;
 mod themes;
+mod tmux;
 mod twins;
 mod wizard_cast;
 mod wizard_flow;

@@ -134,11 +134,11 @@ fn publishing_refuses_what_is_unfinished_or_described_wrongly() {
 fn a_held_lease_names_its_holder_and_ends_by_itself() {
     let bench = Bench::new();
     let copy = Copy::clear();
-    let other = Holder { console: ConsoleId::new("console-other").unwrap(), host: "laptop".into(), pid: 7 };
+    let other = Holder { console: ConsoleId::new("console-other").unwrap(), host: "laptop".into(), pid: 1 };
     let mut lease = bench.vault.lease(&copy.item, &other, &bench.clock, &bench.entropy).unwrap();
     let held = put(&bench.vault, &copy, &bench.clock, &bench.entropy).unwrap_err();
     assert_eq!(held.exit(), Exit::Vault);
-    assert!(held.to_string().contains("console-other on 'laptop' (process 7)"), "{held}");
+    assert!(held.to_string().contains("console-other on 'laptop' (process 1)"), "{held}");
     bench.clock.pass(LEASE_LIFE);
     lease.renew(&bench.clock).unwrap();
     bench.clock.pass(LEASE_LIFE);
