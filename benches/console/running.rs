@@ -95,6 +95,11 @@ impl Running {
         self.screen.lock().unwrap().screen().contents()
     }
 
+    /// The first line of it.
+    pub fn head(&self) -> String {
+        self.screen.lock().unwrap().screen().rows(0, SIZE.0.get()).next().unwrap_or_default()
+    }
+
     /// Types.
     pub fn send(&mut self, keys: &str) {
         self.writer.write_all(keys.as_bytes()).unwrap();
@@ -103,9 +108,7 @@ impl Running {
 
     /// From a key to the first frame whose head is another one.
     pub fn until_the_head_changes(&mut self, key: &str) -> Duration {
-        let head =
-            |running: &Self| running.screen.lock().unwrap().screen().rows(0, SIZE.0.get()).next().unwrap_or_default();
-        let before = head(self);
+        let before = self.head();
         while self.frames.try_recv().is_ok() {}
         let begun = Instant::now();
         self.send(key);
