@@ -203,7 +203,7 @@ fn staking_verdict(found: &StakingIdentity) -> Verdict {
 struct Tar {
     archives: Archives,
     /// What the names in each archive begin with.
-    roots: BTreeMap<String, BTreeSet<String>>,
+    roots: BTreeMap<String, BTreeSet<Vec<u8>>>,
 }
 
 /// How many beginnings of names are told of one archive.
@@ -214,8 +214,8 @@ impl Verifier for Tar {
         let roots = self.roots.entry(path.to_owned()).or_default();
         self.archives.read(path, input, |entry, _| {
             let first = entry.name.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
-            if roots.len() < ROOTS {
-                roots.insert(EntryName::from(first).to_string());
+            if roots.len() < ROOTS && !roots.contains(first) {
+                roots.insert(first.to_owned());
             }
             Ok(())
         })
@@ -223,7 +223,11 @@ impl Verifier for Tar {
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
         let mut verdict = self.archives.verdict()?;
-        verdict.fact("roots", json!(self.roots));
+        let told = |roots: BTreeSet<Vec<u8>>| -> Vec<String> {
+            roots.iter().map(|root| EntryName::from(root.as_slice()).to_string()).collect()
+        };
+        let roots: BTreeMap<String, Vec<String>> = self.roots.into_iter().map(|(name, of)| (name, told(of))).collect();
+        verdict.fact("roots", json!(roots));
         Ok(verdict)
     }
 }
