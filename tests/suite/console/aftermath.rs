@@ -4,24 +4,14 @@ use lifeboat::engine::verify::Checked;
 use lifeboat::model::exit::{Exit, Failure};
 use lifeboat::model::ids::HostId;
 use lifeboat::model::ids::SnapshotId;
-use lifeboat::tui::message::{Notice, Order};
-use lifeboat::tui::model::JobId;
+use lifeboat::tui::message::Notice;
 use lifeboat::tui::screens::{self, node::NodePage};
 use lifeboat::tui::wizard;
 
-use super::jobs_runs::{RESTORED, ahead, interrupted, with_runs};
-use super::stage::Stage;
+use super::jobs_runs::{RESTORED, interrupted, started, undoing, with_runs};
 use super::wizard_cast::*;
 use crate::assert_page;
 use crate::vault::item;
-
-/// The job that was ordered last, begun.
-fn started(stage: &mut Stage) -> JobId {
-    let job = orders(stage).into_iter().rev().find_map(|o| if let Order::Do(job, ..) = o { Some(*job) } else { None });
-    let job = job.unwrap();
-    stage.notice(Notice::Started(job));
-    job
-}
 
 #[test]
 fn an_interrupted_run_says_what_it_came_to_and_what_can_be_done() {
@@ -34,15 +24,7 @@ fn an_interrupted_run_says_what_it_came_to_and_what_can_be_done() {
 
 #[test]
 fn an_undo_that_could_not_undo_everything_says_what_stands() {
-    let mut stage = with_runs(screens::runs());
-    stage.keys("down down enter u");
-    look(&mut stage, &ahead(false));
-    stage.keys("enter");
-    wait(&mut stage, 1);
-    stage.keys("enter");
-    wait(&mut stage, 1);
-    stage.text(RESTORED).keys("enter");
-    let job = started(&mut stage);
+    let (mut stage, job) = undoing();
     happen(&stage, job.0, 3, undone("start"));
     let lost = Failure::new(Exit::Changed, "Undoing 'Put NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 in place of NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe' on spare-1 failed: connection lost.")
         .state("'Put NodeID-7xgWjUSFbVFrdET1qh5LPyvQ5dQ9b1Xn2 in place of NodeID-Ke2oW9mUtLr4dTbqy3XvHn8sPfZcA1jQe' was not undone: spare-1 does not answer. The guard on spare-1 undoes it by itself within 1m of the last word it heard.")

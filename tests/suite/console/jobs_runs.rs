@@ -563,15 +563,16 @@ fn pages_ahead_hear_what_happened_meanwhile() {
     assert!(stage.grid((80, 24)).contains("0 items, 0 copies"), "{}", stage.grid((80, 24)));
 }
 
-/// What is undone or gone on with shows its steps like any other job: it has the plan of the run it takes up.
-#[test]
-fn a_run_that_is_taken_up_shows_its_steps() {
-    let started = |stage: &mut Stage| {
-        let job = orders(stage).into_iter().find_map(|o| if let Order::Do(job, ..) = o { Some(*job) } else { None });
-        let job = job.unwrap();
-        stage.notice(Notice::Started(job));
-        job
-    };
+/// The job that was ordered last, begun.
+pub fn started(stage: &mut Stage) -> JobId {
+    let job = orders(stage).into_iter().rev().find_map(|o| if let Order::Do(job, ..) = o { Some(*job) } else { None });
+    let job = job.unwrap();
+    stage.notice(Notice::Started(job));
+    job
+}
+
+/// A finished restore whose undoing was confirmed by its word and has begun.
+pub fn undoing() -> (Stage, JobId) {
     let mut stage = with_runs(screens::runs());
     stage.keys("down down enter u");
     look(&mut stage, &ahead(false));
@@ -581,6 +582,13 @@ fn a_run_that_is_taken_up_shows_its_steps() {
     wait(&mut stage, 1);
     stage.text(RESTORED).keys("enter");
     let job = started(&mut stage);
+    (stage, job)
+}
+
+/// What is undone or gone on with shows its steps like any other job: it has the plan of the run it takes up.
+#[test]
+fn a_run_that_is_taken_up_shows_its_steps() {
+    let (mut stage, job) = undoing();
     for step in ["start", "swap"] {
         happen(&stage, job.0, 4, undone(step));
     }

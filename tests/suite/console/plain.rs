@@ -3,7 +3,7 @@
 use crate::support::console::Console;
 use crate::support::pty::{Pty, Start};
 
-const TWO: &str = r#"
+pub const TWO: &str = r#"
 version = 1
 [vault]
 path = "/nonexistent/vault"

@@ -3,20 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::plain::TWO;
 use crate::support::console::Console;
 use crate::support::pty::Start;
-
-const TWO: &str = r#"
-version = 1
-[vault]
-path = "/nonexistent/vault"
-[hosts.val-1]
-address = "127.0.0.1"
-port = 1
-[hosts.val-2]
-address = "127.0.0.1"
-port = 1
-"#;
 
 /// A server of tmux at a socket of its own, which ends with the test.
 struct Server(PathBuf);
