@@ -22,6 +22,9 @@ const VERIFY: f64 = 300.0;
 /// The most memory resident, in MiB.
 const MEMORY: f64 = 64.0;
 
+/// How often the agent is taken away in each way: its own end takes between a fifth of a second and more than one.
+const DOWN_ROUNDS: usize = 9;
+
 /// Few collectors, and room for all that was stored.
 const CONF: &str = "[global]\n\trun as user = netdata\n[db]\n\tstorage tiers = 1\n\tdbengine multihost disk space MB = 8192\n\
     [web]\n\tbind to = 127.0.0.1\n[statsd]\n\tenabled = no\n[plugins]\n\tapps = no\n\tcgroups = no\n\ttc = no\n\tpython.d = no\n\
@@ -37,11 +40,11 @@ pub fn netdata() -> Table {
     let machine = Machine::boot(Fleet::shared(), HOST);
     let stored = agent_with_samples(&machine, size());
     let what = format!("{} MiB of samples", stored >> 20);
-    let mut lines = vec![downtime(&machine, &what)];
+    let mut lines = downtime(&machine, &what);
     lines.extend(whole(&machine, &what));
     lines.extend(verified(&machine, &what));
     let about = "`lifeboat backup` of an agent's `metrics` (Debian's netdata-core 1.37.1 with one tier), in clear unless told otherwise. \
-                 *Down* is systemd's own record of the unit, from the moment it stopped being active until it was active again, for both; the peer is the usual way: `systemctl stop`, `tar -cf` through `ssh`, `systemctl start`. \
+                 *Down* is systemd's own record of the unit, from the moment it stopped being active until it was active again, for both, in nine pairs; its parts are those the snapshot tells. The peer is the usual way: `systemctl stop`, `tar -cf` through `ssh`, `systemctl start`. \
                  *Whole backup* is beside `ssh host sudo tar -cf -` of the running agent, which is fast and holds no sound copy. \
                  *Nothing travels* is by when the stored archive grew, and by the times in the run's journal. *Verify* is `lifeboat verify` of that snapshot, offline; its rate is bytes by processor time, so that it is that of one core. Memory is the kernel's own high-water mark of the process (`VmHWM`).";
     Table { title: "An agent's samples".to_owned(), about: about.to_owned(), rounds: few(), lines }
@@ -107,7 +110,8 @@ fn away(machine: &Machine, copy: &mut dyn FnMut() -> bool) -> (f64, f64) {
     }
 }
 
-fn downtime(machine: &Machine, what: &str) -> Line {
+/// How long the agent is away in both ways, and what it is away for in ours.
+fn downtime(machine: &Machine, what: &str) -> Vec<Line> {
     let desk = desk(machine, Vault::Clear);
     let copy = desk.aside("metrics.tar");
     let manual = format!(
@@ -118,24 +122,48 @@ fn downtime(machine: &Machine, what: &str) -> Line {
         desk.way.ssh("sudo systemctl start netdata"),
     );
     let mut pairs = Pairs::default();
+    let mut parts = Vec::new();
     // The first pair does not count.
-    for round in 0..=few() {
+    for round in 0..=DOWN_ROUNDS {
         let ours = away(machine, &mut || desk.back_up(&[METRICS]));
+        let part = told_parts(&desk);
         let peer = away(machine, &mut || {
             shell(&manual);
             true
         });
         desk.forget(HOST);
         let _ = fs::remove_file(&copy);
-        eprintln!("   down: {:.2} s, peer {:.2} s", ours.0, peer.0);
+        eprintln!("   down: {:.2} s ({part:.2?}), peer {:.2} s", ours.0, peer.0);
         if round > 0 {
             pairs.ours.push(ours.0);
             pairs.peer.push(peer.0);
             pairs.ours_busy.push(ours.1);
             pairs.peer_busy.push(peer.1);
+            parts.push(part);
         }
     }
-    Line::times(&format!("{what}: the agent is down"), &pairs, 0.2)
+    let mut lines = vec![Line::times(&format!("{what}: the agent is down"), &pairs, 0.2)];
+    let names = ["of that, until the agent has ended", "of that, the copy beside", "of that, until it runs again"];
+    lines.extend(spans(what, &names, &parts));
+    lines
+}
+
+/// Seconds of the parts of the stop, as the newest snapshot tells them.
+fn told_parts(desk: &Desk) -> [f64; 3] {
+    let all = crate::support::console::files_below(&desk.console.path("vault").join(HOST));
+    let manifest = all.iter().rfind(|file| file.ends_with("manifest.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&fs::read_to_string(manifest).unwrap()).unwrap();
+    ["stop_ms", "copy_ms", "start_ms"].map(|part| told["facts"]["downtime"][part].as_f64().unwrap() / 1000.0)
+}
+
+/// A line for each of some stretches of time, measured in every round.
+fn spans<const N: usize>(what: &str, names: &[&str; N], rounds: &[[f64; N]]) -> Vec<Line> {
+    let line = |(at, name): (usize, &&str)| {
+        let found = spread(&rounds.iter().map(|round| round[at]).collect::<Vec<_>>());
+        let told = format!("{:.2} ({:.2} to {:.2}) s", found.median, found.min, found.max);
+        Line::alone(&format!("{what}: {name}"), &told, "-", None)
+    };
+    names.iter().enumerate().map(line).collect()
 }
 
 /// The whole backup beside the peer's, and what of it is spent with nothing under way.
@@ -161,11 +189,7 @@ fn whole(machine: &Machine, what: &str) -> Vec<Line> {
     });
     let mut lines = vec![Line::times(&format!("{what}: whole backup"), &pairs, 1.3)];
     // The first pair does not count.
-    for (at, name) in QUIET.into_iter().enumerate() {
-        let found = spread(&quiet.iter().skip(1).map(|stretches| stretches[at]).collect::<Vec<_>>());
-        let told = format!("{:.2} ({:.2} to {:.2}) s", found.median, found.min, found.max);
-        lines.push(Line::alone(&format!("{what}: {name}"), &told, "-", None));
-    }
+    lines.extend(spans(what, &QUIET, &quiet[1..]));
     lines
 }
 

@@ -51,6 +51,20 @@ pub async fn sit(
     talk.talk(first).await
 }
 
+/// Reads a page out once and waits for what it waits for; nothing where a signal ends it.
+///
+/// # Errors
+/// When nothing can be written any more.
+pub async fn tell_until<T>(app: &mut App, answer: impl Future<Output = T>) -> io::Result<Option<T>> {
+    let mut ends = Ends::listen()?;
+    say(&read_out(app).join("\n"))?;
+    tokio::select! {
+        biased;
+        () = ends.any() => Ok(None),
+        answer = answer => Ok(Some(answer)),
+    }
+}
+
 struct Talk<'s> {
     app: App,
     crew: Option<&'s Crew>,

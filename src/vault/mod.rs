@@ -15,6 +15,7 @@ mod home;
 mod journal;
 mod keygen;
 mod keys;
+mod last;
 mod lease;
 mod leftover;
 mod name;

@@ -17,6 +17,7 @@ use super::disk;
 use super::error::VaultError;
 use super::finding::{Finding, Trouble};
 use super::home::{Vault, parse, refuse_newer};
+use super::last::{self, Coming, last_of};
 use super::lease::{Holder, LEASE_LIFE};
 use super::run::{RunDir, journal_name, last_chapter, numbered};
 
@@ -26,14 +27,14 @@ const VERSION: u32 = 1;
 const TURN: Duration = Duration::from_millis(50);
 
 /// The three files of one chapter's receipt.
-struct Names {
-    receipt: String,
+pub(super) struct Names {
+    pub receipt: String,
     signature: String,
     signer: String,
 }
 
 impl Names {
-    fn of(chapter: u32) -> Self {
+    pub fn of(chapter: u32) -> Self {
         Self {
             receipt: numbered("receipt", chapter, "json"),
             signature: numbered("receipt", chapter, "sig"),
@@ -110,7 +111,7 @@ impl RunDir {
         };
         let chapter = self.chapter();
         let names = Names::of(chapter);
-        let before = last_of(&self.vault, key.id())?;
+        let before = last_of(&self.vault, key)?;
         let receipt = Receipt {
             version: VERSION,
             console: key.id().clone(),
@@ -126,6 +127,9 @@ impl RunDir {
         if self.has_receipt(chapter) {
             return Err(VaultError::Exists { path: self.dir.join(names.receipt) });
         }
+        let coming =
+            Coming { number: receipt.number, run: self.run.clone(), chapter, previous: receipt.previous.clone() };
+        last::note(&self.vault, key, &coming, &entropy.hex(8))?;
         for (name, bytes) in [(&names.signature, &key.sign(&bytes)[..]), (&names.signer, key.public_pem().as_bytes())] {
             // Without the receipt itself these are what a crash left.
             let _ = std::fs::remove_file(self.dir.join(name));
@@ -248,20 +252,6 @@ fn hash_of(path: &Path) -> Result<Option<String>, VaultError> {
     }
 }
 
-/// The console's newest receipt that can be read, by number. One that cannot is passed over.
-fn last_of(vault: &Vault, console: &ConsoleId) -> Result<Option<(u64, ReceiptBefore)>, VaultError> {
-    let mut last: Option<(u64, ReceiptBefore)> = None;
-    for path in vault.runs()?.iter().flat_map(|dir| receipts_of(dir)).map(|(_, path)| path) {
-        // A run must be able to end; `verify_receipts` tells what is damaged, and the gap in the chain.
-        let Ok(bytes) = disk::read(&path, disk::LARGEST_JSON) else { continue };
-        let Ok(receipt) = parse::<Receipt>(&path, &bytes) else { continue };
-        if receipt.console == *console && last.as_ref().is_none_or(|(number, _)| *number < receipt.number) {
-            last = Some((receipt.number, ReceiptBefore { run: receipt.run, sha256: disk::sha256(&bytes) }));
-        }
-    }
-    Ok(last)
-}
-
 /// A receipt that holds, its hash and where it lies.
 struct Held {
     receipt: Receipt,
@@ -270,7 +260,7 @@ struct Held {
 }
 
 /// The chapters of a run that have a receipt. A chapter without one, or a gap, is no reason to pass over the next.
-fn receipts_of(dir: &Path) -> Vec<(u32, PathBuf)> {
+pub(super) fn receipts_of(dir: &Path) -> Vec<(u32, PathBuf)> {
     let at = |chapter: u32| (chapter, dir.join(Names::of(chapter).receipt));
     let is_there = |path: &Path| std::fs::symlink_metadata(path).is_ok();
     (1..=last_chapter(dir)).map(at).filter(|(_, path)| is_there(path)).collect()

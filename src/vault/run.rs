@@ -53,9 +53,9 @@ impl Vault {
         };
         let mut found = Vec::new();
         for entry in entries {
-            let path = entry.map_err(|e| VaultError::io(&runs, "list", e))?.path();
-            if path.is_dir() && !path.is_symlink() {
-                found.push(path);
+            let entry = entry.map_err(|e| VaultError::io(&runs, "list", e))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.push(entry.path());
             }
         }
         found.sort();

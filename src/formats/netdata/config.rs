@@ -40,7 +40,7 @@ impl Verifier for NetdataConfig {
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
-        let mut verdict = self.archives.verdict()?;
+        let mut verdict = self.archives.verdict_of_directory()?;
         let found = self.found;
         if !found.conf {
             return Err(FormatError::Missing { path: "netdata.conf" });

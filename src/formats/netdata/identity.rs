@@ -38,7 +38,7 @@ impl Verifier for NetdataIdentity {
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
-        let mut verdict = self.archives.verdict()?;
+        let mut verdict = self.archives.verdict_of_directory()?;
         let found = self.found;
         let Some(guid) = found.guid else {
             return Err(FormatError::Missing { path: "registry/netdata.public.unique.id" });

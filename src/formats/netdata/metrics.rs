@@ -54,7 +54,7 @@ impl Verifier for NetdataMetrics {
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict, FormatError> {
-        let mut verdict = self.archives.verdict()?;
+        let mut verdict = self.archives.verdict_of_directory()?;
         let mut found = self.found;
         let Some(cache) = found.tiers.cache()? else {
             return Err(FormatError::Missing { path: "dbengine" });

@@ -3,11 +3,14 @@
 use super::{Counted, Verdict};
 use crate::formats::error::FormatError;
 use crate::formats::expand::{Compression, ExpandLimits, expand};
-use crate::formats::tar::{TarEntry, TarLimits, TarSummary, Walk, walk};
+use crate::formats::tar::{EntryKind, TarEntry, TarLimits, TarSummary, Walk, walk};
 use crate::formats::text::{EntryName, hex};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Any number of tar archives, each plain, gzip or zstd by its first bytes, and the sums over all.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub(in crate::formats) struct Archives {
     hash: Sha256,
     compressions: BTreeSet<Compression>,
     plain_bytes: u64,
+    /// The deepest directory that every name so far lies at or below.
+    within: Option<PathBuf>,
 }
 
 impl Archives {
@@ -25,13 +30,18 @@ impl Archives {
         &mut self,
         path: &str,
         input: &mut dyn Read,
-        visit: impl FnMut(&TarEntry, &mut dyn Read) -> Result<(), FormatError>,
+        mut visit: impl FnMut(&TarEntry, &mut dyn Read) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
         if !self.names.insert(path.to_owned()) {
             return Err(FormatError::unexpected(path));
         }
         let mut input = Counted { inner: input, count: 0 };
         let mut plain = expand(&mut input, &ExpandLimits::default()).map_err(|error| FormatError::io(path, error))?;
+        let within = &mut self.within;
+        let visit = |entry: &TarEntry, content: &mut dyn Read| {
+            narrow(within, entry);
+            visit(entry, content)
+        };
         let found = walk(&mut plain, &TarLimits::of_a_node(), visit, None).map_err(|error| match error {
             Walk::Tar(error) => error.into(),
             Walk::Visit { reason, .. } => reason,
@@ -60,6 +70,15 @@ impl Archives {
         Ok(())
     }
 
+    /// The same of archives of one directory; the fact `within` is its name.
+    pub(in crate::formats) fn verdict_of_directory(self) -> Result<Verdict, FormatError> {
+        let within = self.within.clone().unwrap_or_default();
+        let within = EntryName::from(within.as_os_str().as_bytes()).to_string();
+        let mut verdict = self.verdict()?;
+        verdict.fact("within", within);
+        Ok(verdict)
+    }
+
     /// The facts every archive has; none at all is an error.
     pub(in crate::formats) fn verdict(self) -> Result<Verdict, FormatError> {
         let sum = &self.sum;
@@ -85,5 +104,19 @@ impl Archives {
             verdict.warnings.push(format!("Symbolic links that may lead out of the tree: {count}."));
         }
         Ok(verdict)
+    }
+}
+
+/// Takes from a directory what a further entry does not lie below.
+fn narrow(within: &mut Option<PathBuf>, entry: &TarEntry) {
+    let name = Path::new(OsStr::from_bytes(entry.name.as_bytes()));
+    let Some(known) = within else {
+        let is_directory = entry.kind == EntryKind::Directory;
+        let first = if is_directory { name } else { name.parent().unwrap_or(name) };
+        *within = Some(first.components().collect());
+        return;
+    };
+    while !name.starts_with(&known) {
+        known.pop();
     }
 }

@@ -1,10 +1,13 @@
 //! What can be saved of an agent, and what cannot and why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::facts::Own;
+use crate::formats::EntryName;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::facts::{Facts, Identity};
 use crate::model::ids::ItemId;
@@ -119,9 +122,18 @@ fn can_be_stopped(own: &Own) -> Standing {
     Standing::Impossible(why.into())
 }
 
+/// Why an archive is not of the directory that was asked for; none when it is.
+fn strange_directory(item: &Item, verified: &BTreeMap<String, Value>) -> Option<String> {
+    let asked = item.facts["path"].as_str().unwrap_or_default().trim_start_matches('/');
+    let asked: PathBuf = Path::new(asked).components().collect();
+    let asked = EntryName::from(asked.as_os_str().as_bytes()).to_string();
+    let within = verified.get("within").and_then(Value::as_str).unwrap_or_default();
+    (within != asked).then(|| format!("its archive is of '{within}' and not of '{asked}'"))
+}
+
 /// What the verified bytes are, and whether they are the agent that runs.
 pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
-    let mut conclusion = Conclusion::default();
+    let mut conclusion = Conclusion { refused: strange_directory(item, verified), ..Conclusion::default() };
     let saw = item.facts["guid"].as_str();
     let guid = ["guid", "machine_guid", "host_guid"].iter().find_map(|key| verified.get(*key)?.as_str());
     let guid = guid.map(str::to_ascii_lowercase);
@@ -129,7 +141,7 @@ pub fn conclude(item: &Item, verified: &BTreeMap<String, Value>) -> Conclusion {
     let own = verified.get("host_guids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let own: BTreeSet<String> = own.map(str::to_ascii_lowercase).chain(guid.clone()).collect();
     match saw {
-        Some(saw) if !own.is_empty() && !own.contains(saw) => {
+        Some(saw) if conclusion.refused.is_none() && !own.is_empty() && !own.contains(saw) => {
             let own: Vec<&str> = own.iter().take(3).map(String::as_str).collect();
             conclusion.refused = Some(format!("its bytes are of {}, but the agent is {saw}", own.join(", ")));
         }
@@ -205,15 +217,29 @@ mod tests {
     fn a_copy_of_another_agent_is_refused() {
         let facts = Facts { own: own_value(&Own { guid: Some("a".to_owned()), ..own() }), ..Facts::default() };
         let identity = items(&facts).into_iter().find(|item| item.id.as_str() == IDENTITY).unwrap();
-        let verified = |guid: &str| [("guid".to_owned(), json!(guid))].into();
-        assert!(conclude(&identity, &verified("b")).refused.is_some());
+        let verified =
+            |guid: &str| [("guid".to_owned(), json!(guid)), ("within".to_owned(), json!("var/lib/netdata"))].into();
+        let refused = conclude(&identity, &verified("b")).refused.unwrap();
+        assert_eq!(refused, "its bytes are of b, but the agent is a");
         let good = conclude(&identity, &verified("A"));
         assert_eq!((good.refused, good.identities[0].value.as_str()), (None, "a"));
     }
 
     #[test]
+    fn an_archive_of_another_directory_is_refused() {
+        let facts = Facts { own: own_value(&own()), ..Facts::default() };
+        let config = items(&facts).into_iter().find(|item| item.id.as_str() == CONFIG).unwrap();
+        let refused = |told: Value| conclude(&config, &serde_json::from_value(told).unwrap()).refused;
+        assert_eq!(refused(json!({"within": "etc/netdata"})), None);
+        let found = refused(json!({"within": "old/etc/netdata"})).unwrap();
+        assert_eq!(found, "its archive is of 'old/etc/netdata' and not of 'etc/netdata'");
+        assert!(refused(json!({"within": ""})).is_some() && refused(json!({})).is_some());
+    }
+
+    #[test]
     fn samples_of_another_agent_are_refused_whatever_their_database_says_beside_it() {
-        let judged = |guid: Option<&str>, told: Value| {
+        let judged = |guid: Option<&str>, mut told: Value| {
+            told["within"] = "var/cache/netdata".into();
             let facts = Facts { own: own_value(&Own { guid: guid.map(str::to_owned), ..own() }), ..Facts::default() };
             let metrics = items(&facts).into_iter().find(|item| item.id.as_str() == METRICS).unwrap();
             conclude(&metrics, &serde_json::from_value(told).unwrap())

@@ -1,6 +1,7 @@
 //! What a sitting stands on, read from disks that may hang: a network's, or one that sleeps. While one does not answer
 //! the console says so, and can be left.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +17,9 @@ use crate::engine::fleet::Fleet;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::tui::app::App;
 use crate::tui::model::{Model, Place};
+use crate::tui::plain;
 use crate::tui::screens::waiting::WaitingPage;
+use crate::tui::theme::Depth;
 
 /// How long the disks may keep the first frame waiting; then a page says that they are waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -26,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When the terminal fails.
-pub fn read(opening: &Opening) -> Result<std::result::Result<Setup, Exit>> {
+pub fn read(opening: &Opening, is_plain: bool) -> Result<std::result::Result<Setup, Exit>> {
     let inventory = opening.paths.inventory(opening.inventory.as_deref())?.path;
     let (send, mut answer) = oneshot::channel();
     let (asked, path) = (opening.clone(), inventory.clone());
@@ -44,11 +47,18 @@ pub fn read(opening: &Opening) -> Result<std::result::Result<Setup, Exit>> {
         return setup.map(Ok).map_err(gone);
     }
     let bare = Setup::bare(opening);
+    let mut app = waiting(opening, &bare, inventory, is_plain);
+    if is_plain {
+        return match runtime.block_on(plain::tell_until(&mut app, answer)).map_err(wrong)? {
+            Some(setup) => setup.map(Ok).map_err(gone),
+            None => Ok(Err(Exit::Cancelled)),
+        };
+    }
     guarded(&bare, || {
         runtime.block_on(async {
             let (_send, notices) = channel(1);
             let taken = Taken::new(&bare).map_err(wrong)?;
-            let sitting = Sitting::new(taken, waiting(opening, &bare, inventory), &bare, None, notices, None);
+            let sitting = Sitting::new(taken, app, &bare, None, notices, None);
             tokio::select! {
                 biased;
                 setup = &mut answer => setup.map(Ok).map_err(gone),
@@ -62,11 +72,12 @@ pub fn read(opening: &Opening) -> Result<std::result::Result<Setup, Exit>> {
 }
 
 /// The console on the page that says what is waited for.
-fn waiting(opening: &Opening, bare: &Setup, inventory: std::path::PathBuf) -> App {
+fn waiting(opening: &Opening, bare: &Setup, inventory: PathBuf, is_plain: bool) -> App {
     let home = opening.paths.home.clone();
     let place = Place { inventory, read_only: opening.read_only, home, ..Place::default() };
     let dirs = [&opening.paths.config_dir, &opening.paths.state_dir].map(Clone::clone);
-    let mut app = App::new(Model::new(place, Fleet::default(), Timestamp::now()), Box::new(WaitingPage::new(dirs)));
-    bare.furnish(&mut app, bare.surroundings.depth);
+    let page = WaitingPage::new(dirs, is_plain);
+    let mut app = App::new(Model::new(place, Fleet::default(), Timestamp::now()), Box::new(page));
+    bare.furnish(&mut app, if is_plain { Depth::None } else { bare.surroundings.depth });
     app
 }

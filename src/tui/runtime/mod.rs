@@ -60,13 +60,9 @@ pub fn run(opening: &Opening) -> Result<Exit> {
     // cancels what still runs and is no cancellation by itself.
     let opening = &Opening { cancel: Cancel::new(), ..opening.clone() };
     let is_plain = opening.plain || Surroundings::read(&|name| std::env::var(name).ok()).is_dumb;
-    let setup = if is_plain {
-        Setup::read(opening)
-    } else {
-        match ground::read(opening)? {
-            Ok(setup) => setup,
-            Err(exit) => return Ok(exit),
-        }
+    let setup = match ground::read(opening, is_plain)? {
+        Ok(setup) => setup,
+        Err(exit) => return Ok(exit),
     };
     loop {
         let named = setup.paths.inventory(opening.inventory.as_deref())?;

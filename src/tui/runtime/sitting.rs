@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crossterm::event::{Event, MouseButton, MouseEventKind};
 use jiff::Timestamp;
+use nix::unistd::{getpgrp, getsid};
 use ratatui::layout::Position;
-use rustix::process::{Signal as Sign, getpgrp, getsid, kill_current_process_group};
+use rustix::process::{Signal as Sign, kill_current_process_group};
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
@@ -391,6 +392,7 @@ impl<'s> Sitting<'s> {
     /// Stops like any program does at ctrl-z; comes back with `fg`.
     async fn suspend(&mut self) -> io::Result<()> {
         // A shell that can bring something back gives it a group of its own; in the session's own group there is none.
+        // Where both were made outside this namespace of processes they are 0, which rustix does not allow for.
         if getsid(None).is_ok_and(|session| session == getpgrp()) {
             self.say(Tone::Warn, "There is no shell below to come back from; leave with q.");
             return Ok(());

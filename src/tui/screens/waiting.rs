@@ -14,12 +14,15 @@ use crate::tui::widgets::scroll::Scroll;
 /// The page.
 pub struct WaitingPage {
     dirs: [PathBuf; 2],
+    is_read_out: bool,
 }
 
 impl WaitingPage {
     /// Beside the inventory these are read: the directory of the configuration and that of the console's own state.
-    pub fn new(dirs: [PathBuf; 2]) -> Self {
-        Self { dirs }
+    ///
+    /// Where pages are read out as lines nothing is asked yet, so no key leaves it.
+    pub fn new(dirs: [PathBuf; 2], is_read_out: bool) -> Self {
+        Self { dirs, is_read_out }
     }
 }
 
@@ -46,13 +49,18 @@ impl Screen for WaitingPage {
     /// │ A disk has not answered yet. The console opens when it does.│
     /// │                                                             │
     /// │ inventory     ~/.config/lifeboat/inventory.toml             │
+    /// │ config        ~/.config/lifeboat                            │
+    /// │ state         ~/.local/state/lifeboat                       │
+    /// │                                                             │
+    /// │ q leaves. No node was asked, and nothing was changed.       │
     /// └─────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, model: &Model, canvas: &mut Canvas) {
         let mut inner = render_panel("Waiting for a disk", true, canvas.area, canvas);
         let [configuration, state] = &self.dirs;
         let field = |label, path: &std::path::Path| Line::field(label, model.place.told(path));
-        let leave = format!("{} leaves. No node was asked, and nothing was changed.", model.key(Action::Quit));
+        let key = if self.is_read_out { "ctrl-c".to_owned() } else { model.key(Action::Quit) };
+        let leave = format!("{key} leaves. No node was asked, and nothing was changed.");
         let lines = [
             Line::Text("A disk has not answered yet. The console opens as soon as it does.".to_owned(), Role::Title),
             Line::Blank,

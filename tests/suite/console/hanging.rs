@@ -87,6 +87,33 @@ fn a_console_whose_disk_hangs_is_answered_left_and_opens_when_the_disk_does() {
     }
 }
 
+#[test]
+fn menus_whose_disk_hangs_say_so_are_left_and_open_when_the_disk_does() {
+    let console = console(NOWHERE);
+    for file in files(&console) {
+        let hanging = Hanging::at(&file);
+        let menus = || {
+            let pty = Start::lifeboat(&console, &["--plain"]).go();
+            pty.wait_for_raw("Waiting for a disk");
+            pty.wait_for_raw("ctrl-c leaves. No node was asked, and nothing was changed.");
+            assert!(pty.is_cooked());
+            pty
+        };
+        let mut pty = menus();
+        pty.send("\x03");
+        assert_eq!(pty.wait_exit(), 130);
+        let mut pty = menus();
+        pty.signal(Signal::TERM);
+        assert_eq!(pty.wait_exit(), 130);
+        // What is typed meanwhile is not lost.
+        let mut pty = menus();
+        pty.send("quit\r");
+        drop(hanging);
+        pty.wait_for_raw("val-1");
+        assert_eq!(pty.wait_exit(), 0);
+    }
+}
+
 /// Coming back to a console has it look whether its inventory was edited.
 #[test]
 fn a_disk_that_hangs_later_keeps_no_key_waiting() {

@@ -7,6 +7,7 @@ use lifeboat::tui::action::{ACTIONS, Action};
 use lifeboat::tui::message::{Effect, Msg, Notice, Order, Tone, Wish};
 use lifeboat::tui::model::{Job, JobId, Stage as JobStage};
 use lifeboat::tui::screens::first::FirstPage;
+use lifeboat::tui::screens::waiting::WaitingPage;
 use lifeboat::tui::theme::{Depth, Shelf};
 
 use super::fleet::TWO;
@@ -253,6 +254,17 @@ fn the_first_page_offers_what_is_possible() {
     assert_ne!(stage.grid((60, 16)), end, "the way back begins at once");
     stage.keys("home");
     assert!(!stage.app.offers().iter().any(|offer| offer.action == Action::Vault));
+}
+
+#[test]
+fn the_page_that_waits_for_a_disk_names_what_is_read() {
+    let mut stage = Stage::of_inventory("version = 1\n");
+    let mut model = std::mem::replace(&mut stage.app, Stage::of_inventory("version = 1\n").app).model;
+    model.place.inventory = "/mnt/share/inventory.toml".into();
+    model.place.home = "/home/ops".into();
+    let dirs = ["/home/ops/.config/lifeboat", "/home/ops/.local/state/lifeboat"].map(Into::into);
+    stage.app = lifeboat::tui::app::App::new(model, Box::new(WaitingPage::new(dirs, false)));
+    assert_page!("waiting", stage);
 }
 
 /// What is laid over a page is left by the keys everybody presses who wants out, and nothing is done by them.

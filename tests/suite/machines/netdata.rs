@@ -149,7 +149,7 @@ pub fn ended_badly(said: &str) -> bool {
 
 /// One backup of the samples; none where the agent itself ended with a failure: such a copy is refused, and the operator
 /// is told that he may try again.
-fn try_backup(console: &Console, options: &[&str]) -> Option<Ended> {
+pub fn try_backup(console: &Console, options: &[&str]) -> Option<Ended> {
     let ended = console.run(&[&["backup", METRICS], options].concat());
     if ended.code != Some(1) || !ended_badly(&ended.err) {
         return Some(ended);

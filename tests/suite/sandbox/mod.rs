@@ -8,6 +8,7 @@ pub mod bench;
 mod between;
 pub mod fixtures;
 mod held;
+mod lying;
 pub mod matrix;
 mod plans;
 mod processes;

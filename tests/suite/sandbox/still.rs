@@ -21,14 +21,14 @@ fn netdata() -> &'static dyn Fixture {
     *FIXTURES.iter().find(|known| known.name() == "netdata, onto another agent").unwrap()
 }
 
-fn laid(saved: bool) -> Node {
+pub fn laid(saved: bool) -> Node {
     let node = Node::blank();
     netdata().lay(&node, saved);
     node
 }
 
 /// Saves an item of `node`, which is then as it was, runs, and holds nothing of Lifeboat's.
-fn save(world: &World, node: &Node, item: &str) -> Result<Snapshot, Failure> {
+pub fn save(world: &World, node: &Node, item: &str) -> Result<Snapshot, Failure> {
     save_with(world, node, item, &[])
 }
 

@@ -119,6 +119,78 @@ fn receipts_are_signed_chained_and_checkable_with_openssl() {
     assert!(chain.findings[0].message.contains("is missing or was changed"), "{}", chain.findings[0]);
 }
 
+fn key_of(bench: &Bench, name: &str) -> ConsoleKey {
+    ConsoleKey::load_or_create(&bench.dir.path().join(name), &bench.entropy).unwrap()
+}
+
+/// Where a console notes what receipt comes next.
+fn noted(bench: &Bench, key: &ConsoleKey) -> std::path::PathBuf {
+    bench.vault.root().join("runs").join(format!(".next-{}", key.id()))
+}
+
+fn number(run: &RunDir) -> u64 {
+    run.read_receipt().unwrap().unwrap().number
+}
+
+#[test]
+fn a_chain_goes_on_from_what_is_noted_and_every_receipt_is_read_only_without_it() {
+    let bench = Bench::new();
+    let (key, other) = (key_of(&bench, "one"), key_of(&bench, "two"));
+    let first = finished(&bench, &key, 1);
+    assert_eq!(number(&finished(&bench, &key, 2)), 2);
+    assert_eq!(number(&finished(&bench, &other, 3)), 1, "each console counts its own");
+    // A number that is followed only by who reads it.
+    let path = first.path().join("receipt.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"number\": 1,", "\"number\": 90,")).unwrap();
+    assert_ne!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(number(&finished(&bench, &key, 4)), 3);
+    fs::remove_file(noted(&bench, &key)).unwrap();
+    assert_eq!(number(&finished(&bench, &key, 5)), 91);
+    assert_eq!(number(&finished(&bench, &key, 6)), 92);
+}
+
+#[test]
+fn what_is_noted_is_believed_only_as_far_as_the_receipts_bear_it_out() {
+    let bench = Bench::new();
+    let key = key_of(&bench, "one");
+    let path = noted(&bench, &key);
+    finished(&bench, &key, 1);
+    let of_first = fs::read(&path).unwrap();
+    let second = finished(&bench, &key, 2);
+    let of_second = fs::read(&path).unwrap();
+    // Its console was killed before the receipt was there: then it is the one before.
+    let third = finished(&bench, &key, 3);
+    fs::remove_file(third.path().join("receipt.json")).unwrap();
+    let fourth = finished(&bench, &key, 4);
+    let receipt = fourth.read_receipt().unwrap().unwrap();
+    assert_eq!((receipt.number, &receipt.previous.unwrap().run), (3, second.run()));
+    // One that is older than the receipts, as a vault that is copied bit by bit may have.
+    for (n, old) in [(5, &of_second), (6, &of_first)] {
+        fs::write(&path, old).unwrap();
+        assert_eq!(number(&finished(&bench, &key, n)), u64::from(n) - 1);
+    }
+    // Damaged in any byte, cut, or of another console.
+    let whole = fs::read(&path).unwrap();
+    let foreign = {
+        let other = key_of(&bench, "two");
+        finished(&bench, &other, 7);
+        fs::read(noted(&bench, &other)).unwrap()
+    };
+    let flipped = (0..whole.len()).step_by(9).map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    });
+    let all = flipped.chain([foreign, Vec::new(), whole[..whole.len() - 1].to_vec()]);
+    for (n, bytes) in (8..).zip(all) {
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(number(&finished(&bench, &key, n)), u64::from(n) - 2);
+    }
+    let chain = bench.vault.verify_receipts().unwrap();
+    assert!(chain.findings.is_empty(), "{:?}", chain.findings);
+}
+
 #[test]
 fn a_run_taken_up_again_goes_on_in_a_new_chapter_and_its_first_receipt_holds() {
     let bench = Bench::new();

@@ -1,5 +1,7 @@
 //! Which plans are swept, and how thoroughly.
 
+use lifeboat::model::ids::ItemId;
+
 use super::super::fixtures::Fixture;
 use super::{Base, Case};
 
@@ -24,10 +26,6 @@ pub(super) enum Kind {
     Rollback,
 }
 
-/// Items of the first fixture of each driver whose rollback is swept besides the first one's: the words that swap are the
-/// same in all, but not what stands around them, nor where.
-const ROLLED_BACK: [&str; 4] = ["unit", "node-config", "keyrings", "identity"];
-
 pub(super) fn cases(fixture: &'static dyn Fixture, base: &Base, first: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     // A fixture that differs in where things lie, or in what opens them, and not in what is done.
@@ -38,18 +36,19 @@ pub(super) fn cases(fixture: &'static dyn Fixture, base: &Base, first: bool) -> 
         let case = |kind, care| Case { fixture, item: item.clone(), kind, care };
         cases.push(case(Kind::Backup, if at == 0 && !is_variant { Care::Thorough } else { some }));
         cases.push(case(Kind::Restore, if first && at == 0 { Care::Thorough } else { some }));
-        // What is replaced in one request is not rolled back.
-        if first && base.items.iter().position(|item| item.as_str() != "snapshot") == Some(at) {
+        // What is replaced in one request is not rolled back. The words that swap are the same in all the others, but not
+        // what stands around them, nor where.
+        let is_swapped = |item: &ItemId| item.as_str() != "snapshot";
+        if first && base.items.iter().position(is_swapped) == Some(at) {
             cases.push(case(Kind::Rollback, Care::Some));
-        } else if (first && ROLLED_BACK.contains(&item.as_str())) || (!first && at == 0 && item.as_str() != "snapshot")
-        {
+        } else if is_swapped(item) && (first || at == 0) {
             cases.push(case(Kind::Rollback, Care::Turns));
         }
         let all = base.world.vault.catalogue().unwrap().snapshots;
         let is_data = fixture.set(item, true).get("as").is_some_and(|how| how == "data");
         let brings = all.iter().any(|one| one.item().item == *item && !one.manifest().identities.is_empty());
-        if !is_data && brings && !is_variant {
-            cases.push(case(Kind::RestoreFencing, Care::Some));
+        if !is_data && brings {
+            cases.push(case(Kind::RestoreFencing, some));
         }
     }
     cases

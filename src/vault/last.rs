@@ -1,0 +1,109 @@
+//! Where a console's chain of receipts ends, without reading every receipt of the vault.
+//!
+//! Before a receipt is written, what comes is noted and signed: a vault of years has as many receipts as runs, and each run
+//! must know the last one. What is noted is believed only as far as the receipts bear it out; without it, or where it is
+//! damaged or was taken away, every receipt is read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::console::ConsoleKey;
+use super::disk;
+use super::error::VaultError;
+use super::home::{Vault, parse};
+use super::name::{self, RUNS};
+use super::receipt::{Names, Receipt, ReceiptBefore, receipts_of};
+use crate::model::ids::{ConsoleId, RunId};
+
+/// A signature's bytes, which are the end of what is noted.
+const SIGNATURE: usize = 64;
+
+/// A console's last receipt: its number, and how the next one names it.
+pub(super) type Last = Option<(u64, ReceiptBefore)>;
+
+/// The receipt that is written next.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Coming {
+    pub number: u64,
+    pub run: RunId,
+    pub chapter: u32,
+    pub previous: Option<ReceiptBefore>,
+}
+
+/// A console's newest receipt that can be read, by number. One that cannot is passed over: a run must be able to end, and
+/// `verify_receipts` tells what is damaged, and the gap in the chain.
+pub(super) fn last_of(vault: &Vault, key: &ConsoleKey) -> Result<Last, VaultError> {
+    let noted = read(vault, key).and_then(|coming| Some((coming.settled(vault, key.id())?, coming.run)));
+    let (mut last, since) = noted.map_or((None, None), |(last, run)| (last, Some(name::run_name(&run))));
+    for dir in vault.runs()? {
+        // Runs are named by when they began, and few of those that began before the noted one end after it.
+        if since
+            .as_deref()
+            .is_some_and(|since| dir.file_name().is_some_and(|name| name.as_encoded_bytes() < since.as_bytes()))
+        {
+            continue;
+        }
+        for (_, path) in receipts_of(&dir) {
+            let Some((receipt, sha256)) = read_receipt(&path, key.id()) else { continue };
+            if last.as_ref().is_none_or(|(number, _)| *number < receipt.number) {
+                last = Some((receipt.number, ReceiptBefore { run: receipt.run, sha256 }));
+            }
+        }
+    }
+    Ok(last)
+}
+
+/// Notes what comes. Where it cannot be written nothing stays there: what was noted before would be wrong from now on.
+pub(super) fn note(vault: &Vault, key: &ConsoleKey, coming: &Coming, token: &str) -> Result<(), VaultError> {
+    let path = path(vault, key.id());
+    let mut bytes = disk::json(&path, coming)?;
+    bytes.extend_from_slice(&key.sign(&bytes));
+    match disk::replace(&path, &bytes, token) {
+        Err(error) => match fs::remove_file(&path) {
+            Err(stays) if stays.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+        done => done,
+    }
+}
+
+/// What is noted, where it holds.
+fn read(vault: &Vault, key: &ConsoleKey) -> Option<Coming> {
+    let path = path(vault, key.id());
+    let bytes = disk::read(&path, disk::LARGEST_JSON).ok()?;
+    let (text, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
+    key.has_signed(text, signature.try_into().ok()?).then(|| parse(&path, text).ok())?
+}
+
+fn path(vault: &Vault, console: &ConsoleId) -> PathBuf {
+    vault.root().join(RUNS).join(format!(".next-{console}"))
+}
+
+impl Coming {
+    /// What the chain ends with, as far as this tells; nothing where the receipts do not bear it out.
+    fn settled(&self, vault: &Vault, console: &ConsoleId) -> Option<Last> {
+        let dir = |run: &RunId| vault.root().join(RUNS).join(name::run_name(run));
+        let path = dir(&self.run).join(Names::of(self.chapter).receipt);
+        if disk::exists(&path) {
+            let (receipt, sha256) = read_receipt(&path, console)?;
+            let is_it = receipt.number == self.number && receipt.run == self.run;
+            return is_it.then_some(Some((self.number, ReceiptBefore { run: receipt.run, sha256 })));
+        }
+        // Whoever noted it was killed before it was written.
+        let Some(previous) = &self.previous else { return (self.number == 1).then_some(None) };
+        let number = self.number.checked_sub(1)?;
+        let held = receipts_of(&dir(&previous.run)).into_iter().filter_map(|(_, path)| read_receipt(&path, console));
+        let is_there = held.into_iter().any(|(receipt, sha256)| receipt.number == number && sha256 == previous.sha256);
+        is_there.then(|| Some((number, previous.clone())))
+    }
+}
+
+/// A receipt of a console and its hash, if it can be read.
+fn read_receipt(path: &Path, console: &ConsoleId) -> Option<(Receipt, String)> {
+    let bytes = disk::read(path, disk::LARGEST_JSON).ok()?;
+    let receipt = parse::<Receipt>(path, &bytes).ok()?;
+    (receipt.console == *console).then(|| (receipt, disk::sha256(&bytes)))
+}
