@@ -66,7 +66,7 @@ pub fn console() -> Table {
     let idle = keys(&mut running, 200, Duration::from_millis(5));
     back_up_together(&mut running);
     let busy = keys(&mut running, 300, Duration::from_millis(30));
-    let is_busy = running.screen().contains(" MiB/s");
+    let is_busy = running.screen().contains("┌ Jobs, ");
     assert!(is_busy, "the transfers were over before the keys were\n{}", running.screen());
     let most = running.memory("VmHWM");
     running.settle();

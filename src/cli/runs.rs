@@ -14,7 +14,7 @@ use crate::engine::desk::hosts_of;
 use crate::engine::holdings::Holdings;
 use crate::engine::node_run::{list_kept, list_runs, purge_kept};
 use crate::engine::phrases::{exit_phrase, resume_phrase};
-use crate::engine::runs::{Confirmed, Copied, Resume, Sheet, Told};
+use crate::engine::runs::{Brief, Confirmed, Copied, Resume, Sheet, Told};
 use crate::model::event::EventKind;
 use crate::model::exit::{Exit, Failure, Result};
 use crate::model::ids::{GateId, HostId};
@@ -38,7 +38,7 @@ pub fn run_runs(app: &App, run: Option<&str>, on: Option<&str>) -> Result<Exit> 
     for (name, told) in runs.list()? {
         match told {
             Ok(told) => {
-                app.out.document("run", &json!({"run": told.run, "command": told.plan.command, "undoes": told.undoes(), "ended": told.ended.as_ref().map(|(exit, _)| exit), "receipt": told.receipt}));
+                app.out.document("run", &json!({"run": told.run, "command": told.command, "undoes": told.undoes, "ended": told.ended, "receipt": told.receipt}));
                 rows.push(vec![name, what(&told), how(&told)]);
             }
             Err(failure) => {
@@ -62,22 +62,22 @@ pub fn run_runs(app: &App, run: Option<&str>, on: Option<&str>) -> Result<Exit> 
     })
 }
 
-fn what(told: &Told) -> String {
-    if let Some(undone) = told.undoes() {
+fn what(told: &Brief) -> String {
+    if let Some(undone) = &told.undoes {
         return format!("undo run {undone}");
     }
-    match &told.plan.command {
+    match &told.command {
         Command::Backup { item, .. } => format!("backup {item}"),
         Command::Restore { item, snapshot, to } => format!("restore {item}@{snapshot} to {to}"),
     }
 }
 
-fn how(told: &Told) -> String {
+fn how(told: &Brief) -> String {
     let receipt = told.receipt.map_or("no receipt".to_owned(), |number| format!("receipt {number}"));
     match &told.ended {
         None => "interrupted: lifeboat resume".to_owned(),
-        Some(_) if told.was_left() => format!("left as it was, {receipt}"),
-        Some((exit, _)) => format!("{}, {receipt}", exit_phrase(*exit)),
+        Some(_) if told.was_left => format!("left as it was, {receipt}"),
+        Some(exit) => format!("{}, {receipt}", exit_phrase(*exit)),
     }
 }
 
@@ -87,7 +87,7 @@ fn show(app: &App, told: &Told, held: &Holdings) {
         "run",
         &json!({"run": told.run, "plan": told.plan, "events": told.events, "receipt": told.receipt, "confirmed": account.confirmed, "kept": account.kept}),
     );
-    app.out.line(format!("{}  {}", told.run, what(told)));
+    app.out.line(format!("{}  {}", told.run, what(&told.brief())));
     for Confirmed { at, console, gate, word, question } in &account.confirmed {
         let at = at.strftime("%Y-%m-%d %H:%M:%SZ");
         app.out.line(format!("  confirmed {gate}={word}, at {console}, {at}"));
@@ -135,7 +135,7 @@ fn show(app: &App, told: &Told, held: &Holdings) {
     if !account.kept.is_empty() {
         app.out.line("  what still lies there the nodes tell: lifeboat kept");
     }
-    app.out.line(format!("  {}", how(told)));
+    app.out.line(format!("  {}", how(&told.brief())));
 }
 
 fn host_id(app: &App, host: &str) -> Result<HostId> {
@@ -226,9 +226,9 @@ pub fn run_resume(app: &App, args: &Args) -> Result<Exit> {
 /// What becomes of a run that is taken up, as a title.
 fn taking_up(told: &Told, how: Resume) -> String {
     match how {
-        Resume::GoOn => format!("Take up run {}: {}", told.run, what(told)),
-        Resume::RollBack => format!("Undo run {}: {}", told.run, what(told)),
-        Resume::Leave => format!("Leave run {} as things are: {}", told.run, what(told)),
+        Resume::GoOn => format!("Take up run {}: {}", told.run, what(&told.brief())),
+        Resume::RollBack => format!("Undo run {}: {}", told.run, what(&told.brief())),
+        Resume::Leave => format!("Leave run {} as things are: {}", told.run, what(&told.brief())),
     }
 }
 

@@ -93,28 +93,7 @@ mod tests {
     use crate::engine::world::SystemClock;
     use crate::model::ids::RunId;
     use crate::model::secret::{SecretRef, SecretString};
-    use crate::transport::{Dial, Duplex, Endpoint, Running, Script, TransportError};
-
-    /// A node that answers nothing, and whose second login would take for ever.
-    #[derive(Debug, Default)]
-    struct Mute(Endpoint);
-
-    impl Transport for Mute {
-        fn endpoint(&self) -> &Endpoint {
-            &self.0
-        }
-        fn start(&self, _: &Script, _: &Cancel) -> std::result::Result<Box<dyn Running>, TransportError> {
-            Err(TransportError::Lost { host: "n1".into(), why: "nothing answers".into() })
-        }
-        fn dial(&self, _: &Dial, _: &Cancel) -> std::result::Result<Box<dyn Duplex>, TransportError> {
-            Err(TransportError::Lost { host: "n1".into(), why: "nothing answers".into() })
-        }
-        fn again(&self, cancel: &Cancel) -> std::result::Result<Arc<dyn Transport>, TransportError> {
-            cancel.wait(Duration::from_hours(1));
-            Err(TransportError::Cancelled)
-        }
-        fn hang_up(&self) {}
-    }
+    use crate::transport::mute::Mute;
 
     struct Nothing;
     impl Secrets for Nothing {

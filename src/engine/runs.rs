@@ -41,7 +41,7 @@ pub use ahead::{Ahead, Place, StepBack, Written, plan_back, steps_back};
 pub use looks::{StepLook, StepStage, steps_of};
 pub use sheet::{Line, Sheet, StepLine, written_phrase};
 pub use taken::{PLAN_GATE, plan_answer};
-pub use told::{Account, Confirmed, Copied, OnNode, Told};
+pub use told::{Account, Brief, Confirmed, Copied, OnNode, Told};
 
 /// Room held back in the vault for a run's journal and receipt.
 const JOURNAL_ROOM: u64 = 1 << 20;
@@ -350,14 +350,14 @@ impl Runs<'_> {
     }
 
     /// Every run of the vault, oldest first; what cannot be read is said.
-    pub fn list(&self) -> Result<Vec<(String, Result<Told>)>> {
+    pub fn list(&self) -> Result<Vec<(String, Result<Brief>)>> {
         let dirs = self.vault.runs().map_err(|e| vault_failure(&e))?;
         let told = dirs.iter().map(|dir| {
             let name = dir.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
             let told = RunId::new(name.clone())
                 .map_err(|e| Failure::new(Exit::Vault, e.to_string()))
                 .and_then(|run| self.read(&run));
-            (name, told)
+            (name, told.map(|told| told.brief()))
         });
         Ok(told.collect())
     }

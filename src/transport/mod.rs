@@ -22,6 +22,8 @@ mod gate;
 pub mod known_hosts;
 mod lane;
 pub mod local;
+#[cfg(test)]
+pub mod mute;
 pub mod quote;
 mod root;
 mod script;

@@ -143,7 +143,8 @@ impl Model {
             Notice::Practice(view) => self.practice = Some((**view).clone()),
             Notice::Reloaded(Err(failure)) => return self.take_refusal(failure),
             Notice::Reloaded(Ok(reread)) => return self.take_reread(reread),
-            Notice::RunsOn(..)
+            Notice::Run(..)
+            | Notice::RunsOn(..)
             | Notice::Discovered(..)
             | Notice::Snapshot(..)
             | Notice::Inside(..)

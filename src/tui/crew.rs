@@ -158,6 +158,7 @@ fn rests_on_inventory(order: &Order) -> bool {
         | Order::Shell(_) => true,
         Order::ReadVault
         | Order::ReadRuns
+        | Order::ReadRun(_)
         | Order::Cancel(_)
         | Order::ReadSnapshot(..)
         | Order::LookInside(..)
@@ -297,6 +298,13 @@ impl Crew {
             Order::ReadVault => self.read_vault(place),
             Order::Look(owners) => self.look(&owners, place),
             Order::ReadRuns => self.read_runs(place),
+            Order::ReadRun(run) => {
+                let told = place.store(self).and_then(|store| {
+                    let links = place.desk.links();
+                    place.desk.runs(&store, &links, Arc::default(), place.asks.clone()).find(run.as_str())
+                });
+                self.tell_from(place, Notice::Run(run, Box::new(told)));
+            }
             Order::ReadRunsOn(host) => self.read_runs_on(&host, place),
             Order::ReadKept(host) => self.read_kept(&host, place),
             Order::Plan(job, wish) => {
@@ -512,7 +520,7 @@ impl Crew {
         let store = place.store(self);
         let runs = store.as_ref().map_err(Clone::clone).and_then(|store| {
             let links = place.desk.links();
-            place.desk.runs(store, &links, Arc::default(), place.asks.clone()).list()
+            place.desk.runs(store, &links, Arc::default(), place.asks.clone()).list().map(Arc::new)
         });
         if let Ok(store) = &store {
             // First: whose a run is decides what may be done with it.
@@ -520,7 +528,8 @@ impl Crew {
         }
         self.tell_from(place, Notice::Runs(runs));
         let Ok(store) = store else { return };
-        let checked = store.vault.verify_receipts().map(Arc::new).map_err(Failure::from);
+        let checked =
+            store.vault.verify_receipts().map(|chain| Arc::new(chain.without_bodies())).map_err(Failure::from);
         self.tell_from(place, Notice::Receipts(checked));
     }
 

@@ -147,6 +147,8 @@ pub enum Order {
     Look(Vec<OwnerId>),
     /// Read the vault's runs.
     ReadRuns,
+    /// Read one run of the vault.
+    ReadRun(RunId),
     /// Ask a node for the runs that lie on it.
     ReadRunsOn(HostId),
     /// Ask a node what restores kept aside on it.
@@ -324,7 +326,9 @@ pub enum Notice {
     /// A look ended.
     Looked(OwnerId, Timestamp),
     /// The vault's runs.
-    Runs(Result<RunList, Failure>),
+    Runs(Result<Arc<RunList>, Failure>),
+    /// One run of the vault.
+    Run(RunId, Box<Result<Told, Failure>>),
     /// The runs on a node.
     RunsOn(HostId, Result<Vec<Told>, Failure>),
     /// What restores kept aside on a node.

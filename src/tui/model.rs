@@ -15,7 +15,7 @@ use crate::engine::holdings::Holdings;
 use crate::engine::planner::Planned;
 use crate::engine::practice::{Exercise, PracticeNode};
 use crate::engine::progress::{Meter, Pace};
-use crate::engine::runs::{Ahead, Report, Resume, Told};
+use crate::engine::runs::{Ahead, Brief, Report, Resume};
 use crate::engine::verify::Checked;
 use crate::model::event::{Event, EventKind};
 use crate::model::exit::Failure;
@@ -31,7 +31,7 @@ const LOG_LINES: usize = 10_000;
 pub struct JobId(pub u32);
 
 /// The runs of a vault, oldest first, each by its name; what cannot be read says why.
-pub type RunList = Vec<(String, Result<Told, Failure>)>;
+pub type RunList = Vec<(String, Result<Brief, Failure>)>;
 
 /// Everything known.
 pub struct Model {
@@ -56,7 +56,7 @@ pub struct Model {
     /// Why the vault could not be read.
     pub vault_failure: Option<Failure>,
     /// The vault's runs, oldest first, once read.
-    pub runs: Option<Result<RunList, Failure>>,
+    pub runs: Option<Result<Arc<RunList>, Failure>>,
     /// The vault's receipts as they were checked last.
     pub receipts: Option<Result<Arc<Chain>, Failure>>,
     /// Whether runs were read since, whose receipts are still being checked.

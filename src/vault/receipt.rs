@@ -84,6 +84,16 @@ pub struct Chain {
     pub findings: Vec<Finding>,
 }
 
+impl Chain {
+    /// The same without what each run says of itself: a vault of years has very many.
+    #[must_use]
+    pub fn without_bodies(mut self) -> Self {
+        self.receipts.iter_mut().for_each(|receipt| receipt.body = Value::Null);
+        self.receipts.shrink_to_fit();
+        self
+    }
+}
+
 impl RunDir {
     /// Signs and writes the receipt of the run's chapter, once. Its plan and journal must be complete.
     pub fn write_receipt(

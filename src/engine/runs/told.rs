@@ -32,6 +32,25 @@ pub struct Told {
     pub node: Option<OnNode>,
 }
 
+/// What a list shows of a run. It is small: a vault of years has very many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Brief {
+    /// The run.
+    pub run: RunId,
+    /// What it was to do.
+    pub command: Command,
+    /// When it began, if it ever did.
+    pub began: Option<Timestamp>,
+    /// How it ended, if it did.
+    pub ended: Option<Exit>,
+    /// Whether it ended by being left as it was.
+    pub was_left: bool,
+    /// The run it undoes, if it is a rollback.
+    pub undoes: Option<RunId>,
+    /// Its receipt's number, if that is there and holds.
+    pub receipt: Option<u64>,
+}
+
 /// A copy that a run is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
@@ -92,6 +111,19 @@ impl Told {
             _ => None,
         });
         Self { run, plan, events, ended: ended.flatten(), receipt, node }
+    }
+
+    /// What a list shows of it.
+    pub fn brief(&self) -> Brief {
+        Brief {
+            run: self.run.clone(),
+            command: self.plan.command.clone(),
+            began: self.events.first().map(|event| event.at),
+            ended: self.ended.as_ref().map(|(exit, _)| *exit),
+            was_left: self.was_left(),
+            undoes: self.undoes().cloned(),
+            receipt: self.receipt,
+        }
     }
 
     /// The console that has the run, and its epoch: what a node says counts more than what a journal says.

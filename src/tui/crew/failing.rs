@@ -20,6 +20,7 @@ pub fn notices_of_failure(order: &Order) -> Vec<Notice> {
             return owners.iter().map(|owner| Notice::Looked(owner.clone(), Timestamp::now())).collect();
         }
         Order::ReadRuns => Notice::Runs(Err(failure())),
+        Order::ReadRun(run) => Notice::Run(run.clone(), Box::new(Err(failure()))),
         Order::ReadRunsOn(host) => Notice::RunsOn(host.clone(), Err(failure())),
         Order::ReadKept(host) => Notice::Kept(host.clone(), Err(failure())),
         Order::Plan(job, _) => Notice::Planned(*job, Box::new(Err(failure()))),

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::runs::{is_under_way, run_look, run_title};
 use crate::engine::phrases::{choice_phrase, event_phrase, exit_phrase, step_phrase};
-use crate::engine::runs::{Confirmed, Copied, Resume, Told};
+use crate::engine::runs::{Brief, Confirmed, Copied, Resume, Told};
 use crate::model::event::EventKind;
-use crate::model::exit::Exit;
+use crate::model::exit::{Exit, Failure};
 use crate::model::ids::{HostId, RunId, StepId};
 use crate::model::units::Seconds;
 use crate::tui::action::{Action, Offer};
-use crate::tui::message::Effect;
+use crate::tui::message::{Effect, Notice, Order};
 use crate::tui::model::Model;
 use crate::tui::screen::{Canvas, Screen};
+use crate::tui::screens::inside::render_failure;
 use crate::tui::screens::node::NodePage;
 use crate::tui::theme::Role;
 use crate::tui::widgets::panel::render_panel;
@@ -26,27 +27,31 @@ use jiff::Timestamp;
 /// The page of a run of the vault, or of one that lies on a node.
 pub struct RunPage {
     run: RunId,
-    on: Option<(HostId, Box<Told>)>,
+    /// The node it lies on, unless it is one of the vault.
+    on: Option<HostId>,
+    told: Option<Box<Result<Told, Failure>>>,
     scroll: Scroll,
 }
 
 impl RunPage {
-    /// A run of the vault.
-    pub fn of_vault(run: RunId) -> Self {
-        Self { run, on: None, scroll: Scroll::default() }
+    /// Opens a run of the vault, and has it read.
+    pub fn open_of_vault(run: RunId) -> Vec<Effect> {
+        let page = Self { run, on: None, told: None, scroll: Scroll::default() };
+        let read = page.read();
+        vec![Effect::Open(Box::new(page)), read]
     }
 
     /// A run as a node told it.
     pub fn of_node(host: HostId, told: Told) -> Self {
-        Self { run: told.run.clone(), on: Some((host, Box::new(told))), scroll: Scroll::default() }
+        Self { run: told.run.clone(), on: Some(host), told: Some(Box::new(Ok(told))), scroll: Scroll::default() }
     }
 
-    fn told<'s>(&'s self, model: &'s Model) -> Option<&'s Told> {
-        if let Some((_, told)) = &self.on {
-            return Some(told);
-        }
-        let runs = model.runs.as_ref()?.as_ref().ok()?;
-        runs.iter().find_map(|(_, told)| told.as_ref().ok().filter(|told| told.run == self.run))
+    fn told(&self) -> Option<&Told> {
+        self.told.as_ref()?.as_ref().as_ref().ok()
+    }
+
+    fn read(&self) -> Effect {
+        Effect::Order(Order::ReadRun(self.run.clone()))
     }
 
     /// Whether it is another console's; a console that does not know itself yet has none.
@@ -57,7 +62,7 @@ impl RunPage {
     fn take_up_offers(told: &Told, model: &Model) -> Vec<Offer> {
         let is_open = matches!(told.ended, None | Some((Exit::Changed, _)));
         let is_foreign = Self::is_foreign(told, model);
-        let running = is_under_way(told, model);
+        let running = is_under_way(&told.run, model);
         let over = match (running, is_open) {
             (true, _) => Some("it runs as a job here"),
             (_, false) => Some("it has ended"),
@@ -85,12 +90,12 @@ impl RunPage {
 
 impl Screen for RunPage {
     fn crumbs(&self, _model: &Model) -> Vec<String> {
-        let on = self.on.as_ref().map(|(host, _)| host.to_string());
+        let on = self.on.as_ref().map(ToString::to_string);
         ["runs".to_owned()].into_iter().chain(on).chain([self.run.to_string()]).collect()
     }
 
     fn offers(&self, model: &Model) -> Vec<Offer> {
-        let mut offers = self.told(model).map(|told| Self::take_up_offers(told, model)).unwrap_or_default();
+        let mut offers = self.told().map(|told| Self::take_up_offers(told, model)).unwrap_or_default();
         offers.push(Offer::on(Action::Kept));
         let moves = [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::First, Action::Last];
         offers.extend([Action::Copy].into_iter().chain(moves).map(Offer::on));
@@ -101,8 +106,8 @@ impl Screen for RunPage {
         if self.scroll.move_by(action) {
             return Vec::new();
         }
-        let Some(told) = self.told(model).cloned() else { return Vec::new() };
-        let host = self.on.as_ref().map(|(host, _)| host.clone());
+        let Some(told) = self.told().cloned() else { return Vec::new() };
+        let host = self.on.clone();
         let is_foreign = Self::is_foreign(&told, model);
         let page = match action {
             Action::Resume | Action::Adopt => wizard::resume(told, Resume::GoOn, host, is_foreign),
@@ -120,6 +125,16 @@ impl Screen for RunPage {
         vec![Effect::Open(page)]
     }
 
+    fn noticed(&mut self, notice: &Notice, _model: &Model) -> Vec<Effect> {
+        match notice {
+            Notice::Run(run, told) if *run == self.run && self.on.is_none() => self.told = Some(told.clone()),
+            // It may have ended, or have been taken up.
+            Notice::Runs(Ok(_)) if self.on.is_none() => return vec![self.read()],
+            _ => {}
+        }
+        Vec::new()
+    }
+
     /// ```text
     /// ┌ Restore val-1/avalanchego/staking-identity@… to spare-1 ───────────────────┐
     /// │ ✓ run        20261120T024100Z-7f3a9c                                       │
@@ -130,14 +145,21 @@ impl Screen for RunPage {
     /// └────────────────────────────────────────────────────────────────────────────┘
     /// ```
     fn view(&self, model: &Model, canvas: &mut Canvas) {
-        let Some(told) = self.told(model) else {
-            let mut inner = render_panel("Run", true, canvas.area, canvas);
-            inner.text(1, 0, "This run is not in the vault any more.", Role::Muted);
-            return;
+        let told = match self.told.as_deref() {
+            Some(Ok(told)) => told,
+            Some(Err(failure)) => {
+                return render_failure(failure, model, &mut render_panel("Run", true, canvas.area, canvas));
+            }
+            None => {
+                let mut inner = render_panel("Run", true, canvas.area, canvas);
+                inner.text(1, 0, "This run is being read.", Role::Muted);
+                return;
+            }
         };
         let hidden = {
-            let mut inner = render_panel(&run_title(told), true, canvas.area, canvas);
-            let mut rows = head(told, model, self.on.as_ref().map(|(host, _)| host));
+            let brief = told.brief();
+            let mut inner = render_panel(&run_title(&brief), true, canvas.area, canvas);
+            let mut rows = head(told, &brief, model, self.on.as_ref());
             rows.push(Row::gap());
             rows.push(Row::heading("What happened"));
             rows.extend(timeline(told));
@@ -155,8 +177,8 @@ fn plain(label: &str, text: impl Into<String>) -> Row {
     Row::say(Role::Text, text).set_in(2).cell(label, 9, Role::Muted)
 }
 
-fn head(told: &Told, model: &Model, on: Option<&HostId>) -> Vec<Row> {
-    let (sign, ended) = run_look(told, model);
+fn head(told: &Told, brief: &Brief, model: &Model, on: Option<&HostId>) -> Vec<Row> {
+    let (sign, ended) = run_look(brief, model);
     let mut rows = vec![labelled(sign, "run", format!("{}: {ended}", told.run))];
     rows.extend(on.map(|host| plain("lies on", format!("{host}; this vault may not know it"))));
     if let Some((owner, epoch)) = told.owner() {

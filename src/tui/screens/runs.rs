@@ -3,8 +3,9 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::phrases::{exit_phrase, title, utc};
-use crate::engine::runs::Told;
+use crate::engine::runs::Brief;
 use crate::model::exit::{Exit, Failure};
+use crate::model::ids::RunId;
 use crate::model::plan::Command;
 use crate::tui::action::{Action, Offer};
 use crate::tui::filter::Filter;
@@ -31,33 +32,33 @@ const WHAT: u16 = 22;
 const WIDEST_END: u16 = 22;
 
 /// How a run stands: a sign and a few words.
-pub fn run_look(told: &Told, model: &Model) -> (Sign, String) {
-    if is_under_way(told, model) {
+pub fn run_look(told: &Brief, model: &Model) -> (Sign, String) {
+    if is_under_way(&told.run, model) {
         return (Sign::Now, "runs now".to_owned());
     }
-    match &told.ended {
+    match told.ended {
         None => (Sign::Warn, "interrupted".to_owned()),
-        Some((Exit::Done, _)) if told.was_left() => (Sign::Warn, "left as it was".to_owned()),
-        Some((Exit::Done, _)) => (Sign::Done, "done".to_owned()),
-        Some((Exit::Cancelled, _)) => (Sign::Warn, "cancelled".to_owned()),
-        Some((Exit::Changed, _)) => (Sign::Bad, "not as it was".to_owned()),
-        Some((exit, _)) => (Sign::Bad, format!("failed: {}", exit_phrase(*exit))),
+        Some(Exit::Done) if told.was_left => (Sign::Warn, "left as it was".to_owned()),
+        Some(Exit::Done) => (Sign::Done, "done".to_owned()),
+        Some(Exit::Cancelled) => (Sign::Warn, "cancelled".to_owned()),
+        Some(Exit::Changed) => (Sign::Bad, "not as it was".to_owned()),
+        Some(exit) => (Sign::Bad, format!("failed: {}", exit_phrase(exit))),
     }
 }
 
 /// Whether a job of this sitting is this run.
-pub fn is_under_way(told: &Told, model: &Model) -> bool {
-    model.live_jobs().any(|job| job.events.first().is_some_and(|event| event.run == told.run))
+pub fn is_under_way(run: &RunId, model: &Model) -> bool {
+    model.live_jobs().any(|job| job.events.first().is_some_and(|event| event.run == *run))
 }
 
 /// What a run did, as a title; a run that undoes another says so.
-pub fn run_title(told: &Told) -> String {
-    told.undoes().map_or_else(|| title(&told.plan.command), |undone| format!("Undo run {undone}"))
+pub fn run_title(told: &Brief) -> String {
+    told.undoes.as_ref().map_or_else(|| title(&told.command), |undone| format!("Undo run {undone}"))
 }
 
 /// The same where room is scarce: which copy was brought back is told on the run's own page.
-fn short_title(told: &Told) -> String {
-    match (&told.plan.command, told.undoes()) {
+fn short_title(told: &Brief) -> String {
+    match (&told.command, &told.undoes) {
         (Command::Restore { item, to, .. }, None) => format!("Restore {item} to {to}"),
         _ => run_title(told),
     }
@@ -70,7 +71,7 @@ pub struct RunsPage {
     filter: Option<Filter>,
 }
 
-type Entry = (String, Result<Told, Failure>);
+type Entry = (String, Result<Brief, Failure>);
 
 fn name_of<'e>((name, _): &'e &Entry) -> &'e String {
     name
@@ -117,9 +118,7 @@ impl Screen for RunsPage {
             }
             (Action::Refresh, _) => vec![Effect::Order(Order::ReadRuns)],
             (Action::Kept, _) => vec![Effect::Open(Box::new(NodesPage::default()))],
-            (Action::Open, Some((_, Ok(told)))) => {
-                vec![Effect::Open(Box::new(RunPage::of_vault(told.run.clone())))]
-            }
+            (Action::Open, Some((_, Ok(told)))) => RunPage::open_of_vault(told.run.clone()),
             (Action::Open, Some((name, Err(failure)))) => {
                 vec![Effect::Say(crate::tui::message::Tone::Bad, format!("{name}: {}", failure.message))]
             }
@@ -190,7 +189,7 @@ impl Screen for RunsPage {
     }
 }
 
-fn render_run(name: &str, told: &Result<Told, Failure>, model: &Model, y: u16, what: u16, canvas: &mut Canvas) {
+fn render_run(name: &str, told: &Result<Brief, Failure>, model: &Model, y: u16, what: u16, canvas: &mut Canvas) {
     let (sign, ended, title, receipt) = match told {
         Ok(told) => {
             let (sign, ended) = run_look(told, model);
@@ -200,7 +199,7 @@ fn render_run(name: &str, told: &Result<Told, Failure>, model: &Model, y: u16, w
     };
     let (role, glyph) = sign.look(&canvas.theme.glyphs);
     canvas.text(1, y, glyph, role);
-    let at = told.as_ref().ok().and_then(|told| told.events.first()).map(|event| event.at);
+    let at = told.as_ref().ok().and_then(|told| told.began);
     let when = at.map_or_else(|| "-".to_owned(), utc);
     canvas.text_within(3, y, 17, &when, Role::Muted);
     // What is done, and where to, stand at the two ends of a title; a failure's sentence begins with what matters.

@@ -96,9 +96,7 @@ fn a_verify_that_found_all_sound_says_so_of_each() {
 fn an_interrupted_run_of_another_console_is_told_as_that() {
     let mut stage = with_runs(screens::runs());
     let other = lifeboat::model::ids::ConsoleId::new("console-77ff").unwrap();
-    stage
-        .notice(Notice::Console(other))
-        .notice(Notice::Runs(Ok(vec![(interrupted().run.to_string(), Ok(interrupted()))])));
+    stage.notice(Notice::Console(other)).runs(vec![(interrupted().run.to_string(), Ok(interrupted()))]);
     stage.keys("enter");
     assert_page!("run_interrupted_elsewhere", stage);
 }

@@ -186,8 +186,9 @@ impl Answers {
             Order::Look(owners) => return owners.into_iter().flat_map(|owner| self.look(owner)).collect(),
             Order::ReadRuns => Notice::Runs(self.outcome(|| {
                 let broken = Err(failure(&self.text));
-                vec![(self.text.clone(), broken), (RUN.to_owned(), Ok(jobs_runs::interrupted()))]
+                Arc::new(vec![(self.text.clone(), broken), (RUN.to_owned(), Ok(jobs_runs::interrupted().brief()))])
             })),
+            Order::ReadRun(run) => Notice::Run(run, Box::new(self.outcome(jobs_runs::interrupted))),
             Order::ReadRunsOn(host) => Notice::RunsOn(host, self.outcome(|| vec![jobs_runs::interrupted()])),
             Order::ReadKept(host) => {
                 let kept = Kept { run: RunId::new(RUN).unwrap(), paths: vec![self.text.clone(); 3] };

@@ -182,7 +182,7 @@ fn esc_shows_all_again_before_it_goes_back() {
     stage.keys("esc");
     assert!(shows(&stage, "back: not now, this is the first page."));
     for page in ["O", "V", "R", "J"] {
-        stage.notice(Notice::Runs(Ok(Vec::new())));
+        stage.runs(Vec::new());
         stage.keys(page).keys("/").text("zzzz").keys("enter");
         assert!(shows(&stage, "/zzzz"), "{}", stage.grid((80, 24)));
         stage.keys("esc");

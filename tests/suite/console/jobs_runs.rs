@@ -95,7 +95,7 @@ fn long_names_stay_inside_on_the_pages_of_runs_and_of_a_node() {
     kinds.push(finished(Exit::Done, None));
     let long = told(RESTORED, long_backup(), &kinds, Some(11));
     let mut stage = with_runs(screens::runs());
-    stage.notice(Notice::Runs(Ok(vec![(RESTORED.to_owned(), Ok(long.clone()))])));
+    stage.runs(vec![(RESTORED.to_owned(), Ok(long.clone()))]);
     assert_page!("runs_long_names", stage);
     stage.keys("enter");
     assert_page!("run_long_names", stage);
@@ -166,7 +166,7 @@ pub fn with_runs(page: Box<dyn lifeboat::tui::screen::Screen>) -> Stage {
         (CHANGED.to_owned(), Ok(changed)),
     ];
     let console = ConsoleId::new("console-00aa").unwrap();
-    stage.notice(Notice::Console(console.clone())).notice(Notice::Runs(Ok(list)));
+    stage.notice(Notice::Console(console.clone())).runs(list);
     let receipt = Receipt {
         version: 1,
         console,
@@ -211,10 +211,17 @@ pub fn beside() -> Ahead {
 fn runs_list() {
     let mut stage = stage(screens::runs());
     assert_page!("runs_reading", stage);
-    stage.notice(Notice::Runs(Ok(Vec::new())));
+    stage.runs(Vec::new());
     assert_page!("runs_none", stage);
     let mut stage = with_runs(screens::runs());
     assert_page!("runs", stage);
+    let damaged = Failure::new(Exit::Integrity, "plan.json of run 20261120T020000Z-cccccc is damaged.");
+    let one = RunId::new(CHANGED).unwrap();
+    stage.runs_alone().keys("enter");
+    assert_page!("run_reading", stage);
+    stage.notice(Notice::Run(one, Box::new(Err(damaged.hint("See what is: lifeboat verify")))));
+    assert_page!("run_unreadable", stage);
+    stage.keys("esc");
     let locked = Failure::new(Exit::Vault, "/vault is not there.").hint("Is its disk mounted?");
     stage.notice(Notice::Runs(Err(locked)));
     assert_page!("runs_failed", stage);
@@ -355,7 +362,7 @@ fn a_run_tells_what_was_stated_and_a_left_one_what_lies_aside() {
     kinds.extend([taken_up, ended]);
     let left = told(BROKEN_OFF, restore("none", true), &kinds, Some(12));
     let mut stage = stage(screens::runs());
-    stage.notice(Notice::Runs(Ok(vec![(BROKEN_OFF.to_owned(), Ok(left))])));
+    stage.runs(vec![(BROKEN_OFF.to_owned(), Ok(left))]);
     assert!(stage.grid((80, 24)).contains("left as it was"), "{}", stage.grid((80, 24)));
     stage.keys("enter");
     assert_page!("run_left", stage);
@@ -392,7 +399,7 @@ fn another_console_s_run_is_adopted_and_never_merely_resumed() {
 #[test]
 fn whose_a_run_is_is_not_guessed() {
     let mut stage = stage(screens::runs());
-    stage.notice(Notice::Runs(Ok(vec![(BROKEN_OFF.to_owned(), Ok(interrupted()))])));
+    stage.runs(vec![(BROKEN_OFF.to_owned(), Ok(interrupted()))]);
     stage.keys("enter e");
     assert!(stage.grid((120, 40)).contains("not now, it is another console's: adopt it"));
 }
@@ -401,11 +408,9 @@ fn whose_a_run_is_is_not_guessed() {
 #[test]
 fn a_receipt_that_is_newer_than_the_check_is_being_checked() {
     let mut stage = with_runs(screens::runs());
-    let Some(Ok(mut list)) = stage.app.model.runs.clone() else { panic!("no runs") };
     let kinds = [run_started(), began("ready"), done("ready"), finished(Exit::Done, None)];
     let newest = told("20261120T024500Z-dddddd", backup(IDENTITY), &kinds, Some(13));
-    list.push((newest.run.to_string(), Ok(newest)));
-    stage.notice(Notice::Runs(Ok(list)));
+    stage.run_more(newest);
     stage.keys("g g enter");
     assert!(stage.grid((120, 40)).contains("13, being checked"), "{}", stage.grid((120, 40)));
     stage.notice(Notice::Receipts(Ok(Arc::default())));
@@ -453,10 +458,8 @@ fn what_lies_on_a_node() {
 fn the_selection_stays_on_its_run_and_its_job() {
     let mut stage = with_runs(screens::runs());
     stage.keys("down down");
-    let Some(Ok(mut list)) = stage.app.model.runs.clone() else { panic!("no runs") };
     let newest = told("20261120T024500Z-dddddd", backup(IDENTITY), &[run_started()], None);
-    list.push((newest.run.to_string(), Ok(newest)));
-    stage.notice(Notice::Runs(Ok(list)));
+    stage.run_more(newest);
     stage.keys("enter");
     assert!(stage.grid((120, 40)).contains(RESTORED), "{}", stage.grid((120, 40)));
 
@@ -494,7 +497,7 @@ fn stage_of_jobs(count: u32) -> Stage {
 fn an_interrupted_run_that_changed_nothing_can_be_undone_all_the_same() {
     let reading = told(BROKEN_OFF, backup(IDENTITY), &[run_started(), began("capture")], None);
     let mut stage = with_runs(screens::runs());
-    stage.notice(Notice::Runs(Ok(vec![(BROKEN_OFF.to_owned(), Ok(reading))])));
+    stage.runs(vec![(BROKEN_OFF.to_owned(), Ok(reading))]);
     stage.keys("enter u");
     look(&mut stage, &Ahead::default());
     stage.keys("enter");

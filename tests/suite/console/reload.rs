@@ -161,7 +161,7 @@ fn jobs_that_run_and_their_pages_stay_as_they_are() {
 #[test]
 fn the_fleet_begins_anew_and_another_vault_brings_nothing_of_the_old_one() {
     let mut stage = cast::seen();
-    stage.notice(Notice::Runs(Ok(Vec::new())));
+    stage.runs(Vec::new());
     stage.keys("space");
     stage.asked.clear();
     let one = "version = 1\n[vault]\npath = \"/vault\"\n[hosts.val-1]\n[hosts.val-1.services.avalanchego]\n";

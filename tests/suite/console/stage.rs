@@ -1,8 +1,12 @@
 //! A stage: the console's state, keys typed by name, and what stands on the screen as text and as roles.
 
+use std::sync::Arc;
+
 use lifeboat::engine::fleet::Fleet;
+use lifeboat::engine::runs::Told;
+use lifeboat::model::exit::Failure;
 use lifeboat::tui::app::App;
-use lifeboat::tui::message::{Effect, Msg, Notice};
+use lifeboat::tui::message::{Effect, Msg, Notice, Order};
 use lifeboat::tui::model::{Model, Place};
 use lifeboat::tui::screens::fleet::FleetPage;
 use lifeboat::tui::theme::{Depth, Role, Shelf, Theme};
@@ -23,6 +27,8 @@ pub struct Stage {
     pub app: App,
     /// What it asked its surroundings for, oldest first.
     pub asked: Vec<Effect>,
+    /// The vault's runs.
+    runs: Vec<(String, Result<Told, Failure>)>,
 }
 
 impl Stage {
@@ -32,14 +38,19 @@ impl Stage {
         let loaded = lifeboat::config::parse_inventory(text, path, std::path::Path::new("/home/ops")).unwrap();
         let place = Place { inventory: path.into(), vault: "/vault".into(), ..Place::default() };
         let model = Model::new(place, Fleet::of_inventory(&loaded.inventory), NOW.parse().unwrap());
-        Self { app: App::new(model, Box::new(FleetPage::default())), asked: Vec::new() }
+        Self::of(App::new(model, Box::new(FleetPage::default())))
+    }
+
+    /// A console that has asked for nothing yet.
+    pub fn of(app: App) -> Self {
+        Self { app, asked: Vec::new(), runs: Vec::new() }
     }
 
     /// Types keys by their names: "down", "ctrl-r", "b".
     pub fn keys(&mut self, names: &str) -> &mut Self {
         for name in names.split_whitespace() {
             let key: lifeboat::tui::keymap::Key = name.parse().unwrap();
-            self.asked.extend(self.app.update(Msg::Key(key.event())));
+            self.update(Msg::Key(key.event()));
         }
         self
     }
@@ -48,15 +59,50 @@ impl Stage {
     pub fn text(&mut self, text: &str) -> &mut Self {
         for letter in text.chars() {
             let code = crossterm::event::KeyCode::Char(letter);
-            self.asked.extend(self.app.update(Msg::Key(code.into())));
+            self.update(Msg::Key(code.into()));
         }
         self
     }
 
     /// Has the crew report something.
     pub fn notice(&mut self, notice: Notice) -> &mut Self {
-        self.asked.extend(self.app.update(Msg::Notice(notice)));
+        self.update(Msg::Notice(notice));
         self
+    }
+
+    /// Has the crew report the vault's runs; each is read by whoever asks for it.
+    pub fn runs(&mut self, runs: Vec<(String, Result<Told, Failure>)>) -> &mut Self {
+        self.runs = runs;
+        let brief = |(name, told): &(String, Result<Told, Failure>)| {
+            (name.clone(), told.as_ref().map(Told::brief).map_err(Clone::clone))
+        };
+        let list: Vec<_> = self.runs.iter().map(brief).collect();
+        self.notice(Notice::Runs(Ok(Arc::new(list))))
+    }
+
+    /// The same with one more.
+    pub fn run_more(&mut self, told: Told) -> &mut Self {
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.push((told.run.to_string(), Ok(told)));
+        self.runs(runs)
+    }
+
+    /// From now on nobody answers who asks for a run.
+    pub fn runs_alone(&mut self) -> &mut Self {
+        self.runs.clear();
+        self
+    }
+
+    fn update(&mut self, msg: Msg) {
+        let effects = self.app.update(msg);
+        let read = effects.iter().find_map(|effect| match effect {
+            Effect::Order(Order::ReadRun(run)) => self.runs.iter().find(|(name, _)| *name == run.as_str()).cloned(),
+            _ => None,
+        });
+        self.asked.extend(effects);
+        if let Some((name, told)) = read {
+            self.update(Msg::Notice(Notice::Run(name.parse().unwrap(), Box::new(told))));
+        }
     }
 
     /// The drawn cells.

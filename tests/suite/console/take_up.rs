@@ -59,7 +59,7 @@ fn restored(world: &World, fleet: &Fleet) -> Told {
 fn page_of(told: &Told) -> Stage {
     let mut stage = stage(screens::runs());
     let (owner, _) = told.owner().unwrap();
-    stage.notice(Notice::Console(owner)).notice(Notice::Runs(Ok(vec![(told.run.to_string(), Ok(told.clone()))])));
+    stage.notice(Notice::Console(owner)).runs(vec![(told.run.to_string(), Ok(told.clone()))]);
     stage.keys("enter");
     stage
 }

@@ -59,7 +59,7 @@ pub fn stage_with(page: Box<dyn Screen>, holdings: Holdings) -> Stage {
     let flags = vec!["--inventory".to_owned(), "/srv/fleet.toml".to_owned()];
     let place = Place { inventory: path.into(), vault: "/vault".into(), flags, ..Place::default() };
     let model = Model::new(place, Fleet::of_inventory(&loaded.inventory), NOW.parse().unwrap());
-    let mut stage = Stage { app: App::new(model, page), asked: Vec::new() };
+    let mut stage = Stage::of(App::new(model, page));
     stage.notice(Notice::Vault(Ok(Arc::new(holdings))));
     wait(&mut stage, 1);
     stage

@@ -63,7 +63,7 @@ impl Sitting {
         let (send, notices) = channel(1024);
         let crew = Crew::new(desk, send, Box::new(move || Desk::open(&opening, None))).unwrap();
         crew.take(Order::ReadVault, None, Edition::default());
-        let stage = Stage { app: App::new(model, page), asked: Vec::new() };
+        let stage = Stage::of(App::new(model, page));
         let mut sitting = Self { stage, crew, notices, copied: Vec::new() };
         sitting.until_true("the vault was read", |stage| stage.app.model.holdings.is_some());
         sitting
