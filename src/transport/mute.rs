@@ -10,14 +10,8 @@ use super::{Cancel, Dial, Duplex, Endpoint, Running, Script, Transport, Transpor
 #[derive(Debug, Default)]
 pub struct Mute {
     endpoint: Endpoint,
-    has_hung_up: AtomicBool,
-}
-
-impl Mute {
-    /// Whether it was given up.
-    pub fn has_hung_up(&self) -> bool {
-        self.has_hung_up.load(Ordering::SeqCst)
-    }
+    /// Whether it was given up; also for whoever must not hold the login itself.
+    pub has_hung_up: Arc<AtomicBool>,
 }
 
 fn silent() -> TransportError {
