@@ -12,7 +12,7 @@ use crate::stage::{Desk, Vault, grow_tree};
 
 const SERVICES: usize = 5;
 /// MiB of each of the eight trees that are copied while keys are pressed.
-const TREE: usize = 512;
+const TREE: usize = 1024;
 /// Hosts that are backed up together.
 const TOGETHER: usize = 8;
 
@@ -65,7 +65,7 @@ pub fn console() -> Table {
     let resident = running.memory("VmRSS");
     let idle = keys(&mut running, 200, Duration::from_millis(5));
     back_up_together(&mut running);
-    let busy = keys(&mut running, 300, Duration::from_millis(30));
+    let busy = keys(&mut running, 200, Duration::from_millis(30));
     let is_busy = running.screen().contains("┌ Jobs, ");
     assert!(is_busy, "the transfers were over before the keys were\n{}", running.screen());
     let most = running.memory("VmHWM");
@@ -101,7 +101,7 @@ pub fn console() -> Table {
         Line::alone("most memory resident, with the eight", &format!("{most:.1} MiB"), "-", None),
     ];
     let about = format!(
-        "{hosts} entries of the inventory, each with five trees, and a copy of each in a sealed vault, made by `lifeboat backup all`. The program runs in a pseudo-terminal of 120 columns and 40 lines; all entries are one machine, which answers. A key goes down or up the list of hosts; its frame is the first one that names another host. The eight copies are of 512 MiB each and come from nodes on the same cores as the console."
+        "{hosts} entries of the inventory, each with five trees, and a copy of each in a sealed vault, made by `lifeboat backup all`. The program runs in a pseudo-terminal of 120 columns and 40 lines; all entries are one machine, which answers. A key goes down or up the list of hosts; its frame is the first one that names another host. The eight copies are of 1 GiB each and come from nodes on the same cores as the console."
     );
     Table { title: "The console over a fleet that answers".to_owned(), about, rounds: 1, lines }
 }
