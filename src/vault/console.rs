@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::model::clock::Entropy;
@@ -75,11 +75,6 @@ impl ConsoleKey {
 
     pub(super) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         self.key.sign(bytes).to_bytes()
-    }
-
-    /// Whether this console signed the bytes.
-    pub(super) fn has_signed(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
-        self.key.verifying_key().verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
     }
 }
 

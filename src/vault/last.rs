@@ -8,11 +8,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ed25519_dalek::Signature;
 use serde::{Deserialize, Serialize};
 
-use super::console::ConsoleKey;
+use super::console::{ConsoleKey, id_of, public_key};
 use super::disk;
 use super::error::VaultError;
+use super::finding::Finding;
 use super::home::{Vault, parse};
 use super::name::{self, RUNS};
 use super::receipt::{Names, Receipt, ReceiptBefore, receipts_of};
@@ -24,6 +26,9 @@ const SIGNATURE: usize = 64;
 /// A console's last receipt: its number, and how the next one names it.
 pub(super) type Last = Option<(u64, ReceiptBefore)>;
 
+/// What the file begins with; whose it is stands behind that.
+const NOTE: &str = ".next-";
+
 /// The receipt that is written next.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Coming {
@@ -31,12 +36,15 @@ pub(super) struct Coming {
     pub run: RunId,
     pub chapter: u32,
     pub previous: Option<ReceiptBefore>,
+    /// The public key that signs it, as PEM.
+    pub signer: String,
 }
 
 /// A console's newest receipt that can be read, by number. One that cannot is passed over: a run must be able to end, and
 /// `verify_receipts` tells what is damaged, and the gap in the chain.
 pub(super) fn last_of(vault: &Vault, key: &ConsoleKey) -> Result<Last, VaultError> {
-    let noted = read(vault, key).and_then(|coming| Some((coming.settled(vault, key.id())?, coming.run)));
+    let noted = read(&path(vault, key.id()), key.id()).ok();
+    let noted = noted.and_then(|coming| Some((coming.settled(vault, key.id())?, coming.run)));
     let (mut last, since) = noted.map_or((None, None), |(last, run)| (last, Some(name::run_name(&run))));
     for dir in vault.runs()? {
         // Runs are named by when they began, and few of those that began before the noted one end after it.
@@ -70,16 +78,43 @@ pub(super) fn note(vault: &Vault, key: &ConsoleKey, coming: &Coming, token: &str
     }
 }
 
-/// What is noted, where it holds.
-fn read(vault: &Vault, key: &ConsoleKey) -> Option<Coming> {
-    let path = path(vault, key.id());
-    let bytes = disk::read(&path, disk::LARGEST_JSON).ok()?;
-    let (text, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
-    key.has_signed(text, signature.try_into().ok()?).then(|| parse(&path, text).ok())?
+/// What is damaged of that which consoles noted. Nothing rests on it but time; still it is not what was written.
+pub(super) fn damaged_notes(vault: &Vault) -> Result<Vec<Finding>, VaultError> {
+    let runs = vault.root().join(RUNS);
+    let entries = match fs::read_dir(&runs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| VaultError::io(&runs, "list", error))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| VaultError::io(&runs, "list", error))?;
+        let name = entry.file_name();
+        let Some(console) = name.to_str().and_then(|name| name.strip_prefix(NOTE)) else { continue };
+        let path = entry.path();
+        let read = ConsoleId::new(console).map_err(|_| damaged(&path)).and_then(|console| read(&path, &console));
+        found.extend(read.err().map(|error| Finding::of(&error, &path)));
+    }
+    Ok(found)
+}
+
+/// What a console noted, where its signature holds.
+fn read(path: &Path, console: &ConsoleId) -> Result<Coming, VaultError> {
+    let bytes = disk::read(path, disk::LARGEST_JSON)?;
+    let at = bytes.len().checked_sub(SIGNATURE).ok_or_else(|| damaged(path))?;
+    let (text, signature) = bytes.split_at(at);
+    let coming: Coming = parse(path, text)?;
+    let signer = public_key(coming.signer.as_bytes()).filter(|signer| id_of(signer).as_ref() == Some(console));
+    let signature = Signature::from_slice(signature).ok();
+    let holds = signer.zip(signature).is_some_and(|(signer, signed)| signer.verify_strict(text, &signed).is_ok());
+    if holds { Ok(coming) } else { Err(damaged(path)) }
+}
+
+fn damaged(path: &Path) -> VaultError {
+    VaultError::damaged(path, "its signature does not hold; it may be removed, every receipt is read then")
 }
 
 fn path(vault: &Vault, console: &ConsoleId) -> PathBuf {
-    vault.root().join(RUNS).join(format!(".next-{console}"))
+    vault.root().join(RUNS).join(format!("{NOTE}{console}"))
 }
 
 impl Coming {

@@ -137,8 +137,13 @@ impl RunDir {
         if self.has_receipt(chapter) {
             return Err(VaultError::Exists { path: self.dir.join(names.receipt) });
         }
-        let coming =
-            Coming { number: receipt.number, run: self.run.clone(), chapter, previous: receipt.previous.clone() };
+        let coming = Coming {
+            number: receipt.number,
+            run: self.run.clone(),
+            chapter,
+            previous: receipt.previous.clone(),
+            signer: key.public_pem(),
+        };
         last::note(&self.vault, key, &coming, &entropy.hex(8))?;
         for (name, bytes) in [(&names.signature, &key.sign(&bytes)[..]), (&names.signer, key.public_pem().as_bytes())] {
             // Without the receipt itself these are what a crash left.
@@ -167,7 +172,7 @@ impl Vault {
     ///
     /// A console is known by its key, since its id is made of it. Whether a key belongs to whom it should is for the operator to say.
     pub fn verify_receipts(&self) -> Result<Chain, VaultError> {
-        let mut chain = Chain::default();
+        let mut chain = Chain { findings: last::damaged_notes(self)?, ..Chain::default() };
         let mut found: BTreeMap<ConsoleId, Vec<Held>> = BTreeMap::new();
         for dir in self.runs()? {
             chain.findings.append(&mut strangers(&dir)?);

@@ -185,6 +185,8 @@ fn what_is_noted_is_believed_only_as_far_as_the_receipts_bear_it_out() {
     let all = flipped.chain([foreign, Vec::new(), whole[..whole.len() - 1].to_vec()]);
     for (n, bytes) in (8..).zip(all) {
         fs::write(&path, bytes).unwrap();
+        let [finding] = &bench.vault.verify_receipts().unwrap().findings[..] else { panic!("{n}: one finding") };
+        assert!(finding.path == path && finding.is_damage(), "{finding}");
         assert_eq!(number(&finished(&bench, &key, n)), u64::from(n) - 2);
     }
     let chain = bench.vault.verify_receipts().unwrap();
