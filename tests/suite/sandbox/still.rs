@@ -481,6 +481,32 @@ fn onto(
 }
 
 #[test]
+fn a_second_agent_that_came_up_after_the_plan_stops_a_restore_before_its_first_change() {
+    let (world, node) = (World::new(), laid(true));
+    let from = save(&world, &node, "metrics").unwrap();
+    let target = laid(false);
+    let before = digest(netdata(), &target);
+    let set = [("as".to_owned(), "data".to_owned())].into();
+    let ended = world.with(0, &Fleet::sound(netdata(), &[("new", &target)]), |runs, prober| {
+        let planned = prober.plan_restore(&world.vault, from.manifest(), &HostId::new("new").unwrap(), &set).unwrap();
+        // It is known by its name, as processes are.
+        target.run("cp /usr/bin/sleep /stub/netdata && { /stub/netdata 600 >/dev/null 2>&1 </dev/null & }");
+        runs.run(&planned, Some(from.clone()), &super::matrix::answers(&planned.plan))
+    });
+    let failure = ended.unwrap_err();
+    let pid = target.run("for c in /proc/[0-9]*; do [ \"$(cat $c/comm)\" != netdata ] || echo ${c#/proc/}; done");
+    assert!(
+        failure.to_string().contains(&format!("as pid {} outside netdata.service", pid.trim())),
+        "{pid}: {failure:?}"
+    );
+    assert_eq!(failure.exit, Exit::Failed);
+    target.run(&format!("kill {}", pid.trim()));
+    assert_eq!((digest(netdata(), &target), target.leftovers()), (before, String::new()));
+    assert!(!target.run("cat /stub/log").contains("stop netdata"));
+    onto(&world, &target, &from, &[("as", "data")]).unwrap();
+}
+
+#[test]
 fn what_describes_an_installation_stays_with_it() {
     let (world, node) = (World::new(), laid(true));
     node.run("printf 'RELEASE=old\\n' >/etc/netdata/.environment");
