@@ -40,9 +40,12 @@ impl Drop for Shut {
     }
 }
 
-/// Every file of the vault with its bytes.
+/// Every file of the vault with its bytes, but for what each run that ends replaces.
 fn stored(console: &Console) -> Vec<(PathBuf, Vec<u8>)> {
-    let is_lasting = |path: &PathBuf| !path.components().any(|part| part.as_os_str() == ".leases");
+    let is_lasting = |path: &PathBuf| {
+        let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+        !parts.any(|part| part == ".leases" || part.starts_with(".next-"))
+    };
     let files = files_below(&console.path("vault")).into_iter().filter(is_lasting);
     files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
