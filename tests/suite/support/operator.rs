@@ -25,7 +25,8 @@ pub fn go_to_host(pty: &mut Pty, host: &str) {
 pub fn go_to_item(pty: &mut Pty, place: &str) {
     pty.send("2").send(HOME);
     let pane = format!("┌ {}", &place[..place.len().min(25)]);
-    pty.press_until(&[DOWN], &format!("the item {place}"), |screen| screen.contains(&pane));
+    let pass = [&[HOME][..], &[DOWN; 25]].concat();
+    pty.press_until(&pass, &format!("the item {place}"), |screen| screen.contains(&pane));
 }
 
 /// The restore's first page, for an item chosen before: another target, then on to the preview.

@@ -202,7 +202,11 @@ impl Pty {
         for key in keys.iter().cycle().take(120) {
             std::thread::sleep(Duration::from_millis(150));
             if holds(&self.screen()) {
-                return;
+                // What was pressed before may not have been drawn yet, and lead past it.
+                std::thread::sleep(LOOK);
+                if holds(&self.screen()) {
+                    return;
+                }
             }
             self.send(key);
         }
