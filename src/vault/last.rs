@@ -45,15 +45,9 @@ pub(super) struct Coming {
 pub(super) fn last_of(vault: &Vault, key: &ConsoleKey) -> Result<Last, VaultError> {
     let noted = read(&path(vault, key.id()), key.id()).ok();
     let noted = noted.and_then(|coming| Some((coming.settled(vault, key.id())?, coming.run)));
-    let (mut last, since) = noted.map_or((None, None), |(last, run)| (last, Some(name::run_name(&run))));
-    for dir in vault.runs()? {
-        // Runs are named by when they began, and few of those that began before the noted one end after it.
-        if since
-            .as_deref()
-            .is_some_and(|since| dir.file_name().is_some_and(|name| name.as_encoded_bytes() < since.as_bytes()))
-        {
-            continue;
-        }
+    let (mut last, since) = noted.map_or((None, PathBuf::new()), |(last, run)| (last, run_dir(vault, &run)));
+    // They are in the order of their beginnings, and what ended before the noted one was counted by it.
+    for dir in vault.runs()?.into_iter().skip_while(|dir| *dir < since) {
         for (_, path) in receipts_of(&dir) {
             let Some((receipt, sha256)) = read_receipt(&path, key.id()) else { continue };
             if last.as_ref().is_none_or(|(number, _)| *number < receipt.number) {
@@ -113,6 +107,10 @@ fn damaged(path: &Path) -> VaultError {
     VaultError::damaged(path, "its signature does not hold; it may be removed, every receipt is read then")
 }
 
+fn run_dir(vault: &Vault, run: &RunId) -> PathBuf {
+    vault.root().join(RUNS).join(name::run_name(run))
+}
+
 fn path(vault: &Vault, console: &ConsoleId) -> PathBuf {
     vault.root().join(RUNS).join(format!("{NOTE}{console}"))
 }
@@ -120,8 +118,7 @@ fn path(vault: &Vault, console: &ConsoleId) -> PathBuf {
 impl Coming {
     /// What the chain ends with, as far as this tells; nothing where the receipts do not bear it out.
     fn settled(&self, vault: &Vault, console: &ConsoleId) -> Option<Last> {
-        let dir = |run: &RunId| vault.root().join(RUNS).join(name::run_name(run));
-        let path = dir(&self.run).join(Names::of(self.chapter).receipt);
+        let path = run_dir(vault, &self.run).join(Names::of(self.chapter).receipt);
         if disk::exists(&path) {
             let (receipt, sha256) = read_receipt(&path, console)?;
             let is_it = receipt.number == self.number && receipt.run == self.run;
@@ -130,8 +127,9 @@ impl Coming {
         // Whoever noted it was killed before it was written.
         let Some(previous) = &self.previous else { return (self.number == 1).then_some(None) };
         let number = self.number.checked_sub(1)?;
-        let held = receipts_of(&dir(&previous.run)).into_iter().filter_map(|(_, path)| read_receipt(&path, console));
-        let is_there = held.into_iter().any(|(receipt, sha256)| receipt.number == number && sha256 == previous.sha256);
+        let held = receipts_of(&run_dir(vault, &previous.run)).into_iter();
+        let mut held = held.filter_map(|(_, path)| read_receipt(&path, console));
+        let is_there = held.any(|(receipt, sha256)| receipt.number == number && sha256 == previous.sha256);
         is_there.then(|| Some((number, previous.clone())))
     }
 }

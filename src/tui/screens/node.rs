@@ -231,9 +231,10 @@ impl Screen for NodePage {
                 Some(Err(failure)) => rows.extend(failure_rows(failure)),
                 Some(Ok(runs)) if runs.is_empty() => rows.push(Row::say(Role::Muted, "None.")),
                 Some(Ok(runs)) => rows.extend(runs.iter().flat_map(|told| {
-                    let (sign, ended) = run_look(&told.brief(), model);
+                    let brief = told.brief();
+                    let (sign, ended) = run_look(&brief, model);
                     let run = Row::signed(sign, ended).cell(told.run.to_string(), 24, Role::Text);
-                    [run, Row::say(Role::Muted, run_title(&told.brief())).set_in(2)]
+                    [run, Row::say(Role::Muted, run_title(&brief)).set_in(2)]
                 })),
             }
             // Under the heading, two rows a run: the line it begins at, and the one after its last.
