@@ -65,7 +65,7 @@ fn inventory(address: &str) -> String {
 /// What an earlier sitting left: an item of every service, with three copies of it.
 fn remember(state_dir: &Path, inventory: &Inventory, digest: [u8; 32], now: Timestamp) {
     let mut fleet = Fleet::of_inventory(inventory);
-    for owner in &mut fleet.owners {
+    for owner in fleet.owners.iter_mut() {
         let source = HostId::new(owner.id.as_str()).unwrap();
         for service in &mut owner.services {
             let item = ItemId::new("tree-0").unwrap();

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use serde::{Deserialize, Serialize};
 
+use self::stamped::Stamped;
 use self::twins::{Look, Settled, Twin};
 use super::doctor::Health;
 use super::holdings::{CopyView, Holdings, Shelf};
@@ -26,6 +27,7 @@ use crate::model::units::ByteSize;
 mod judge;
 pub mod last_look;
 pub mod origin;
+pub mod stamped;
 pub mod twins;
 
 /// Facts longer than this, as JSON, are not kept: a node must not fill the console's memory.
@@ -34,8 +36,8 @@ const LONGEST_FACTS: usize = 16 * 1024;
 /// Hosts and clusters with everything known of them.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
-    /// Hosts by name, then clusters by name.
-    pub owners: Vec<OwnerView>,
+    /// Hosts by name, then clusters by name; their stamp tells whether anything was taken in or judged since.
+    pub owners: Stamped<Vec<OwnerView>>,
     /// When the vault was last read; `None` before.
     pub read_at: Option<Timestamp>,
     /// When what is shown was remembered from an earlier sitting; `None` once the vault was read in this one.
@@ -396,7 +398,7 @@ impl Fleet {
     /// Of these owners, none of them read or remembered.
     fn of(owners: Vec<OwnerView>) -> Self {
         let index = owners.iter().enumerate().map(|(number, owner)| (owner.id.clone(), number)).collect();
-        Self { owners, index, ..Self::default() }
+        Self { owners: owners.into(), index, ..Self::default() }
     }
 
     /// An owner by name.
@@ -474,7 +476,7 @@ impl Fleet {
         self.settled = settled;
         self.twins = twins::twins(self.looks(), &self.settled);
         let Self { owners, twins, .. } = self;
-        for owner in owners {
+        for owner in owners.iter_mut() {
             judge::judge_owner(owner, twins, now);
         }
     }

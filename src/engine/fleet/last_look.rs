@@ -232,7 +232,7 @@ impl Seen {
         {
             fleet.remembered = seen.fleet.remembered;
             fleet.settled = seen.fleet.settled;
-            seen.fleet.owners.into_iter().for_each(|owner| fill(&mut fleet, owner));
+            seen.fleet.owners.into_inner().into_iter().for_each(|owner| fill(&mut fleet, owner));
             fleet.judge(now);
         }
         fleet

@@ -205,7 +205,7 @@ fn the_last_look_comes_back_whole_and_is_judged_by_the_new_clock() {
 
 /// The owners of a fleet, every word of them.
 fn shown(fleet: &Fleet) -> String {
-    format!("{:#?}", fleet.owners)
+    format!("{:#?}", *fleet.owners)
 }
 
 #[test]

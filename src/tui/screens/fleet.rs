@@ -22,6 +22,7 @@ use crate::tui::wizard;
 
 mod detail;
 mod items;
+mod order;
 mod rows;
 pub mod strip;
 

@@ -1,12 +1,12 @@
-//! The tree of groups and hosts: what stands in it, in which order, and what is selected.
+//! The tree of groups and hosts: what stands in it and what is selected.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::fleet::{ItemState, ItemView, OwnerView, Reach};
+use super::order::{Group, Order, group_of, rank};
+use crate::engine::fleet::OwnerView;
 use crate::model::ids::{ItemRef, OwnerId};
 use crate::tui::action::Action;
 use crate::tui::filter::Filter;
@@ -41,20 +41,14 @@ enum Cursor {
     Owner(OwnerId),
 }
 
-/// A group by its kind and name, with what stands in it.
-type Group<'m> = ((u8, &'m str), Vec<&'m OwnerView>);
-
 /// The tree's own state.
 #[derive(Default)]
 pub struct Tree {
     cursor: Option<Cursor>,
     folded: BTreeSet<String>,
-    /// The order of hosts while nodes are being looked at, and while somebody goes through them: the worst stand first,
-    /// but nothing jumps under the cursor.
-    held: Option<HashMap<OwnerId, usize>>,
+    order: Order,
     /// When somebody last did something here.
     touched: Option<Timestamp>,
-    filter: Option<Filter>,
 }
 
 /// How long after the last move the order may change by itself.
@@ -76,63 +70,10 @@ pub fn look_of_owner(owner: &OwnerView, glyphs: &Glyphs) -> (Role, &'static str,
     (role, sign, format!("{count} {}", worst.word()))
 }
 
-/// Whether it answers, and a service of it could not be looked at.
-fn is_refused(owner: &OwnerView) -> bool {
-    owner.services.iter().any(|service| service.failure.is_some())
-}
-
-fn rank(owner: &OwnerView) -> (ItemState, bool) {
-    let is_down = matches!(owner.reach, Reach::Failed(..)) || is_refused(owner);
-    let least = if is_down { ItemState::Unreachable } else { ItemState::Ok };
-    (owner.worst().max(least), is_down)
-}
-
-/// The group a host is shown under: its first one; those without stand last, under what they are.
-fn group_of(owner: &OwnerView) -> (u8, &str) {
-    match owner.groups.first() {
-        Some(group) => (0, group),
-        None if owner.is_cluster() => (1, "clusters"),
-        None => (2, "other hosts"),
-    }
-}
-
-/// Whether a host that stands worse stands below one that stands better.
-fn is_unsorted(groups: &[Group]) -> bool {
-    let ranks: Vec<Vec<_>> =
-        groups.iter().map(|(_, owners)| owners.iter().map(|owner| rank(owner)).collect()).collect();
-    !ranks.is_sorted_by_key(|ranks| Reverse(ranks.iter().max()))
-        || !ranks.iter().all(|ranks| ranks.is_sorted_by_key(Reverse))
-}
-
 impl Tree {
-    /// The owners the filter shows, by group: the worst group first, and the worst first in each.
-    fn groups<'m>(&self, model: &'m Model) -> Vec<Group<'m>> {
-        let mut groups: BTreeMap<(u8, &'m str), Vec<&'m OwnerView>> = BTreeMap::new();
-        let is_shown =
-            |owner: &&OwnerView| self.filter.as_ref().is_none_or(|filter| filter.shows_words(&words_of(owner)));
-        for owner in model.fleet.owners.iter().filter(is_shown) {
-            groups.entry(group_of(owner)).or_default().push(owner);
-        }
-        for owners in groups.values_mut() {
-            match &self.held {
-                Some(held) => owners.sort_by_cached_key(|owner| held.get(&owner.id)),
-                None => owners.sort_by_cached_key(|&owner| (Reverse(rank(owner)), &owner.id)),
-            }
-        }
-        // Names in their order among groups that stand alike.
-        let mut groups: Vec<Group<'m>> = groups.into_iter().collect();
-        match &self.held {
-            Some(held) => {
-                groups.sort_by_cached_key(|(_, owners)| owners.iter().find_map(|owner| held.get(&owner.id)));
-            }
-            None => groups.sort_by_cached_key(|(_, owners)| Reverse(owners.iter().map(|owner| rank(owner)).max())),
-        }
-        groups
-    }
-
     /// Every row, top to bottom.
     pub fn rows<'m>(&self, model: &'m Model) -> Vec<Row<'m>> {
-        self.rows_of(self.groups(model))
+        self.rows_of(self.order.groups(&model.fleet))
     }
 
     fn rows_of<'m>(&self, groups: Vec<Group<'m>>) -> Vec<Row<'m>> {
@@ -145,7 +86,7 @@ impl Tree {
                 continue;
             }
             // What a filter finds is not hidden again by a fold.
-            let is_folded = self.folded.contains(name) && self.filter.is_none();
+            let is_folded = self.folded.contains(name) && self.filter().is_none();
             rows.push(Row::Group { name: name.to_owned(), is_folded, owners: owners.clone() });
             if !is_folded {
                 rows.extend(owners.into_iter().map(Row::Owner));
@@ -156,7 +97,7 @@ impl Tree {
 
     /// The hosts and clusters that are shown.
     pub fn shown_owners<'m>(&self, model: &'m Model) -> Vec<&'m OwnerView> {
-        self.groups(model).into_iter().flat_map(|(_, owners)| owners).collect()
+        self.order.groups(&model.fleet).into_iter().flat_map(|(_, owners)| owners).collect()
     }
 
     fn place(&self, rows: &[Row]) -> Option<usize> {
@@ -182,11 +123,8 @@ impl Tree {
         if let Some(Cursor::Owner(id)) = &self.cursor
             && let Some(owner) = model.fleet.owner(id)
         {
-            let is_open = match &self.filter {
-                Some(filter) => filter.shows_words(&words_of(owner)),
-                None => self.folded.is_empty() || !self.folded.contains(group_of(owner).1),
-            };
-            if is_open {
+            let is_folded = self.filter().is_none() && self.folded.contains(group_of(owner).1);
+            if !is_folded && self.order.lets_through(owner) {
                 return Some(Row::Owner(owner));
             }
         }
@@ -219,7 +157,7 @@ impl Tree {
         selection.select(at.unwrap_or(0));
         if selection.move_by(action, rows.len(), page) {
             self.select(selection.row(rows.len()).and_then(|row| rows.get(row)));
-            self.hold(model);
+            self.order.hold(&model.fleet);
             return true;
         }
         let row = at.and_then(|at| rows.get(at));
@@ -248,7 +186,7 @@ impl Tree {
         let rows = self.rows(model);
         if let Some(row) = rows.get(row) {
             self.select(Some(row));
-            self.hold(model);
+            self.order.hold(&model.fleet);
         }
     }
 
@@ -276,26 +214,16 @@ impl Tree {
             self.select_first(model);
         }
         match notice {
-            Notice::Looking(_) => self.hold(model),
-            Notice::Reloaded(Ok(_)) => self.held = None,
+            Notice::Looking(_) => self.order.hold(&model.fleet),
+            Notice::Reloaded(Ok(_)) => _ = self.order.release(),
             _ => self.settle(model),
-        }
-    }
-
-    /// Keeps the order as it is from here on.
-    fn hold(&mut self, model: &Model) {
-        if self.held.is_none() {
-            let filter = self.filter.take();
-            let owners = self.shown_owners(model);
-            self.held = Some(owners.into_iter().enumerate().map(|(at, owner)| (owner.id.clone(), at)).collect());
-            self.filter = filter;
         }
     }
 
     /// Lets the order go once nobody is looked at and nobody goes through the list.
     pub fn settle(&mut self, model: &Model) {
         let is_at_rest = self.touched.is_none_or(|at| model.now.duration_since(at).abs() >= AT_REST);
-        if is_at_rest && model.looking.is_empty() && self.held.take().is_some() && self.touched.is_none() {
+        if is_at_rest && model.looking.is_empty() && self.order.release() && self.touched.is_none() {
             // Nobody has chosen anything yet: the worst stands first and is selected.
             self.select_first(model);
         }
@@ -308,44 +236,44 @@ impl Tree {
 
     /// Puts the worst first again, whoever goes through the list.
     pub fn sort(&mut self, model: &Model) {
-        self.held = None;
+        self.order.release();
         if !model.looking.is_empty() {
-            self.hold(model);
+            self.order.hold(&model.fleet);
         }
     }
 
     /// Whether a host that stands worse now stands below one that stands better.
     pub fn is_out_of_order(&self, model: &Model) -> bool {
-        self.held.is_some() && is_unsorted(&self.groups(model))
+        self.order.is_out_of_order(&self.order.groups(&model.fleet))
     }
 
     /// Narrows what is shown.
     pub fn narrow(&mut self, filter: Filter) {
-        self.filter = (!filter.is_empty()).then_some(filter);
+        self.order.narrow(filter);
     }
 
     /// The filter.
     pub fn filter(&self) -> Option<&Filter> {
-        self.filter.as_ref()
+        self.order.filter()
     }
 
     /// The filter as it was typed.
     pub fn filter_text(&self) -> &str {
-        self.filter.as_ref().map_or("", Filter::text)
+        self.filter().map_or("", Filter::text)
     }
 
     /// Draws the pane.
     pub fn render(&self, model: &Model, marks: &BTreeSet<ItemRef>, has_focus: bool, canvas: &mut Canvas) {
-        let groups = self.groups(model);
-        let title = match &self.filter {
+        let groups = self.order.groups(&model.fleet);
+        let title = match self.filter() {
             Some(filter) => format!("Fleet /{}", filter.text()),
-            None if self.held.is_some() && is_unsorted(&groups) => "Fleet, not sorted".to_owned(),
+            None if self.order.is_out_of_order(&groups) => "Fleet, not sorted".to_owned(),
             None => "Fleet".to_owned(),
         };
         let rows = self.rows_of(groups);
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         if rows.is_empty() {
-            render_empty(self.filter.is_some(), model, &mut inner);
+            render_empty(self.filter().is_some(), model, &mut inner);
             return;
         }
         let at = self.place(&rows);
@@ -359,26 +287,13 @@ impl Tree {
                 Row::Owner(owner) => render_owner(owner, model, marks, y, &mut inner),
             }
             inner.mark_row(y, number);
-            inner.mark_matches(y, self.filter.as_ref());
+            inner.mark_matches(y, self.filter());
             if Some(number) == at {
                 inner.paint_row(y, if has_focus { Role::Selection } else { Role::SelectionIdle });
             }
         }
         hidden.render(canvas);
     }
-}
-
-/// What the filter looks at: name, groups, kinds, items, and how things stand, so that "stale" finds what is stale.
-fn words_of(owner: &OwnerView) -> Vec<&str> {
-    let mut words: Vec<&str> = vec![owner.id.as_str()];
-    words.extend(owner.groups.iter().map(String::as_str));
-    words.extend(owner.services.iter().map(|service| service.kind.as_str()));
-    words.extend(owner.items().map(|item: &ItemView| item.place.item.as_str()));
-    words.extend(owner.items().map(|item| item.state.word()).collect::<BTreeSet<_>>());
-    if matches!(owner.reach, Reach::Failed(..)) {
-        words.push("down");
-    }
-    words
 }
 
 fn render_empty(is_filtered: bool, model: &Model, canvas: &mut Canvas) {
