@@ -18,6 +18,9 @@ use super::wire::Cord;
 /// they make the half minute within which a peer that falls silent is known for dead, even if nobody waits for it.
 const KEEPALIVE: u32 = 8;
 
+/// Bytes of a session's one buffer.
+const SCRATCH: usize = 128 * 1024;
+
 /// What the owner thread and the handles on it share.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -120,7 +123,7 @@ pub(super) struct Turn {
     pub(super) opening: Option<u64>,
     /// How long the channel opened last took.
     pub(super) opened: Option<Duration>,
-    /// One buffer for all reads.
+    /// One buffer for all reads; empty while there is no job, for many logins rest at once.
     pub(super) scratch: Vec<u8>,
 }
 
@@ -135,7 +138,7 @@ pub(super) fn serve(link: &Link, session: &Session, socket: BorrowedFd<'_>) {
     session.set_blocking(false);
     session.set_keepalive(true, KEEPALIVE);
     let mut jobs: Vec<Job> = Vec::new();
-    let mut turn = Turn { writer: None, opening: None, opened: None, scratch: vec![0; 128 * 1024] };
+    let mut turn = Turn { writer: None, opening: None, opened: None, scratch: Vec::new() };
     let mut next_id = 0;
     let mut keepalive_at = Instant::now() + Duration::from_secs(u64::from(KEEPALIVE));
     let error = loop {
@@ -151,6 +154,8 @@ pub(super) fn serve(link: &Link, session: &Session, socket: BorrowedFd<'_>) {
             let _ = session.disconnect(Some(DisconnectCode::ByApplication), "done", None);
             break link.lost("it was closed here");
         }
+        turn.scratch.resize(if jobs.is_empty() { 0 } else { SCRATCH }, 0);
+        turn.scratch.shrink_to_fit();
         let mut moved = false;
         let mut broken = None;
         // The half-sent packet's job goes first.
