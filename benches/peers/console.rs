@@ -164,7 +164,7 @@ fn echoes(count: usize, pause: Duration) -> Vec<Duration> {
 /// Marks hosts and backs them up from one preview, then leaves them at work and goes back to the fleet.
 fn back_up_together(running: &mut Running) {
     type_when(running, "", "/node-000\r");
-    type_when(running, "/node-000", "g");
+    type_when(running, "/node-000", "gg");
     for _ in 0..TOGETHER {
         type_when(running, "/node-000", " ");
     }
