@@ -305,7 +305,7 @@ fn compare_by(asking: Asking, figures: &Figures) -> Result<Compared> {
         match difference(values, &now.values) {
             None => *compared.same.entry(*tier).or_default() += 1,
             Some(what) => {
-                let another = "is answered with a sample of another time: is the agent's clock right?".to_owned();
+                let another = "is answered with a sample of another time: the agent's clock may be wrong".to_owned();
                 let what = if now.elsewhere { another } else { what };
                 let what = format!("{chart} of tier {tier} at {before} {what}");
                 compared.differs.get_or_insert(what);

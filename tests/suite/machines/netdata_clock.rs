@@ -1,10 +1,13 @@
-//! An agent whose clock jumps while it is copied. Machines share the clock of their host, so the agent's own is bent, by
+//! An agent whose clock jumps while it is copied, or was wrong before. Machines share the clock of their host, so the agent's own is bent, by
 //! what stands in a file (`libfaketime`, in the machine's image).
+
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::host::wait_for;
 use super::machine::Machine;
-use super::netdata::{METRICS, ask, gather, guid, is_running, left_by_lifeboat, now, samples, try_backup};
+use super::netdata::{METRICS, ask, backup, gather, guid, is_running, left_by_lifeboat, now, samples, try_backup};
 use super::netdata_faults::{drop_in, one};
 use crate::support::console::{Console, Ended};
 
@@ -83,7 +86,7 @@ fn an_agent_whose_clock_jumps_while_it_is_copied_is_saved_rightly_or_does_not_co
             } else {
                 assert!(machine.exec(&format!("grep -qx -e {to} {CLOCK}")).success());
                 // It answers with what it has now; that is not taken for what was asked.
-                done.expect(4).says("does not count").says("a sample of another time: is the agent's clock right?");
+                done.expect(4).says("does not count").says("a sample of another time: the agent's clock may be wrong");
             }
             // With its clock put right the agent tells what was copied. One whose clock jumps drops points of its higher
             // tiers by itself now and then; of seconds it has all, and of nothing another value.
@@ -93,6 +96,50 @@ fn an_agent_whose_clock_jumps_while_it_is_copied_is_saved_rightly_or_does_not_co
             assert_eq!(now[..3], before[..3], "{when} {to}");
             let is_right = |(is, was): (&Vec<Value>, &Vec<Value>)| is == was || is.iter().all(Value::is_null);
             assert!(now.iter().zip(&before).all(is_right), "{when} {to}: {now:?}, and were {before:?}");
+        }
+    }
+}
+
+/// Starts the agent anew with nothing of before and its clock here, and gives what it tells of half a minute.
+fn begin_at(machine: &Machine, to: &str) -> (u64, Vec<Vec<Value>>) {
+    machine
+        .exec(&format!(
+            "systemctl stop netdata; rm -rf /var/cache/netdata/*; echo {to} >{CLOCK}; systemctl start netdata"
+        ))
+        .ok();
+    guid(machine);
+    let at = wait_for(Duration::from_secs(90), || {
+        std::thread::sleep(Duration::from_millis(500));
+        let told = ask(machine, "chart?chart=system.uptime");
+        let (first, last) = (told["first_entry"].as_u64()?, told["last_entry"].as_u64()?);
+        Some(last).filter(|last| first > 0 && *last > first + 34)
+    });
+    let at = at.expect("the agent's clock goes on");
+    (at, samples(machine, at))
+}
+
+#[test]
+fn an_agent_whose_clock_was_wrong_before_is_copied_and_comes_back_where_no_sample_lies_ahead() {
+    let (console, machine) = one("");
+    with_clock(&machine);
+    for to in ["+3600", "-3600"] {
+        let (at, before) = begin_at(&machine, to);
+        let done = backup(&console, &[]).expect(0).says("verified");
+        let id = done.out.split_whitespace().find(|word| word.starts_with(&format!("{METRICS}@")));
+        let id = id.unwrap_or_else(|| panic!("{to}: no snapshot in {}", done.out)).to_owned();
+        let restore = ["restore", &id, "--to", "val-1", "--confirm", "overwrite=val-1"];
+        console.run(&restore).expect(0).says("restored and proven");
+        assert_eq!(samples(&machine, at), before, "{to}, restored by the clock of then");
+        machine.exec(&format!("echo +0 >{CLOCK}")).ok();
+        let by_the_right_one = console.run(&restore);
+        if to == "+3600" {
+            // What lies ahead of its clock an agent does not tell, so nothing is proven and everything is put back.
+            by_the_right_one.expect(1).says("the agent's clock may be wrong").says("Everything is as it was.");
+            assert!(is_running(&machine));
+            assert_eq!(left_by_lifeboat(&machine), "");
+        } else {
+            by_the_right_one.expect(0).says("restored and proven");
+            assert_eq!(samples(&machine, at), before, "{to}, restored by a clock that is right");
         }
     }
 }
