@@ -3,6 +3,7 @@
 mod aftermath;
 mod cast;
 #[cfg(debug_assertions)]
+mod courtesy;
 mod crew;
 mod filled;
 mod fleet;
