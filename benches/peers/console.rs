@@ -28,10 +28,32 @@ fn hosts() -> usize {
     std::env::var("LIFEBOAT_BENCH_HOSTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
 }
 
+/// What was measured, each list of spans in its order.
+struct Figures {
+    firsts: Vec<Duration>,
+    woken: u64,
+    resident: f64,
+    idle: Vec<Duration>,
+    busy: Vec<Duration>,
+    echo: Vec<Duration>,
+    most: f64,
+    aside: Vec<Duration>,
+}
+
 /// Many names of one machine, each with five trees, all of them in the vault.
 pub fn console() -> Table {
     let hosts = hosts();
     let machine = Machine::boot(Fleet::shared(), "val-1");
+    let desk = fleet_of(hosts, &machine);
+    let about = format!(
+        "{hosts} entries of the inventory, each with five trees, and a copy of each in a sealed vault, made by `lifeboat backup all`. The program runs in a pseudo-terminal of 120 columns and 40 lines; all entries are one machine, which answers. A key goes down or up the list of hosts; its frame is the first one that names another host. The eight copies are of 1 GiB each and come from nodes on the same cores as the console, then once more from nodes on one of the two. The peer is `cat` in a terminal of its own, right after our keys, while the same copies go on: a key, and the same byte back."
+    );
+    let lines = lines(&measure(&machine, &desk));
+    Table { title: "The console over a fleet that answers".to_owned(), about, rounds: 1, lines }
+}
+
+/// A console whose vault holds a copy of everything; the last of its trees grows large after that.
+fn fleet_of(hosts: usize, machine: &Machine) -> Desk {
     for service in 0..SERVICES {
         machine.exec(&format!("mkdir -p /srv/{service} && date >/srv/{service}/made")).ok();
     }
@@ -40,11 +62,14 @@ pub fn console() -> Table {
     let services = (0..SERVICES).fold(String::new(), |text, n| {
         text + &format!("[hosts.HOST.services.files-{n}]\nkind = \"files\"\npaths = [\"/srv/{n}\"]\n")
     });
-    let desk = Desk::of(&machine, Vault::Sealed, &names, &services, None);
+    let desk = Desk::of(machine, Vault::Sealed, &names, &services, None);
     eprintln!("   {} first copies", hosts * SERVICES);
     desk.console.run(&["backup", "all", "--jobs", "8"]).expect(0);
     grow_tree(&machine.path("/srv/4"), TREE);
+    desk
+}
 
+fn measure(machine: &Machine, desk: &Desk) -> Figures {
     eprintln!("   a first sitting, which is remembered");
     let running = start(&desk.console.path(""));
     running.first_frame();
@@ -70,13 +95,15 @@ pub fn console() -> Table {
     std::thread::sleep(Duration::from_secs(5));
     let woken = running.switches() - before;
     let resident = running.memory("VmRSS");
-    let idle = keys(&mut running, 200, Duration::from_millis(5));
+    let idle = keys(&mut running, KEYS, Duration::from_millis(5));
+
     back_up_together(&mut running);
     let busy = keys(&mut running, KEYS, BETWEEN);
     let echo = echoes(KEYS, BETWEEN);
     assert_busy(&running);
     let most = running.memory("VmHWM");
     running.settle();
+
     // Real nodes are other machines: theirs leave one of the two cores to the console.
     machine.exec("taskset -apc 0 $(systemctl show --property MainPID --value ssh)").ok();
     type_when(&mut running, "", "\x1b");
@@ -85,32 +112,33 @@ pub fn console() -> Table {
     assert_busy(&running);
     running.settle();
     running.end();
+    Figures { firsts, woken, resident, idle, busy, echo, most, aside }
+}
 
+fn lines(found: &Figures) -> Vec<Line> {
     let bound = |what: &str, figure: f64, unit: &str, bar: f64| {
         Line::alone(what, &format!("{figure:.1} {unit}"), &format!("≤ {bar:.0} {unit}"), Some(figure <= bar))
     };
     let figure = |what: &str, figure: f64| Line::alone(what, &format!("{figure:.1} ms"), "-", None);
     let beside = |line: Line, peer: f64| Line { peer: format!("{peer:.1} ms"), ..line };
     let span = |spans: &[Duration], part: f64| milliseconds(percentile(spans, part));
+    let Figures { firsts, woken, resident, idle, busy, echo, most, aside } = found;
     #[expect(clippy::cast_precision_loss, reason = "a small count")]
-    let lines = vec![
-        bound("first frame from the start of the program, middle of 5", span(&firsts, 0.5), "ms", 50.0),
-        bound("wake-ups in five idle seconds, all threads", woken as f64, "", 0.0),
-        bound("resident memory when every host has answered", resident, "MiB", 60.0),
-        bound("key to frame, nothing else at work, 99 of 100", span(&idle, 0.99), "ms", 16.0),
+    let woken = *woken as f64;
+    vec![
+        bound("first frame from the start of the program, middle of 5", span(firsts, 0.5), "ms", 50.0),
+        bound("wake-ups in five idle seconds, all threads", woken, "", 0.0),
+        bound("resident memory when every host has answered", *resident, "MiB", 60.0),
+        bound("key to frame, nothing else at work, 99 of 100", span(idle, 0.99), "ms", 16.0),
         beside(
-            bound("key to frame while eight trees are copied, 99 of 100", span(&busy, 0.99), "ms", 16.0),
-            span(&echo, 0.99),
+            bound("key to frame while eight trees are copied, 99 of 100", span(busy, 0.99), "ms", 16.0),
+            span(echo, 0.99),
         ),
-        beside(figure("key to frame while eight trees are copied, middle", span(&busy, 0.5)), span(&echo, 0.5)),
-        bound("the same, the nodes on one of the two cores, 99 of 100", span(&aside, 0.99), "ms", 16.0),
-        figure("the same, the nodes on one of the two cores, middle", span(&aside, 0.5)),
+        beside(figure("key to frame while eight trees are copied, middle", span(busy, 0.5)), span(echo, 0.5)),
+        bound("the same, the nodes on one of the two cores, 99 of 100", span(aside, 0.99), "ms", 16.0),
+        figure("the same, the nodes on one of the two cores, middle", span(aside, 0.5)),
         Line::alone("most memory resident, with the eight", &format!("{most:.1} MiB"), "-", None),
-    ];
-    let about = format!(
-        "{hosts} entries of the inventory, each with five trees, and a copy of each in a sealed vault, made by `lifeboat backup all`. The program runs in a pseudo-terminal of 120 columns and 40 lines; all entries are one machine, which answers. A key goes down or up the list of hosts; its frame is the first one that names another host. The eight copies are of 1 GiB each and come from nodes on the same cores as the console. The peer is `cat` in a terminal of its own, right after our keys, while the same copies go on: a key, and the same byte back."
-    );
-    Table { title: "The console over a fleet that answers".to_owned(), about, rounds: 1, lines }
+    ]
 }
 
 /// Goes down and up the list of hosts.
