@@ -1,5 +1,6 @@
 //! Login: configured keys, the agent's keys, a password, the questions of a server; in this order.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -172,8 +173,8 @@ impl Login<'_> {
         let Some(socket) = self.spec.agent.value.clone() else { return Ok(None) };
         let (mut agent, identities) = match open_agent(self.session, &socket) {
             Ok(opened) => opened,
-            Err(error) => {
-                self.tried.push(format!("agent: {}", ssh_why(&error)));
+            Err(why) => {
+                self.tried.push(format!("agent: {why}"));
                 return Ok(None);
             }
         };
@@ -206,12 +207,23 @@ impl Login<'_> {
     }
 }
 
-fn open_agent(session: &Session, socket: &Path) -> Result<(Agent, Vec<PublicKey>), ssh2::Error> {
-    let mut agent = session.agent()?;
-    agent.set_identity_path(socket)?;
-    agent.connect()?;
-    agent.list_identities()?;
-    let identities = agent.identities()?;
+/// Connects to an agent and asks for its keys.
+///
+/// An agent that cannot be connected to is never left to the library: it closes its descriptor then, and once more when
+/// the agent is freed, and by that time the number may be of a file or a connection another thread has opened (libssh2
+/// 1.11.1, `agent_connect_unix` and `libssh2_agent_free` in agent.c).
+pub(super) fn open_agent(session: &Session, socket: &Path) -> Result<(Agent, Vec<PublicKey>), String> {
+    UnixStream::connect(socket).map_err(|error| clause(&error.to_string()))?;
+    let asked = |error: ssh2::Error| ssh_why(&error);
+    let mut agent = session.agent().map_err(asked)?;
+    agent.set_identity_path(socket).map_err(asked)?;
+    if let Err(error) = agent.connect() {
+        // It went away this very moment. Better a session that is never freed than somebody else's descriptor closed.
+        std::mem::forget(agent);
+        return Err(asked(error));
+    }
+    agent.list_identities().map_err(asked)?;
+    let identities = agent.identities().map_err(asked)?;
     Ok((agent, identities))
 }
 

@@ -1,3 +1,6 @@
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[test]
@@ -44,4 +47,24 @@ fn what_waits_outside_the_library_is_given_up() {
         Ok(7)
     });
     assert_eq!(fine.unwrap(), 7);
+}
+
+/// The library closes a descriptor twice where it cannot connect; by the second time it may be another thread's.
+#[test]
+fn an_agent_that_is_not_there_costs_nobody_else_a_descriptor() {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let file = std::fs::File::open("/dev/null").unwrap();
+                std::thread::yield_now();
+                assert!(file.metadata().is_ok(), "somebody else closed it");
+            }
+        });
+        let session = ssh2::Session::new().unwrap();
+        for _ in 0..5_000 {
+            assert!(super::auth::open_agent(&session, Path::new("/nonexistent/agent")).is_err());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
