@@ -19,7 +19,7 @@ const TREE: usize = 1024;
 /// Hosts that are backed up together.
 const TOGETHER: usize = 8;
 
-/// Keys pressed while they are copied, and the pause between two.
+/// Keys pressed for each figure, and the pause between two while trees are copied.
 const KEYS: usize = 200;
 const BETWEEN: Duration = Duration::from_millis(30);
 
@@ -137,7 +137,7 @@ fn lines(found: &Figures) -> Vec<Line> {
         beside(figure("key to frame while eight trees are copied, middle", span(busy, 0.5)), span(echo, 0.5)),
         bound("the same, the nodes on one of the two cores, 99 of 100", span(aside, 0.99), "ms", 16.0),
         figure("the same, the nodes on one of the two cores, middle", span(aside, 0.5)),
-        Line::alone("most memory resident, with the eight", &format!("{most:.1} MiB"), "-", None),
+        Line::alone("most memory resident by then, since its start", &format!("{most:.1} MiB"), "-", None),
     ]
 }
 

@@ -83,8 +83,8 @@ impl Order {
     }
 
     /// Whether the order is held, and a host that stands worse now stands below one that stands better.
-    pub fn is_out_of_order(&self, groups: &[Group]) -> bool {
-        self.held.is_some() && is_unsorted(groups)
+    pub fn is_out_of_order(&self, fleet: &Fleet) -> bool {
+        self.held.is_some() && is_unsorted(&self.groups(fleet))
     }
 
     /// Narrows what is shown.

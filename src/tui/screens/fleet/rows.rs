@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
-use super::order::{Group, Order, group_of, rank};
+use super::order::{Order, group_of, rank};
 use crate::engine::fleet::OwnerView;
 use crate::model::ids::{ItemRef, OwnerId};
 use crate::tui::action::Action;
@@ -73,10 +73,7 @@ pub fn look_of_owner(owner: &OwnerView, glyphs: &Glyphs) -> (Role, &'static str,
 impl Tree {
     /// Every row, top to bottom.
     pub fn rows<'m>(&self, model: &'m Model) -> Vec<Row<'m>> {
-        self.rows_of(self.order.groups(&model.fleet))
-    }
-
-    fn rows_of<'m>(&self, groups: Vec<Group<'m>>) -> Vec<Row<'m>> {
+        let groups = self.order.groups(&model.fleet);
         // One group of hosts without a name is no group worth a row.
         let is_flat = groups.len() == 1 && groups.iter().all(|((kind, _), _)| *kind > 0);
         let mut rows = Vec::new();
@@ -244,7 +241,7 @@ impl Tree {
 
     /// Whether a host that stands worse now stands below one that stands better.
     pub fn is_out_of_order(&self, model: &Model) -> bool {
-        self.order.is_out_of_order(&self.order.groups(&model.fleet))
+        self.order.is_out_of_order(&model.fleet)
     }
 
     /// Narrows what is shown.
@@ -264,13 +261,12 @@ impl Tree {
 
     /// Draws the pane.
     pub fn render(&self, model: &Model, marks: &BTreeSet<ItemRef>, has_focus: bool, canvas: &mut Canvas) {
-        let groups = self.order.groups(&model.fleet);
         let title = match self.filter() {
             Some(filter) => format!("Fleet /{}", filter.text()),
-            None if self.order.is_out_of_order(&groups) => "Fleet, not sorted".to_owned(),
+            None if self.is_out_of_order(model) => "Fleet, not sorted".to_owned(),
             None => "Fleet".to_owned(),
         };
-        let rows = self.rows_of(groups);
+        let rows = self.rows(model);
         let mut inner = render_panel(&title, has_focus, canvas.area, canvas);
         if rows.is_empty() {
             render_empty(self.filter().is_some(), model, &mut inner);
