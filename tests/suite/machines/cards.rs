@@ -270,7 +270,7 @@ fn an_agent_s_cards_rebuild_it_without_the_program() {
     }
     assert_eq!(netdata::guid(&spare), agent);
     assert_eq!(spare.exec(conf).ok(), configured);
-    assert_eq!(netdata::samples(&spare, at), before);
+    assert_eq!(netdata::samples_again(&spare, at, &before), before);
 
     // And with one command each, where nothing lies in the way.
     spare.exec("systemctl stop netdata; rm -rf /etc/netdata /var/lib/netdata /var/cache/netdata").ok();
@@ -279,5 +279,5 @@ fn an_agent_s_cards_rebuild_it_without_the_program() {
     }
     assert_eq!(netdata::start(&spare), agent);
     assert_eq!(spare.exec(conf).ok(), configured);
-    assert_eq!(netdata::samples(&spare, at), before);
+    assert_eq!(netdata::samples_again(&spare, at, &before), before);
 }

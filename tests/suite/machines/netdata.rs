@@ -113,6 +113,18 @@ pub fn samples(machine: &Machine, at: u64) -> Vec<Vec<Value>> {
     (0..3).flat_map(|tier| [25, 18, 12].map(|ago| sample(machine, tier, at - ago))).collect()
 }
 
+/// Whether each of them has a value: nothing would be like nothing, too.
+pub fn are_told(samples: &[Vec<Value>]) -> bool {
+    samples.iter().all(|values| !values.is_empty() && values.iter().all(Value::is_number))
+}
+
+/// The same samples of an agent that just started, as soon as they are these; what it tells at last where they are never.
+/// The first question after a page that is not in memory is answered with nothing (1.37.1), and the next one rightly.
+pub fn samples_again(machine: &Machine, at: u64, before: &[Vec<Value>]) -> Vec<Vec<Value>> {
+    let found = wait_for(Duration::from_secs(30), || Some(samples(machine, at)).filter(|found| found == before));
+    found.unwrap_or_else(|| samples(machine, at))
+}
+
 /// Waits until the agent has half a minute of history, so that each tier tells [`samples`]; gives its clock.
 pub fn gather(machine: &Machine) -> u64 {
     gather_for(machine, 34)
@@ -177,8 +189,7 @@ pub fn backup_with_samples(console: &Console, machine: &Machine, options: &[&str
     for _ in 0..6 {
         let at = gather(machine);
         let before = samples(machine, at);
-        // Nothing would be like nothing, too.
-        if !before.iter().all(|values| !values.is_empty() && values.iter().all(Value::is_number)) {
+        if !are_told(&before) {
             std::thread::sleep(Duration::from_secs(10));
             continue;
         }
@@ -285,7 +296,7 @@ fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
         let kept = format!("cat \"$(find /var/cache -maxdepth 1 -name '*.lifeboat-*.kept')\"{inside}");
         assert_eq!(spare.exec(&kept).ok(), "strange\n", "{file} is kept aside");
     }
-    assert_eq!(samples(&spare, at), before);
+    assert_eq!(samples_again(&spare, at, &before), before);
     assert_eq!(left_by_lifeboat(&spare), "");
     console.run(&["list"]).expect(0).says("proven");
 
@@ -294,11 +305,11 @@ fn an_agent_is_rebuilt_on_a_blank_machine_with_its_samples() {
     spare.exec(&format!("echo here >{marker}; chown netdata: {marker}")).ok();
     let again = console.run(&[&["restore", METRICS, "--to", "spare-1", "--json"][..], &overwrite].concat()).expect(0);
     assert!(!spare.path(&marker).exists(), "the second restore replaces the first");
-    assert_eq!(samples(&spare, at), before);
+    assert_eq!(samples_again(&spare, at, &before), before);
     let run = run_of(&again);
     console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
     assert_eq!(spare.exec(&format!("cat {marker}")).ok(), "here\n", "the first is back");
-    assert_eq!(samples(&spare, at), before);
+    assert_eq!(samples_again(&spare, at, &before), before);
     assert!(is_running(&spare));
     assert_eq!(left_by_lifeboat(&spare), "");
 }

@@ -7,7 +7,7 @@ use super::host::{Output, wait_for};
 use super::machine::Machine;
 use super::netdata::{
     CACHE, CONF, METRICS, backup, backup_with_samples, configure, facts, find, gather, gather_for, guid, is_running,
-    left_by_lifeboat, now, samples, start, table,
+    left_by_lifeboat, now, samples_again, start, table,
 };
 use super::netdata_faults::{drop_in, one};
 use super::story::Stage;
@@ -62,7 +62,7 @@ fn one_damaged_extent_is_named_and_the_rest_can_be_saved_and_brought_back() {
     console.run(&[&restore[..], &["--no-input"]].concat()).expect(15).says("damaged=val-1");
     console.run(&[&restore[..], &["--confirm", "damaged=val-1"]].concat()).expect(0);
     assert_eq!(guid(&machine), agent);
-    assert_eq!(samples(&machine, at), before, "what the agent told with its damage it tells again");
+    assert_eq!(samples_again(&machine, at, &before), before, "what the agent told with its damage it tells again");
     assert!(now(&machine) > at);
     assert_eq!(left_by_lifeboat(&machine), "");
 }
@@ -120,7 +120,7 @@ fn a_static_install_is_known_and_its_agent_goes_on_in_a_package() {
     onto("val-1/netdata/identity", &["--confirm", "fenced-val-1=val-1"]);
     assert_eq!(guid(&spare), agent);
     onto(METRICS, &["--confirm", "overwrite=spare-1"]);
-    assert_eq!(samples(&spare, at), before);
+    assert_eq!(samples_again(&spare, at, &before), before);
 
     // Its configuration, too, without what says how it was installed; one that leads elsewhere is taken back.
     spare.exec("printf \"INSTALL_TYPE='package'\\n\" >/etc/netdata/.install-type").ok();
@@ -137,7 +137,7 @@ fn a_static_install_is_known_and_its_agent_goes_on_in_a_package() {
     assert_eq!(guid(&spare), agent);
     assert_eq!(spare.exec("cat /etc/netdata/.install-type").ok(), "INSTALL_TYPE='package'\n");
     assert_eq!(spare.exec("cat /etc/netdata/netdata.conf").ok(), CONF);
-    assert_eq!(samples(&spare, at), before);
+    assert_eq!(samples_again(&spare, at, &before), before);
     assert_eq!(left_by_lifeboat(&spare), "");
 }
 

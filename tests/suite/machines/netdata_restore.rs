@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::netdata::{
     CACHE, LIB, METRICS, backup, backup_with_samples, configure, gather, gather_for, guid, left_by_lifeboat, run_of,
-    samples, start, table,
+    samples, samples_again, start, table,
 };
 use super::netdata_faults::one;
 use super::story::Stage;
@@ -67,7 +67,7 @@ fn samples_go_on_as_those_of_another_agent_while_their_own_runs() {
     let data = [&data[..], &["--confirm", "overwrite=spare-1", "--json"]].concat();
     let run = run_of(&console.run(&data).expect(0));
     assert_eq!((guid(&spare), claimed(&spare)), (own.clone(), claims[1].to_owned()));
-    assert_eq!(samples(&spare, at), before, "what the one told is told by the other");
+    assert_eq!(samples_again(&spare, at, &before), before, "what the one told is told by the other");
     let bare = own.replace('-', "");
     assert_eq!(owners(&spare), (vec![bare.clone()], vec![bare]), "nothing of who it was came along");
     // It was never away, and is who it was.
@@ -77,10 +77,10 @@ fn samples_go_on_as_those_of_another_agent_while_their_own_runs() {
     console.run(&["list", METRICS]).expect(0).says("proven");
     // They stay its own over a start, and the next copy of it is one of its own.
     spare.exec("systemctl restart netdata").ok();
-    assert_eq!((guid(&spare), samples(&spare, at)), (own.clone(), before.clone()));
+    assert_eq!((guid(&spare), samples_again(&spare, at, &before)), (own.clone(), before.clone()));
     assert_eq!(left_by_lifeboat(&spare), "");
     console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
-    assert_eq!((guid(&spare), samples(&spare, at_own)), (own.clone(), own_samples));
+    assert_eq!((guid(&spare), samples_again(&spare, at_own, &own_samples)), (own.clone(), own_samples));
     assert_ne!(samples(&spare, at), before, "its own history is back");
     assert_eq!(left_by_lifeboat(&spare), "");
 
