@@ -6,6 +6,11 @@ use lifeboat::cli::Wiring;
 use lifeboat::transport::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+/// The C library's allocator keeps what a scan of a large fleet has freed, spread over the arenas of its threads; this
+/// one gives it back (`docs/benchmarks.md`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     // Without a report hook a panic still says where; with it, how to read on. Nothing depends on it.
     let _ = color_eyre::install();

@@ -23,8 +23,10 @@ use crate::services::{self, Cx, SourceFile};
 use crate::transport::Script;
 use crate::vault::{DOUBT, FileMeta, Holder, Sealing, StageRequest, Staging, Vault, VaultError};
 
+/// Bytes that are read, stored and verified at a time.
 const CHUNK: usize = 256 * 1024;
-const QUEUE: usize = 8;
+/// Chunks that may wait for the verifier.
+const QUEUE: usize = 4;
 
 /// Everything a capture writes with.
 pub struct Capture<'e> {

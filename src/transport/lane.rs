@@ -11,7 +11,7 @@ use super::waker::Waker;
 use super::{Cancel, Rights, TransportError, into_io, script};
 
 /// Unread output and unsent input are each held to about this much; the sender waits for room.
-pub(super) const QUEUE: usize = 1 << 20;
+pub(super) const QUEUE: usize = 1 << 19;
 /// One piece of input.
 const PIECE: usize = 64 * 1024;
 /// What is kept of standard error.

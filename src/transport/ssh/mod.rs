@@ -264,10 +264,11 @@ fn open(
     Ok((session, socket, endpoint))
 }
 
-/// Bytes that keep a link busy for a round trip: 2 MiB in 5 ms and 32 MiB in 100 ms are more than 300 MiB/s.
+/// Bytes that keep a link busy for a round trip: 1 MiB in 2 ms and 32 MiB in 100 ms are more than 300 MiB/s.
 fn window_for(round_trip: Duration) -> u64 {
     match round_trip.as_millis() {
-        0..5 => 2 << 20,
+        0..2 => 1 << 20,
+        2..5 => 2 << 20,
         5..=40 => 8 << 20,
         41..=100 => 16 << 20,
         _ => 32 << 20,

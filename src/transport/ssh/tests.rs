@@ -7,8 +7,9 @@ use super::*;
 fn a_longer_way_gets_a_larger_window() {
     const MIB: u64 = 1 << 20;
     for (millis, window) in [
-        (0.0, 2 * MIB),
-        (0.3, 2 * MIB),
+        (0.0, MIB),
+        (1.999, MIB),
+        (2.0, 2 * MIB),
         (4.999, 2 * MIB),
         (5.0, 8 * MIB),
         (40.9, 8 * MIB),

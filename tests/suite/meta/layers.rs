@@ -28,6 +28,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
     ("color_eyre::", &[]),
+    ("tikv_jemallocator::", &[]),
     ("age::", &["vault"]),
     ("blst::", &["formats"]),
     ("rustix::termios", &["config", "tui"]),
