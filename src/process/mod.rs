@@ -10,6 +10,9 @@ use std::process::{Child, Command};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
+use nix::unistd::{getpgrp, getsid};
+use rustix::process::{Signal, kill_current_process_group};
+
 /// Held together by those that start something, alone by who stops everything.
 static STARTING: RwLock<()> = RwLock::new(());
 
@@ -51,6 +54,21 @@ pub fn while_nothing_starts<T>(work: impl FnOnce() -> io::Result<T>) -> io::Resu
             }
         }
     }
+}
+
+/// Whether a shell below can bring this program back once it stopped: it gives it a group of its own then, and in the
+/// session's own group there is none. Where both were made outside this namespace of processes they are 0, which rustix
+/// does not allow for.
+pub fn can_come_back() -> bool {
+    !getsid(None).is_ok_and(|session| session == getpgrp())
+}
+
+/// Stops the process group; comes back when somebody continues it.
+///
+/// # Errors
+/// A start takes longer than a second, or the group cannot be stopped.
+pub fn stop_group() -> io::Result<()> {
+    while_nothing_starts(|| Ok(kill_current_process_group(Signal::STOP)?))
 }
 
 #[cfg(test)]

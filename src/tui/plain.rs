@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Color;
-use rustix::process::{Signal as Sign, getpgrp, getsid, kill_current_process_group};
+use rustix::process::{Signal as Sign, kill_current_process_group};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -27,7 +27,7 @@ use super::model::LogLine;
 use super::runtime::{End, Setup};
 use super::theme::{Role, Theme};
 use crate::model::exit::Exit;
-use crate::process::while_nothing_starts;
+use crate::process::{can_come_back, stop_group};
 
 /// The page lines are taken from. Higher than any terminal, so that little needs to be scrolled.
 const PAGE: (u16, u16) = (78, 60);
@@ -49,26 +49,29 @@ pub async fn sit(
     first: Vec<Effect>,
     setup: &Setup,
 ) -> io::Result<End> {
-    stop_in_order()?;
     let talk = Talk { app, crew, notices, setup, told: 0, menu: Vec::new() };
     talk.talk(first).await
 }
 
-/// From now on stops at ctrl-z in no moment in which something is started.
+/// From now on stops at ctrl-z in no moment in which something is started. Asked for once in a program: twice would stop twice.
 ///
 /// The terminal tells the whole group at once. A child that it meets before it runs as such would wait there, and this
 /// program for it ([`crate::process`]): so the group goes on first, and stops when nothing is being started.
-fn stop_in_order() -> io::Result<()> {
+///
+/// # Errors
+/// The signal cannot be taken, or its thread cannot be started.
+pub fn stop_in_order() -> io::Result<()> {
     let mut stops = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTSTP])?;
     std::thread::Builder::new().name("stops".to_owned()).spawn(move || {
         for _ in stops.forever() {
-            // In the session's own group there is no shell that could bring it back.
-            if getsid(None).is_ok_and(|session| session == getpgrp()) {
+            if !can_come_back() {
                 continue;
             }
-            // A stop that cannot be is as if it was not asked for; whoever asked sees it, and asks again.
-            let _ = kill_current_process_group(Sign::CONT);
-            let _ = while_nothing_starts(|| Ok(kill_current_process_group(Sign::STOP)?));
+            if let Err(error) =
+                kill_current_process_group(Sign::CONT).map_err(io::Error::from).and_then(|()| stop_group())
+            {
+                tracing::warn!("The menus cannot be stopped: {error}.");
+            }
         }
     })?;
     Ok(())

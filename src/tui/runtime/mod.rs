@@ -64,6 +64,10 @@ pub fn run(opening: &Opening) -> Result<Exit> {
         Ok(setup) => setup,
         Err(exit) => return Ok(exit),
     };
+    if is_plain {
+        plain::stop_in_order()
+            .map_err(|error| Failure::new(Exit::Failed, format!("The menus cannot begin: {error}.")))?;
+    }
     loop {
         let named = setup.paths.inventory(opening.inventory.as_deref())?;
         let ended = if named.path.exists() {

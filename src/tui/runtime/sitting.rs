@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crossterm::event::{Event, MouseButton, MouseEventKind};
 use jiff::Timestamp;
-use nix::unistd::{getpgrp, getsid};
 use ratatui::layout::Position;
-use rustix::process::{Signal as Sign, kill_current_process_group};
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
@@ -18,7 +16,7 @@ use super::lookout::Lookout;
 use super::setup::Setup;
 use crate::model::exit::Exit;
 use crate::model::ids::HostId;
-use crate::process::while_nothing_starts;
+use crate::process::{can_come_back, stop_group};
 use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::clipboard::{Clip, clip, ring};
@@ -391,9 +389,7 @@ impl<'s> Sitting<'s> {
 
     /// Stops like any program does at ctrl-z; comes back with `fg`.
     async fn suspend(&mut self) -> io::Result<()> {
-        // A shell that can bring something back gives it a group of its own; in the session's own group there is none.
-        // Where both were made outside this namespace of processes they are 0, which rustix does not allow for.
-        if getsid(None).is_ok_and(|session| session == getpgrp()) {
+        if !can_come_back() {
             self.say(Tone::Warn, "There is no shell below to come back from; leave with q.");
             return Ok(());
         }
@@ -401,7 +397,7 @@ impl<'s> Sitting<'s> {
             return Ok(());
         }
         self.expects_continue = true;
-        let stopped = self.screen.lend(|| while_nothing_starts(|| Ok(kill_current_process_group(Sign::STOP)?)))?;
+        let stopped = self.screen.lend(stop_group)?;
         self.keyboard.go_on();
         self.is_dirty = true;
         self.is_urgent = true;

@@ -144,10 +144,41 @@ fn menus_hand_the_terminal_to_nobody_and_say_what_to_do_instead() {
 fn menus_are_stopped_and_brought_back_by_the_shell_itself() {
     let console = Console::new();
     console.write_inventory(TWO);
-    let mut pty = Start::program(&console, "/bin/bash", &["--norc", "-i"]).env("PS1", "ready> ").go();
+    let mut pty = in_a_shell(&console);
+    stop_and_bring_back(&mut pty);
+    pty.send("quit\r");
+    pty.send("exit\r");
+    assert_eq!(pty.wait_exit(), 0);
+}
+
+/// Two sittings are one program: the second is stopped once, too.
+#[test]
+fn menus_over_an_inventory_they_just_made_are_stopped_once() {
+    let console = Console::new();
+    std::fs::create_dir(console.path("home/.ssh")).unwrap();
+    std::fs::write(console.path("home/.ssh/config"), "Host val-1\n  HostName 127.0.0.1\n  Port 1\n").unwrap();
+    let mut pty = in_a_shell(&console);
+    pty.wait_for_raw("There is no inventory yet");
+    pty.send("down\r");
+    pty.wait_for_raw("▸ Begin with the hosts of");
+    pty.send("open\r");
+    pty.wait_for_raw("reached at");
+    stop_and_bring_back(&mut pty);
+    pty.send("quit\r");
+    pty.send("exit\r");
+    assert_eq!(pty.wait_exit(), 0);
+}
+
+/// Menus as the foreground job of a shell.
+fn in_a_shell(console: &Console) -> Pty {
+    let mut pty = Start::program(console, "/bin/bash", &["--norc", "-i"]).env("PS1", "ready> ").go();
     pty.wait_for("ready>");
     pty.send(&format!("{} --plain\r", env!("CARGO_BIN_EXE_lifeboat")));
     pty.wait_for_raw("lifeboat (? for the menu)> ");
+    pty
+}
+
+fn stop_and_bring_back(pty: &mut Pty) {
     pty.send("\x1a");
     pty.wait_for("Stopped");
     pty.send("echo here-$((6*7))\r");
@@ -161,7 +192,4 @@ fn menus_are_stopped_and_brought_back_by_the_shell_itself() {
     pty.wait("the program going on", |_| !is_stopped());
     pty.send("nonsense\r");
     pty.wait_for_raw("'nonsense' is neither a number of the menu");
-    pty.send("quit\r");
-    pty.send("exit\r");
-    assert_eq!(pty.wait_exit(), 0);
 }
