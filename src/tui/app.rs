@@ -549,6 +549,8 @@ impl App {
         let guarded: Vec<String> = self.model.live_jobs().filter(is_guarded).map(|job| job.wish.title()).collect();
         if guarded.is_empty() {
             vec![Effect::Suspend]
+        } else if self.modals.last().is_some_and(|modal| modal.asks_before_stopping()) {
+            Vec::new()
         } else {
             vec![Effect::Ask(palette::suspend(guarded, self.model.now))]
         }

@@ -16,6 +16,10 @@ pub trait Modal: Send {
     fn clicked(&mut self, _row: usize) -> Answer {
         Answer::Stay(Vec::new())
     }
+    /// Whether it asks before the console stops: who wants that twice is asked once.
+    fn asks_before_stopping(&self) -> bool {
+        false
+    }
     /// What it takes from a console without a screen.
     fn takes(&self) -> Takes;
     /// Draws itself over the page's whole area, choosing its own place in it.

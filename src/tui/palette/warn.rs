@@ -71,6 +71,10 @@ impl Modal for Warn {
         }
     }
 
+    fn asks_before_stopping(&self) -> bool {
+        matches!((self.does)(), Effect::Suspend)
+    }
+
     fn takes(&self) -> Takes {
         Takes::Key
     }

@@ -26,7 +26,7 @@ use super::app::App;
 use super::crew::Crew;
 use super::message::{Beginning, Effect, Notice, Order};
 use super::model::{Model, Place};
-use super::plain;
+use super::plain::{self, Stops};
 use super::screens::first::FirstPage;
 use super::screens::fleet::FleetPage;
 use super::terminal::give_back;
@@ -64,16 +64,15 @@ pub fn run(opening: &Opening) -> Result<Exit> {
         Ok(setup) => setup,
         Err(exit) => return Ok(exit),
     };
-    if is_plain {
-        plain::stop_in_order()
-            .map_err(|error| Failure::new(Exit::Failed, format!("The menus cannot begin: {error}.")))?;
-    }
+    let stops = is_plain.then(Stops::hear).transpose();
+    let stops = stops.map_err(|error| Failure::new(Exit::Failed, format!("The menus cannot begin: {error}.")))?;
+    let stops = stops.as_ref();
     loop {
         let named = setup.paths.inventory(opening.inventory.as_deref())?;
         let ended = if named.path.exists() {
-            at_desk(opening, &setup, &named, is_plain)?
+            at_desk(opening, &setup, &named, stops)?
         } else {
-            at_first(opening, &setup, &named, is_plain)?
+            at_first(opening, &setup, &named, stops)?
         };
         match ended {
             End::Exit(exit) => return Ok(exit),
@@ -123,7 +122,10 @@ struct Seat {
 
 /// A sitting over the operator's own inventory. Where the last look is one at just this inventory, it is on the screen
 /// before the inventory is parsed and checked; what is typed meanwhile is taken up afterwards.
-fn at_desk(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bool) -> Result<End> {
+///
+/// `stops` is there where it sits in menus.
+fn at_desk(opening: &Opening, setup: &Setup, named: &InventoryPath, stops: Option<&Stops>) -> Result<End> {
+    let is_plain = stops.is_some();
     let remembered = last_look::begin(&opening.paths.state_dir, &named.path, Timestamp::now());
     let about = digest_of(&named.path).ok().map(|digest| About {
         inventory: named.path.clone(),
@@ -159,7 +161,7 @@ fn at_desk(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bo
         let crew = Some(Crew::new(desk, send, reopen)?);
         Ok(Seat { app, crew, notices: receive, lookout, first: orders.map(Effect::Order).into() })
     };
-    sit(setup, is_plain, early, open)
+    sit(setup, stops, early, open)
 }
 
 fn prompter(send: &Sender<Notice>, is_plain: bool) -> Box<dyn Prompter> {
@@ -173,13 +175,13 @@ fn prompter(send: &Sender<Notice>, is_plain: bool) -> Box<dyn Prompter> {
 }
 
 /// A sitting where there is no inventory yet.
-fn at_first(opening: &Opening, setup: &Setup, named: &InventoryPath, is_plain: bool) -> Result<End> {
+fn at_first(opening: &Opening, setup: &Setup, named: &InventoryPath, stops: Option<&Stops>) -> Result<End> {
     let (_send, notices) = channel(1);
     let place = Place { inventory: named.path.clone(), read_only: opening.read_only, ..Place::default() };
     let model = Model::new(place, Fleet::default(), Timestamp::now());
     let has_ssh_config = setup.paths.home.join(".ssh/config").is_file();
     let app = App::new(model, Box::new(FirstPage::new(has_ssh_config, cfg!(feature = "rehearsal"))));
-    sit(setup, is_plain, None, |_| Ok(Seat { app, crew: None, notices, lookout: None, first: Vec::new() }))
+    sit(setup, stops, None, |_| Ok(Seat { app, crew: None, notices, lookout: None, first: Vec::new() }))
 }
 
 fn app_over(opening: &Opening, named: &InventoryPath, vault: PathBuf, fleet: Fleet) -> App {
@@ -214,25 +216,26 @@ fn environment_of(opening: &Opening) -> Vec<(&'static str, String)> {
     dirs.map(|(name, dir)| (name, dir.to_string_lossy().into_owned())).into()
 }
 
-/// Sits until the operator leaves, on pages or in menus. The terminal is given back on every way out, a panic included.
+/// Sits until the operator leaves, on pages, or in menus where there is what hears their ctrl-z. The terminal is given back on every way out, a panic included.
 ///
 /// `early` is shown, on pages, while `open` gets ready what is sat on; it gets it back.
 fn sit(
     setup: &Setup,
-    is_plain: bool,
+    stops: Option<&Stops>,
     mut early: Option<App>,
     open: impl FnOnce(Option<App>) -> Result<Seat>,
 ) -> Result<End> {
-    let furnish = |app: &mut App| setup.furnish(app, if is_plain { Depth::None } else { setup.surroundings.depth });
+    let furnish =
+        |app: &mut App| setup.furnish(app, if stops.is_some() { Depth::None } else { setup.surroundings.depth });
     let wrong = |error: std::io::Error| Failure::new(Exit::Failed, format!("The terminal failed: {error}."));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
     // Dismissed once the terminal is given back: what it runs may take a while to end in order.
     let mut crew = None;
-    let ended = if is_plain {
+    let ended = if let Some(stops) = stops {
         open(None).and_then(|mut seat| {
             furnish(&mut seat.app);
             crew = seat.crew;
-            runtime.block_on(plain::sit(seat.app, crew.as_ref(), seat.notices, seat.first, setup)).map_err(wrong)
+            runtime.block_on(plain::sit(seat.app, crew.as_ref(), seat.notices, seat.first, setup, stops)).map_err(wrong)
         })
     } else {
         guarded(setup, || {

@@ -236,6 +236,8 @@ pub struct Theme {
     styles: Vec<Style>,
     /// Its signs.
     pub glyphs: Glyphs,
+    /// Whether a voice reads what is drawn: charts give way to words.
+    pub is_read_out: bool,
 }
 
 impl Default for Theme {
@@ -248,7 +250,7 @@ impl Default for Theme {
 impl Theme {
     /// A theme of these looks, in the order of [`Role::ALL`].
     pub(super) fn of_styles(name: &str, styles: Vec<Style>) -> Self {
-        Self { name: name.to_owned(), styles, glyphs: Glyphs::UNICODE }
+        Self { name: name.to_owned(), styles, glyphs: Glyphs::UNICODE, is_read_out: false }
     }
 
     /// How a role looks.
@@ -260,6 +262,11 @@ impl Theme {
     /// A theme in which every role has a colour of its own, so that a drawn page can be read back role by role.
     pub fn role_grid() -> Self {
         let styles = (0..Role::ALL.len()).map(|at| Style::new().fg(Color::Indexed(u8::try_from(at).unwrap_or(255))));
-        Self { name: "roles".to_owned(), styles: styles.collect(), glyphs: Glyphs::UNICODE }
+        Self { name: "roles".to_owned(), styles: styles.collect(), glyphs: Glyphs::UNICODE, is_read_out: false }
+    }
+
+    /// For a voice: roles only, told apart by colour like [`Theme::role_grid`].
+    pub fn read_out(glyphs: Glyphs) -> Self {
+        Self { glyphs, is_read_out: true, ..Self::role_grid() }
     }
 }

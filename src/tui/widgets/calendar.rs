@@ -103,8 +103,14 @@ fn legend(days: &Days, width: u16) -> (u16, Vec<Vec<Day>>) {
 /// Mo  · ▪ · · ▪ · · · · ▪ ·
 ///     ▪ · · ▫ · · …
 /// ```
+///
+/// Read out it is a line for each kind of day: how many there are, and the last of them.
 pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
     const INDENT: u16 = 4;
+    if canvas.theme.is_read_out {
+        tell_days(days, canvas);
+        return;
+    }
     let weeks = canvas.area.width.saturating_sub(INDENT + 1) / 2;
     let back = i64::from(today.weekday().to_monday_zero_offset());
     let is_ascii = canvas.theme.glyphs == Glyphs::ASCII;
@@ -144,11 +150,26 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
     }
 }
 
+fn tell_days(days: &Days, canvas: &mut Canvas) {
+    let told = Day::ALL.into_iter().rev().filter_map(|kind| {
+        let mut dates = days.iter().filter(|(_, day)| **day == kind).map(|(date, _)| date);
+        let last = dates.next_back()?;
+        let (others, word) = (dates.count(), kind.word());
+        Some(if others == 0 { format!("{word}  {last}") } else { format!("{word}  {} days, last {last}", others + 1) })
+    });
+    for (y, line) in (0..canvas.area.height).zip(told) {
+        canvas.text(0, y, &line, Role::Text);
+    }
+}
+
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::theme::Theme;
+    use ratatui::buffer::Buffer;
+    use ratatui::layout::Rect;
 
     #[test]
     fn the_legend_has_the_ladder_s_words_for_what_is_there_and_for_nothing_else() {
@@ -163,6 +184,20 @@ mod tests {
         let intact = Days::from([at(1, Day::Reached(Rung::Intact))]);
         assert_eq!(words(&intact, 40), [["intact"]]);
         assert_eq!((words(&Days::new(), 40).len(), height(&Days::new(), 40)), (0, HEIGHT));
+    }
+
+    #[test]
+    fn read_out_each_kind_is_a_line_the_worst_first() {
+        let at = |day: i8, kind| (Date::constant(2026, 11, day), kind);
+        let verified = Day::Reached(Rung::Verified);
+        let days = Days::from([at(2, verified), at(3, Day::Failed), at(9, verified), at(8, verified)]);
+        let theme = Theme::read_out(Glyphs::UNICODE);
+        let area = Rect::new(0, 0, 40, HEIGHT);
+        let mut buffer = Buffer::empty(area);
+        render_calendar(&days, Date::constant(2026, 11, 20), &mut Canvas::over(&mut buffer, &theme, area));
+        let line = |y| (0..area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+        let lines: Vec<String> = (0..area.height).map(line).filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines, ["failed  2026-11-03", "verified  3 days, last 2026-11-09"]);
     }
 
     #[test]

@@ -29,12 +29,16 @@ pub fn render_throughput(rates: &[(Timestamp, u64)], canvas: &mut Canvas) {
     let columns = usize::from(width - SCALE - 2);
     let bars = columns_of(rates, columns);
     let most = bars.iter().copied().max().unwrap_or(0).max(1);
+    let span = rates.last().zip(rates.first()).map_or(0, |(last, first)| last.0.duration_since(first.0).as_secs());
+    let span = Seconds(u64::try_from(span).unwrap_or(0));
+    if canvas.theme.is_read_out {
+        canvas.text(0, 0, &format!("at most {}/s in {span}", ByteSize(most)), Role::Muted);
+        return;
+    }
     canvas.right(0, 0, SCALE, &format!("{}/s", ByteSize(most)), Role::Muted);
     canvas.right(0, height - 2, SCALE, "0", Role::Muted);
     let place = Rect { x: canvas.area.x + SCALE + 1, width: width - SCALE - 1, height: height - 1, ..canvas.area };
     render_columns(&bars, Role::Chart, &mut canvas.within(place));
-    let span = rates.last().zip(rates.first()).map_or(0, |(last, first)| last.0.duration_since(first.0).as_secs());
-    let span = Seconds(u64::try_from(span).unwrap_or(0));
     // "now" stands under the newest bar, wherever that is by now.
     let shown = u16::try_from(bars.len()).unwrap_or(width);
     let begun = format!("{span} ago");

@@ -18,6 +18,7 @@ use crate::tui::message::Wish;
 use crate::tui::model::{Job, Model, Stage};
 use crate::tui::screen::{Canvas, cut_middle};
 use crate::tui::theme::Role;
+use crate::tui::widgets::bar::render_bar;
 use crate::tui::widgets::sheet::Sign;
 
 impl StepStage {
@@ -285,10 +286,7 @@ pub fn checked_look(result: &Result<Checked, crate::model::exit::Failure>) -> (S
 pub fn render_pace(job: &Job, now: Timestamp, canvas: &mut Canvas) {
     let width = canvas.area.width.saturating_sub(9);
     let permille = permille(job);
-    let filled = u16::try_from(u64::from(width) * permille / 1000).unwrap_or(0);
-    let glyphs = canvas.theme.glyphs;
-    let end = canvas.text(1, 0, &glyphs.bar.repeat(usize::from(filled)), Role::ProgressBar);
-    canvas.text(end, 0, &glyphs.track.repeat(usize::from(width - filled)), Role::ProgressTrack);
+    render_bar(1, 0, width, permille, canvas);
     canvas.right(width + 2, 0, 5, &format!("{} %", permille / 10), Role::Text);
     if !job.is_live() || matches!(job.stage, Stage::Stopping) {
         return;

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::life::assert_given_back;
 use crate::rehearsal::demo::Demo;
 use crate::support::console::{Console, files_below};
+use crate::support::menus::{hears, say};
 use crate::support::operator::{go_to_host, go_to_item};
 use crate::support::pty::{Pty, Start};
 
@@ -407,6 +408,54 @@ fn a_heartbeat_that_fails_inside_takes_nothing_down_and_the_job_ends_as_its_node
     pty.send("q");
     ends(&mut pty, 0);
     fleet.assert_in_order(&before, "a panic of the heartbeat");
+}
+
+#[test]
+fn menus_stopped_while_a_guard_is_armed_ask_first_and_come_back_to_what_the_node_did() {
+    let fleet = Fleet::start();
+    let before = fleet.site();
+    let mut pty = fleet.program("/bin/bash", &["--norc", "-i"]).env("PS1", "ready> ").go();
+    pty.wait_for("ready>");
+    hears(&say(&mut pty, &format!("{} --plain", env!("CARGO_BIN_EXE_lifeboat"))), &["Fleet"]);
+    say(&mut pty, "wait");
+    hears(&say(&mut pty, &format!("/{HOST}")), &[&format!("selected: ● {HOST}")]);
+    say(&mut pty, "pane-2");
+    hears(&say(&mut pty, "first"), &["selected: file tree"]);
+    say(&mut pty, "restore");
+    say(&mut pty, "last");
+    hears(&say(&mut pty, "up"), &["selected: guard  60"]);
+    for line in ["enter", "backspace", "backspace", "type 12"] {
+        say(&mut pty, line);
+    }
+    hears(&say(&mut pty, "enter"), &["guard  12"]);
+    say(&mut pty, "last");
+    say(&mut pty, "enter");
+    hears(&say(&mut pty, "wait"), &["A key that opens the copy was tried"]);
+    hears(&say(&mut pty, "enter"), &["Guard on web-1: if nothing is heard for 12s"]);
+    hears(&say(&mut pty, "enter"), &["Question 1 of 1"]);
+    say(&mut pty, &format!("type {HOST}"));
+    say(&mut pty, "enter");
+    pty.wait("the swap", |_| fleet.is_held());
+    pty.wait("the guard", |_| fleet.timers().len() == 1);
+    let asks = ["A node counts on this console", "esc stay", "key (empty is escape)> "];
+    hears(&say(&mut pty, "\x1a"), &asks);
+    // Who asks twice is asked once.
+    hears(&say(&mut pty, "\x1a"), &asks);
+    let stays = say(&mut pty, "");
+    assert!(stays.contains("Put the restored files in place") && !stays.contains(asks[0]), "{stays}");
+    hears(&say(&mut pty, "\x1a"), &asks);
+    assert!(!fleet.serves(), "as long as it is heard the node waits");
+    hears(&say(&mut pty, "s"), &["Stopped"]);
+    fleet.wait_for_guard();
+    say(&mut pty, "fg");
+    hears(&say(&mut pty, "wait"), &["◐ receipt", "Everything is as it was."]);
+    let told = fleet.demo.call(&["runs", &fleet.newest_restore().0]).expect(0).out;
+    assert!(told.contains("ACTED    guard files"), "{told}");
+    say(&mut pty, "quit");
+    pty.send("exit\r");
+    assert_eq!(pty.wait_exit(), 0);
+    assert!(pty.is_cooked());
+    fleet.assert_in_order(&before, "ctrl-z in menus");
 }
 
 #[test]

@@ -3,32 +3,8 @@
 use std::time::Duration;
 
 use crate::support::console::Console;
-use crate::support::pty::{Pty, Start};
-
-/// What every question ends with.
-const PROMPT: &str = "> ";
-
-/// Hearing a page takes a moment; what comes sooner was meant for the page before it, and consents to nothing.
-const HEARD_IN: Duration = Duration::from_millis(600);
-
-/// Types a line and hears what is said up to the next question.
-#[track_caller]
-fn say(pty: &mut Pty, line: &str) -> String {
-    std::thread::sleep(HEARD_IN);
-    let before = pty.raw().len();
-    pty.send(&format!("{line}\r"));
-    let heard = |pty: &Pty| String::from_utf8_lossy(&pty.raw()[before..]).into_owned();
-    // The terminal shows the line again, then comes the answer.
-    pty.wait(line, |_| heard(pty).split_once('\n').is_some_and(|(_, answer)| answer.ends_with(PROMPT)));
-    heard(pty)
-}
-
-#[track_caller]
-fn hears(said: &str, texts: &[&str]) {
-    for text in texts {
-        assert!(said.contains(text), "'{text}' was not said, but\n{said}");
-    }
-}
+use crate::support::menus::{hears, say};
+use crate::support::pty::Start;
 
 #[test]
 fn a_validator_is_saved_lost_and_brought_back_by_menus_alone() {
@@ -38,6 +14,16 @@ fn a_validator_is_saved_lost_and_brought_back_by_menus_alone() {
     let mut pty = start.patience(Duration::from_mins(3)).go();
     pty.wait_for_raw("lifeboat (? for the menu)> ");
     hears(&say(&mut pty, "wait"), &["validators", "val-1  2 never", "✗ twin"]);
+
+    // What is drawn for eyes is said in words, or not at all.
+    hears(&say(&mut pty, "vault"), &["20d ago  ", "Proofs, day by day", "verified  ", " days, last "]);
+    say(&mut pty, "fleet");
+    say(&mut pty, "/web-1");
+    say(&mut pty, "pane-2");
+    say(&mut pty, "first");
+    let item = say(&mut pty, "open");
+    hears(&item, &["Ladder", "verified  2 times, last 2h ago", "proven  never", "size  "]);
+    say(&mut pty, "fleet");
 
     // A backup of all that can be saved of a host.
     hears(&say(&mut pty, "/val-1"), &["selected: ✗ val-1"]);
@@ -82,6 +68,8 @@ fn a_validator_is_saved_lost_and_brought_back_by_menus_alone() {
 
     pty.send("quit\r");
     assert_eq!(pty.wait_exit(), 0);
-    let raw = pty.raw();
-    assert!(!raw.contains(&0x1b), "{}", String::from_utf8_lossy(&raw));
+    let raw = String::from_utf8_lossy(&pty.raw()).into_owned();
+    assert!(!raw.contains('\x1b'), "{raw}");
+    // Frames, bars and charts.
+    assert!(!raw.contains(|sign| ('─'..='▐').contains(&sign)), "{raw}");
 }

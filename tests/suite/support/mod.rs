@@ -12,6 +12,7 @@
 pub mod console;
 pub mod fault_proxy;
 mod fault_proxy_tests;
+pub mod menus;
 pub mod operator;
 pub mod pty;
 pub mod terminal;

@@ -6,7 +6,7 @@ use crate::engine::holdings::{CopyView, ProofView, newest};
 use crate::engine::phrases::rung_word;
 use crate::model::manifest::Rung;
 use crate::model::units::ByteSize;
-use crate::tui::screen::Canvas;
+use crate::tui::screen::{Canvas, wrap};
 use crate::tui::theme::Role;
 use crate::tui::when::{age, ago};
 use crate::tui::widgets::chart::render_columns;
@@ -43,6 +43,10 @@ pub fn render_ladder(
         render_sentences(&[("Nothing was proven yet.", Role::Muted)], &mut inner);
         return;
     };
+    if inner.theme.is_read_out {
+        tell_ladder(copies, now, &mut inner);
+        return;
+    }
     let width = inner.area.width.saturating_sub(NAMES + AGES + 2);
     // An hour at least, so that the first proofs do not all stand at the edge.
     let span = Span { from: oldest.as_second().min(now.as_second() - 3600), to: now.as_second(), width };
@@ -96,6 +100,35 @@ fn render_rung(rung: Rung, copies: &[CopyView], selected: Option<&CopyView>, spa
     all().filter(|proof| !proof.passed).for_each(|proof| draw(proof, false));
 }
 
+/// Every rung and the sizes in words, for whom a chart says nothing.
+fn tell_ladder(copies: &[CopyView], now: Timestamp, canvas: &mut Canvas) {
+    let told = DRAWN.map(|rung| tell_rung(rung, copies, now)).into_iter();
+    let told = told.chain([format!("size  {}", tell_sizes(copies))]);
+    let width = usize::from(canvas.area.width.saturating_sub(1));
+    for (y, line) in (0..canvas.area.height).zip(told.flat_map(|line| wrap(&line, width))) {
+        canvas.text(1, y, &line, Role::Text);
+    }
+}
+
+/// A rung in words: how often it was reached, how often a check of it failed, and when it was last reached.
+fn tell_rung(rung: Rung, copies: &[CopyView], now: Timestamp) -> String {
+    let proofs = || copies.iter().flat_map(|copy| &*copy.proofs).filter(|proof| proof.rung == rung);
+    let failed = proofs().filter(|proof| !proof.passed).count();
+    let times = match proofs().count() - failed {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    };
+    let mut told = format!("{}  {times}", rung_word(Some(rung)));
+    if failed > 0 {
+        told.push_str(&format!(", {failed} failed"));
+    }
+    if let Some(at) = newest(copies.iter().filter_map(|copy| copy.holds(rung)), now) {
+        told.push_str(&format!(", last {}", ago(at, now)));
+    }
+    told
+}
+
 /// Sizes by column, the oldest first: each holds until the next, from the first copy to the last. Where several share a
 /// column the newest of them stands there.
 fn columns_of(dated: &[(u16, u64)], width: u16) -> Vec<u64> {
@@ -105,6 +138,18 @@ fn columns_of(dated: &[(u16, u64)], width: u16) -> Vec<u64> {
         known.filter(|_| (first..=last).contains(&column)).map_or(0, |(_, size)| *size)
     };
     (0..width).map(size_at).collect()
+}
+
+/// How large the smallest and the largest copy are.
+fn tell_sizes(copies: &[CopyView]) -> String {
+    let sizes = || copies.iter().map(|copy| copy.size.0);
+    let told = |size: Option<u64>| ByteSize(size.unwrap_or(0)).to_string();
+    let (least, most) = (told(sizes().min()), told(sizes().max()));
+    match copies.len() {
+        0 | 1 => most,
+        _ if least == most => format!("{most} each time"),
+        _ => format!("{least} to {most}"),
+    }
 }
 
 /// The size of each copy from the mark of its copying on, in what is left below.
@@ -118,16 +163,7 @@ fn render_trend(copies: &[CopyView], y: u16, span: &Span, canvas: &mut Canvas) {
     let place = ratatui::layout::Rect { x: canvas.area.x + 1 + NAMES, y: canvas.area.y + y, width: span.width, height };
     canvas.text(1, y, "size", Role::Muted);
     render_columns(&columns, Role::Chart, &mut canvas.within(place));
-    let sizes = || copies.iter().map(|copy| copy.size.0);
-    let (least, most) = (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0));
-    let told = if copies.len() < 2 {
-        ByteSize(most).to_string()
-    } else if least == most {
-        format!("{} each time", ByteSize(most))
-    } else {
-        format!("{} to {}", ByteSize(least), ByteSize(most))
-    };
-    canvas.text(1 + NAMES, y + height, &told, Role::Muted);
+    canvas.text(1 + NAMES, y + height, &tell_sizes(copies), Role::Muted);
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! It is the same [`App`] with the same pages, actions and wizards. Nothing moves the cursor and nothing has a colour.
 //! One line is read at a time; notes that came in meanwhile are said before the next question, never while one types.
 
+mod stops;
+
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -11,12 +13,13 @@ use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Color;
-use rustix::process::{Signal as Sign, kill_current_process_group};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub use self::stops::Stops;
+use self::stops::Wishes;
 use super::action::{Action, Offer};
 use super::app::App;
 use super::crew::Crew;
@@ -31,6 +34,9 @@ use crate::process::{can_come_back, stop_group};
 
 /// The page lines are taken from. Higher than any terminal, so that little needs to be scrolled.
 const PAGE: (u16, u16) = (78, 60);
+
+/// What is drawn in these says nothing aloud.
+const FOR_EYES: [Role; 5] = [Role::Border, Role::BorderFocus, Role::ProgressBar, Role::ProgressTrack, Role::Chart];
 
 /// How often time is told while somebody waits.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
@@ -48,33 +54,10 @@ pub async fn sit(
     notices: Receiver<Notice>,
     first: Vec<Effect>,
     setup: &Setup,
+    stops: &Stops,
 ) -> io::Result<End> {
-    let talk = Talk { app, crew, notices, setup, told: 0, menu: Vec::new() };
+    let talk = Talk { app, crew, notices, setup, wishes: stops.take_over(), told: 0, menu: Vec::new() };
     talk.talk(first).await
-}
-
-/// From now on stops at ctrl-z in no moment in which something is started. Asked for once in a program: twice would stop twice.
-///
-/// The terminal tells the whole group at once. A child that it meets before it runs as such would wait there, and this
-/// program for it ([`crate::process`]): so the group goes on first, and stops when nothing is being started.
-///
-/// # Errors
-/// The signal cannot be taken, or its thread cannot be started.
-pub fn stop_in_order() -> io::Result<()> {
-    let mut stops = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTSTP])?;
-    std::thread::Builder::new().name("stops".to_owned()).spawn(move || {
-        for _ in stops.forever() {
-            if !can_come_back() {
-                continue;
-            }
-            if let Err(error) =
-                kill_current_process_group(Sign::CONT).map_err(io::Error::from).and_then(|()| stop_group())
-            {
-                tracing::warn!("The menus cannot be stopped: {error}.");
-            }
-        }
-    })?;
-    Ok(())
 }
 
 /// Reads a page out once and waits for what it waits for; nothing where a signal ends it.
@@ -96,6 +79,8 @@ struct Talk<'s> {
     crew: Option<&'s Crew>,
     notices: Receiver<Notice>,
     setup: &'s Setup,
+    /// Wishes to stop.
+    wishes: Wishes,
     /// How many notes were said.
     told: u64,
     /// The actions by the numbers they were last listed under.
@@ -176,6 +161,14 @@ impl Talk<'_> {
                 tokio::select! {
                     biased;
                     () = ends.any() => return Ok(End::Exit(Exit::Cancelled)),
+                    () = self.wishes.next() => {
+                        // The terminal goes to a shell as it was; the page stands far above what is typed there.
+                        drop(hidden.take());
+                        let effects = self.update(Msg::Asked(Action::Suspend));
+                        self.carry_out(effects)?;
+                        self.show_page()?;
+                        hidden = self.prompt()?;
+                    }
                     line = lines.lines.recv() => break line.flatten(),
                     Some(notice) = self.notices.recv(), if !self.notices.is_closed() => {
                         let was_hidden = self.app.hides_typing();
@@ -218,6 +211,7 @@ impl Talk<'_> {
             let msg = tokio::select! {
                 biased;
                 () = ends.any() => return Ok(false),
+                () = self.wishes.next() => Msg::Asked(Action::Suspend),
                 () = sleep_until(told + TOLD_EVERY) => {
                     told = Instant::now();
                     Msg::Tick(Timestamp::now())
@@ -343,7 +337,8 @@ impl Talk<'_> {
                 Effect::Bell(text) => say(&format!("\x07{text}"))?,
                 Effect::Copy(text) => say(&text)?,
                 Effect::Shell(host) => say(&format!("Open a shell yourself: ssh {host}"))?,
-                Effect::Suspend | Effect::Mouse(_) => say("This has no meaning in menus.")?,
+                Effect::Suspend => suspend()?,
+                Effect::Mouse(_) => say("This has no meaning in menus.")?,
                 Effect::Remember => {
                     if let Err(error) = self.setup.keep(&self.app) {
                         say(&format!("The choice cannot be remembered: {error}."))?;
@@ -371,7 +366,7 @@ impl Talk<'_> {
     fn show_menu(&mut self) -> io::Result<()> {
         let offers = self.app.offers();
         // The menu is the palette; what only a screen has, says so when it is asked for by name.
-        let of_screens = [Action::Palette, Action::Mouse, Action::Suspend];
+        let of_screens = [Action::Palette, Action::Mouse];
         let is_listed = |offer: &&Offer| !offer.action.is_motion() && !of_screens.contains(&offer.action);
         let listed: Vec<&Offer> = offers.iter().filter(is_listed).collect();
         let mut text = String::from("Enter a number or a name:\n");
@@ -425,6 +420,14 @@ impl Talk<'_> {
     }
 }
 
+/// Stops like any program does at ctrl-z; comes back with `fg`.
+fn suspend() -> io::Result<()> {
+    if !can_come_back() {
+        return say("There is no shell below to come back from; leave with quit.");
+    }
+    stop_group().or_else(|error| say(&format!("The menus cannot be stopped: {error}.")))
+}
+
 /// While it lives the terminal shows nothing of what is typed.
 struct Hidden;
 
@@ -462,8 +465,7 @@ fn say(text: &str) -> io::Result<()> {
 /// The page as lines: one pane after the other, frames and blanks left out, the selected row marked.
 fn read_out(app: &mut App) -> Vec<String> {
     let glyphs = app.theme.glyphs;
-    let mut roles = Theme::role_grid();
-    roles.glyphs = glyphs;
+    let roles = Theme::read_out(glyphs);
     let worn = std::mem::replace(&mut app.theme, roles);
     let area = Rect::new(0, 0, PAGE.0, PAGE.1);
     let mut buffer = Buffer::empty(area);
@@ -481,27 +483,22 @@ fn read_out(app: &mut App) -> Vec<String> {
     above.chain(in_panes).chain((first..last).filter_map(row_outside)).collect()
 }
 
-/// A row of cells as a line; nothing when only blanks and frames stand there.
+/// A row of cells as a line; nothing when only blanks, frames and bars stand there.
 fn line_of(buffer: &Buffer, y: u16, columns: impl Iterator<Item = u16>) -> Option<String> {
-    let selected = Role::ALL.iter().position(|role| *role == Role::Selection).and_then(|at| u8::try_from(at).ok());
     let mut line = String::new();
     let mut is_selected = false;
     for cell in columns.filter_map(|x| buffer.cell((x, y))) {
-        let is_frame = matches!(cell.symbol(), "─" | "│" | "┌" | "┐" | "└" | "┘" | "├" | "┤" | "┬" | "┴" | "┼");
-        line.push_str(if is_frame { " " } else { cell.symbol() });
-        is_selected |= cell.symbol() != " " && selected.is_some_and(|at| cell.fg == Color::Indexed(at));
+        let role = match cell.fg {
+            Color::Indexed(at) => Role::ALL.get(usize::from(at)),
+            _ => None,
+        };
+        line.push_str(if role.is_some_and(|role| FOR_EYES.contains(role)) { " " } else { cell.symbol() });
+        is_selected |= cell.symbol() != " " && role == Some(&Role::Selection);
     }
-    let line = squeeze(&line);
-    // In ASCII a frame is made of letters.
-    let is_empty = !line.chars().any(|c| !matches!(c, '+' | '-' | '|' | ' '));
-    (!is_empty).then(|| if is_selected { format!("selected: {line}") } else { line })
-}
-
-/// Runs of blanks as two.
-fn squeeze(line: &str) -> String {
-    let words: Vec<&str> =
-        line.trim().trim_matches('|').trim().split("  ").map(str::trim).filter(|w| !w.is_empty()).collect();
-    words.join("  ")
+    // Runs of blanks as two.
+    let words: Vec<&str> = line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+    let line = words.join("  ");
+    (!line.is_empty()).then(|| if is_selected { format!("selected: {line}") } else { line })
 }
 
 #[cfg(test)]
