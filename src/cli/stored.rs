@@ -49,7 +49,7 @@ fn selected(app: &App, catalogue: Catalogue, selectors: &[String]) -> Result<Vec
         selectors.is_empty() || selectors.iter().any(|s| s.matches(snapshot.item(), &app.desk.inventory))
     };
     let mut snapshots: Vec<Snapshot> = catalogue.snapshots.into_iter().filter(is_meant).collect();
-    snapshots.sort_by(|a, b| (a.item(), a.id()).cmp(&(b.item(), b.id())));
+    snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
     Ok(snapshots)
 }
 
@@ -225,7 +225,7 @@ fn named_and_selected(app: &App, store: &Store, words: &[String], exits: &mut Ve
         }
         snapshots.extend(selected(app, found, &selectors)?);
     }
-    snapshots.sort_by(|a, b| (a.item(), a.id()).cmp(&(b.item(), b.id())));
+    snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
     snapshots.dedup_by(|a, b| (a.item(), a.id()) == (b.item(), b.id()));
     Ok(snapshots)
 }
@@ -303,5 +303,5 @@ fn sample(app: &App, snapshots: &mut Vec<Snapshot>, percent: u8) {
         snapshots.drain(..).map(|snapshot| (app.desk.entropy.hex(8), snapshot)).collect();
     keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
     snapshots.extend(keyed.into_iter().take(keep).map(|(_, snapshot)| snapshot));
-    snapshots.sort_by(|a, b| (a.item(), a.id()).cmp(&(b.item(), b.id())));
+    snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
 }

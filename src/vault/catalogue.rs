@@ -34,10 +34,7 @@ impl Vault {
     pub fn catalogue(&self) -> Result<Catalogue, VaultError> {
         let mut found = Catalogue::default();
         found.findings = self.walk(&mut |shelf| found.snapshots.append(&mut shelf.snapshots))?;
-        found.snapshots.sort_by(|a, b| {
-            let key = |s: &Snapshot| (s.item().to_string(), s.manifest().created, s.id().clone());
-            key(a).cmp(&key(b))
-        });
+        found.snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
         Ok(found)
     }
 
@@ -65,7 +62,7 @@ impl Vault {
                     for snapshot in found.directories(&item) {
                         found.read(self, &snapshot);
                     }
-                    found.snapshots.sort_by(|a, b| (a.manifest().created, a.id()).cmp(&(b.manifest().created, b.id())));
+                    found.snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
                     if !found.snapshots.is_empty() {
                         visit(&mut found);
                         found.snapshots.clear();

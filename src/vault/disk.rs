@@ -25,8 +25,15 @@ pub(super) fn flags(flags: OFlags) -> i32 {
 
 /// Makes one directory, 0700, unless it is there.
 pub(super) fn make_dir(path: &Path) -> Result<(), VaultError> {
+    let was_there = exists(path);
+    make_passing_dir(path)?;
+    if was_there { Ok(()) } else { path.parent().map_or(Ok(()), sync_dir) }
+}
+
+/// As [`make_dir`], for what need not survive a power cut: it is there at once.
+pub(super) fn make_passing_dir(path: &Path) -> Result<(), VaultError> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_dir),
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let meta = fs::symlink_metadata(path).map_err(|e| VaultError::io(path, "look at", e))?;
             if meta.is_dir() {

@@ -33,6 +33,11 @@ impl Snapshot {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+    /// Where it stands among all: by item, the oldest first. Ids of one second follow each other by chance.
+    pub fn order(&self) -> impl Ord + '_ {
+        (self.item(), self.manifest().created, self.id())
+    }
+
     /// Its id.
     pub fn id(&self) -> &SnapshotId {
         &self.manifest.id

@@ -111,8 +111,8 @@ impl Vault {
         let mut tries = 0;
         let lock = loop {
             // Another staging of this run that ends right now, or who clears away what dead runs left, takes the empty
-            // directory with it.
-            match disk::make_dir(&run_dir).and_then(|()| disk::create(&sign)) {
+            // directory with it; so nothing waits for the disk in between.
+            match disk::make_passing_dir(&run_dir).and_then(|()| disk::create(&sign)) {
                 Ok(file) => break file,
                 Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < 1000 => {
                     tries += 1;

@@ -61,6 +61,28 @@ fn the_newest_verified_copy_is_taken_and_an_unverified_one_is_passed_over() {
 }
 
 #[test]
+fn copies_of_one_second_stand_in_the_order_they_were_made_in() {
+    let bench = Bench::new();
+    let copy = Copy::secret(&bench);
+    let made: Vec<_> = (0..8)
+        .map(|_| {
+            bench.clock.pass(Duration::from_millis(1));
+            put(&bench.vault, &copy, &bench.clock, &bench.entropy).unwrap().id
+        })
+        .collect();
+    let mut by_name = made.clone();
+    by_name.sort();
+    assert!(made.iter().all(|id| id.as_str()[..16] == made[0].as_str()[..16]), "{made:?}");
+    assert_ne!(made, by_name, "by their names they stand in another order");
+    let mut snapshots = bench.vault.catalogue().unwrap().snapshots;
+    let ids = |snapshots: &[Snapshot]| snapshots.iter().map(|one| one.id().clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&snapshots), made);
+    snapshots.reverse();
+    snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
+    assert_eq!(ids(&snapshots), made);
+}
+
+#[test]
 fn a_copy_dated_ahead_of_the_clock_is_passed_over_and_is_not_the_latest() {
     let bench = Bench::new();
     let copy = Copy::secret(&bench);
