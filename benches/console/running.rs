@@ -124,14 +124,19 @@ impl Running {
 
     /// A line of the kernel's own account of the process that tells of memory, in MiB.
     pub fn memory(&self, line: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.process_id().unwrap())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let found = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
         found.trim_start_matches(':').trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
     /// How often its threads gave up the processor so far.
     pub fn switches(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.process_id().unwrap())).unwrap();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         let count = |task: std::io::Result<std::fs::DirEntry>| {
             let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
             let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
