@@ -24,7 +24,7 @@ use crate::transport::Script;
 use crate::vault::{DOUBT, FileMeta, Holder, Sealing, StageRequest, Staging, Vault, VaultError};
 
 /// Bytes that are read, stored and verified at a time.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 128 * 1024;
 /// Chunks that may wait for the verifier.
 const QUEUE: usize = 4;
 
