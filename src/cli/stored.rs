@@ -48,9 +48,7 @@ fn selected(app: &App, catalogue: Catalogue, selectors: &[String]) -> Result<Vec
     let is_meant = |snapshot: &Snapshot| {
         selectors.is_empty() || selectors.iter().any(|s| s.matches(snapshot.item(), &app.desk.inventory))
     };
-    let mut snapshots: Vec<Snapshot> = catalogue.snapshots.into_iter().filter(is_meant).collect();
-    snapshots.sort_by(|a, b| a.order().cmp(&b.order()));
-    Ok(snapshots)
+    Ok(catalogue.snapshots.into_iter().filter(is_meant).collect())
 }
 
 /// The snapshot that a word names, and the better ones that cannot be had.

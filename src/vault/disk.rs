@@ -25,19 +25,18 @@ pub(super) fn flags(flags: OFlags) -> i32 {
 
 /// Makes one directory, 0700, unless it is there.
 pub(super) fn make_dir(path: &Path) -> Result<(), VaultError> {
-    let was_there = exists(path);
-    make_passing_dir(path)?;
-    if was_there { Ok(()) } else { path.parent().map_or(Ok(()), sync_dir) }
+    let is_new = make_passing_dir(path)?;
+    if is_new { path.parent().map_or(Ok(()), sync_dir) } else { Ok(()) }
 }
 
-/// As [`make_dir`], for what need not survive a power cut: it is there at once.
-pub(super) fn make_passing_dir(path: &Path) -> Result<(), VaultError> {
+/// As [`make_dir`], for what need not survive a power cut: nothing waits for the disk. Tells whether it made it.
+pub(super) fn make_passing_dir(path: &Path) -> Result<bool, VaultError> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let meta = fs::symlink_metadata(path).map_err(|e| VaultError::io(path, "look at", e))?;
             if meta.is_dir() {
-                Ok(())
+                Ok(false)
             } else {
                 Err(VaultError::Unsafe { path: path.to_owned(), why: "it is not a directory".into() })
             }

@@ -37,7 +37,6 @@ impl Snapshot {
     pub fn order(&self) -> impl Ord + '_ {
         (self.item(), self.manifest().created, self.id())
     }
-
     /// Its id.
     pub fn id(&self) -> &SnapshotId {
         &self.manifest.id

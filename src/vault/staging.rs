@@ -112,7 +112,7 @@ impl Vault {
         let lock = loop {
             // Another staging of this run that ends right now, or who clears away what dead runs left, takes the empty
             // directory with it; so nothing waits for the disk in between.
-            match disk::make_passing_dir(&run_dir).and_then(|()| disk::create(&sign)) {
+            match disk::make_passing_dir(&run_dir).and_then(|_| disk::create(&sign)) {
                 Ok(file) => break file,
                 Err(VaultError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < 1000 => {
                     tries += 1;

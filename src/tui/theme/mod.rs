@@ -262,7 +262,7 @@ impl Theme {
     /// A theme in which every role has a colour of its own, so that a drawn page can be read back role by role.
     pub fn role_grid() -> Self {
         let styles = (0..Role::ALL.len()).map(|at| Style::new().fg(Color::Indexed(u8::try_from(at).unwrap_or(255))));
-        Self { name: "roles".to_owned(), styles: styles.collect(), glyphs: Glyphs::UNICODE, is_read_out: false }
+        Self::of_styles("roles", styles.collect())
     }
 
     /// For a voice: roles only, told apart by colour like [`Theme::role_grid`].

@@ -150,6 +150,7 @@ pub fn render_calendar(days: &Days, today: Date, canvas: &mut Canvas) {
     }
 }
 
+/// A line for each kind of day there is, the worst and then the highest rung first.
 fn tell_days(days: &Days, canvas: &mut Canvas) {
     let told = Day::ALL.into_iter().rev().filter_map(|kind| {
         let mut dates = days.iter().filter(|(_, day)| **day == kind).map(|(date, _)| date);
