@@ -5,13 +5,15 @@
 //! then stopped but for one thread, for ever, and no shell is told that it stopped. So whoever stops the group waits for
 //! those that start something, which takes a millisecond.
 
+use std::fs;
 use std::io;
 use std::process::{Child, Command};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{getpgrp, getsid};
-use rustix::process::{Signal, kill_current_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_current_process_group, kill_process};
 
 /// Held together by those that start something, alone by who stops everything.
 static STARTING: RwLock<()> = RwLock::new(());
@@ -71,9 +73,68 @@ pub fn stop_group() -> io::Result<()> {
     while_nothing_starts(|| Ok(kill_current_process_group(Signal::STOP)?))
 }
 
+/// Has the process group go on, and each program that this one started.
+///
+/// Who gets a group of its own is still in this one for a moment after it began, so a terminal's stop can reach it there,
+/// and what the group is told after that does not. As long as it does not run as such it is waited for (above), and it is
+/// in the kernel's list of children (proc(5), `/proc/PID/task/TID/children`). What comes to a child that runs, does nothing.
+///
+/// # Errors
+/// The group cannot be told. Where the kernel keeps no such list, only the group is.
+pub fn go_on() -> io::Result<()> {
+    kill_current_process_group(Signal::CONT)?;
+    for child in children()? {
+        match kill_process(child, Signal::CONT) {
+            // It has ended by now, or runs as somebody else: as such, then.
+            Err(Errno::SRCH | Errno::PERM) => {}
+            told => told?,
+        }
+    }
+    Ok(())
+}
+
+/// What was started here, runs or not, and was not waited for yet. The kernel may leave one out while another ends; the
+/// next ctrl-z finds it.
+fn children() -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        // A thread that ended since has none, and neither has a kernel without the list.
+        let list = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        found.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+
     use super::*;
+
+    /// Whether it is stopped, by its line of proc(5).
+    fn is_stopped(child: &Child) -> bool {
+        fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap().contains(") T ")
+    }
+
+    fn comes_true(holds: impl Fn() -> bool) -> bool {
+        let began = Instant::now();
+        while !holds() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        holds()
+    }
+
+    #[test]
+    fn a_child_that_stopped_in_a_group_of_its_own_goes_on() {
+        let mut child = spawn(Command::new("sleep").arg("60").process_group(0)).unwrap();
+        kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+        let stopped = comes_true(|| is_stopped(&child));
+        go_on().unwrap();
+        let went_on = comes_true(|| !is_stopped(&child));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(stopped && went_on, "{stopped} {went_on}");
+    }
 
     #[test]
     fn what_is_done_while_nothing_starts_waits_for_a_start_and_not_for_ever() {

@@ -3,18 +3,17 @@
 use std::io;
 use std::thread::Builder;
 
-use rustix::process::{Signal, kill_current_process_group};
 use signal_hook::consts::SIGTSTP;
 use signal_hook::iterator::Signals;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-use crate::process::{can_come_back, stop_group};
+use crate::process::{can_come_back, go_on, stop_group};
 
 /// Hears ctrl-z for as long as the program lives.
 ///
 /// The terminal tells the whole group at once. A child that it meets before it runs as such would wait there, and this
-/// program for it ([`crate::process`]): so the group goes on first. Then whoever sits is asked; where nobody does, the
-/// group is stopped.
+/// program for it ([`go_on`]): so all that was met goes on first. Then whoever sits is asked; where nobody does, the group
+/// is stopped.
 pub struct Stops(Sender<()>);
 
 impl Stops {
@@ -29,8 +28,7 @@ impl Stops {
         let asked = asks.clone();
         Builder::new().name("stops".to_owned()).spawn(move || {
             for _ in signals.forever() {
-                let went_on = kill_current_process_group(Signal::CONT).map_err(io::Error::from);
-                let stopped = went_on.and_then(|()| {
+                let stopped = go_on().and_then(|()| {
                     let is_taken = asked.send(()).is_ok();
                     if is_taken || !can_come_back() { Ok(()) } else { stop_group() }
                 });

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::life::assert_given_back;
 use crate::rehearsal::demo::Demo;
 use crate::support::console::{Console, files_below};
-use crate::support::menus::{hears, say};
+use crate::support::menus::{hears, press, say};
 use crate::support::operator::{go_to_host, go_to_item};
 use crate::support::pty::{Pty, Start};
 
@@ -422,6 +422,8 @@ fn menus_stopped_while_a_guard_is_armed_ask_first_and_come_back_to_what_the_node
     say(&mut pty, "pane-2");
     hears(&say(&mut pty, "first"), &["selected: file tree"]);
     say(&mut pty, "restore");
+    // What can be chosen is known when the plan is.
+    hears(&say(&mut pty, "wait"), &["guard  60"]);
     say(&mut pty, "last");
     hears(&say(&mut pty, "up"), &["selected: guard  60"]);
     for line in ["enter", "backspace", "backspace", "type 12"] {
@@ -438,12 +440,12 @@ fn menus_stopped_while_a_guard_is_armed_ask_first_and_come_back_to_what_the_node
     pty.wait("the swap", |_| fleet.is_held());
     pty.wait("the guard", |_| fleet.timers().len() == 1);
     let asks = ["A node counts on this console", "esc stay", "key (empty is escape)> "];
-    hears(&say(&mut pty, "\x1a"), &asks);
+    hears(&press(&mut pty, "\x1a"), &asks);
     // Who asks twice is asked once.
-    hears(&say(&mut pty, "\x1a"), &asks);
+    hears(&press(&mut pty, "\x1a"), &asks);
     let stays = say(&mut pty, "");
     assert!(stays.contains("Put the restored files in place") && !stays.contains(asks[0]), "{stays}");
-    hears(&say(&mut pty, "\x1a"), &asks);
+    hears(&press(&mut pty, "\x1a"), &asks);
     assert!(!fleet.serves(), "as long as it is heard the node waits");
     hears(&say(&mut pty, "s"), &["Stopped"]);
     fleet.wait_for_guard();

@@ -13,12 +13,23 @@ const HEARD_IN: Duration = Duration::from_millis(600);
 /// Types a line and hears what is said up to the next question.
 #[track_caller]
 pub fn say(pty: &mut Pty, line: &str) -> String {
+    answer_to(pty, &format!("{line}\r"))
+}
+
+/// Presses a key that needs no end of a line, such as ctrl-z, and hears what is said up to the next question.
+#[track_caller]
+pub fn press(pty: &mut Pty, key: &str) -> String {
+    answer_to(pty, key)
+}
+
+#[track_caller]
+fn answer_to(pty: &mut Pty, typed: &str) -> String {
     std::thread::sleep(HEARD_IN);
     let before = pty.raw().len();
-    pty.send(&format!("{line}\r"));
+    pty.send(typed);
     let heard = |pty: &Pty| String::from_utf8_lossy(&pty.raw()[before..]).into_owned();
-    // The terminal shows the line again, then comes the answer.
-    pty.wait(line, |_| heard(pty).split_once('\n').is_some_and(|(_, answer)| answer.ends_with(PROMPT)));
+    // The terminal shows what was typed once more, then comes the answer.
+    pty.wait(typed, |_| heard(pty).split_once('\n').is_some_and(|(_, answer)| answer.ends_with(PROMPT)));
     heard(pty)
 }
 
