@@ -69,12 +69,23 @@ fn no_secret_lies_about(console: &Console) {
 
 /// What the agent answers to a question, once it answers.
 pub fn ask(machine: &Machine, question: &str) -> Value {
+    ask_until(machine, question, |_, _| None)
+}
+
+/// Asks until the agent answers, or says by another status, with its text, what stands for an answer.
+fn ask_until(machine: &Machine, question: &str, stands_for: impl Fn(&str, &str) -> Option<Value>) -> Value {
     let url = format!("http://127.0.0.1:19999/api/v1/{question}");
     let answer = wait_for(Duration::from_secs(40), || {
-        let output = machine.exec(&format!("curl -sf -m 10 '{url}'"));
-        output.success().then_some(output.stdout)
+        let output = machine.exec(&format!("curl -s -m 10 -w '\\n%{{http_code}}' '{url}'"));
+        let (text, status) = output.stdout.rsplit_once('\n')?;
+        if status == "200" { Some(serde_json::from_str(text).unwrap()) } else { stands_for(status, text) }
     });
-    serde_json::from_str(&answer.unwrap_or_else(|| panic!("{} does not answer {question}", machine.name()))).unwrap()
+    answer.unwrap_or_else(|| {
+        let told = machine.exec(&format!(
+            "curl -sS -i -m 10 '{url}' 2>&1; systemctl status netdata; journalctl -u netdata --no-pager -n 30"
+        ));
+        panic!("{} does not answer {question}\n{}{}", machine.name(), told.stdout, told.stderr)
+    })
 }
 
 pub fn guid(machine: &Machine) -> String {
@@ -94,17 +105,17 @@ pub fn now(machine: &Machine) -> u64 {
     machine.exec("date +%s").ok().trim().parse().unwrap()
 }
 
-/// Values of one point of a tier, asked for as anybody would.
+/// Values of one point of a tier, asked for as anybody would; none where the agent says that it has none of that time.
 fn sample(machine: &Machine, tier: u8, before: u64) -> Vec<Value> {
     let every = 1 << tier;
     let before = before / every * every;
-    let answer = ask(
-        machine,
-        &format!(
-            "data?chart=system.uptime&after={}&before={before}&points=1&group=average&format=json&tier={tier}&options=jsonwrap,selected-tier",
-            before - every
-        ),
+    let question = format!(
+        "data?chart=system.uptime&after={}&before={before}&points=1&group=average&format=json&tier={tier}&options=jsonwrap,selected-tier",
+        before - every
     );
+    let answer = ask_until(machine, &question, |status, text| {
+        (status == "404" && text.starts_with("No metrics where matched")).then_some(Value::Null)
+    });
     answer["result"]["data"][0].as_array().cloned().unwrap_or_default().into_iter().skip(1).collect()
 }
 

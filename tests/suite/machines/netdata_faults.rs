@@ -7,8 +7,8 @@ use super::fleet::Fleet;
 use super::host::{host, wait_for};
 use super::machine::Machine;
 use super::netdata::{
-    CACHE, LIB, METRICS, ask, backup, configure, facts, find, gather, guid, is_running, left_by_lifeboat, run_of,
-    start, table,
+    CACHE, LIB, METRICS, ask, backup, configure, ended_badly, facts, find, gather, guid, is_running, left_by_lifeboat,
+    run_of, start, table,
 };
 use super::story::{Stage, head, host_table};
 use crate::support::console::{Console, Ended};
@@ -50,6 +50,28 @@ fn stopping(console: &Console, machine: &Machine, guard: &str) -> std::process::
     let seen = wait_for(Duration::from_mins(1), || (machine.exec(state).ok() == "deactivating\n").then_some(()));
     assert!(seen.is_some(), "the agent was never stopped");
     child
+}
+
+/// Starts a backup that sends all while the agent is stopped, over a link that must be slow, and waits until it does; once
+/// more where the agent failed in its own end.
+fn sending(console: &Console, machine: &Machine) -> std::process::Child {
+    // The script that stopped the agent would start it itself if it were ended; it is over once everything is being sent.
+    let sends = "ls /var/lib/lifeboat/runs/*/still/noted && grep -qx tar /proc/[0-9]*/comm";
+    for _ in 0..6 {
+        let mut child = console.start(&["backup", METRICS, "--set", "guard=10", "--set", "copy=plain"]);
+        let is_sending = wait_for(Duration::from_mins(4), || {
+            let is_over = child.try_wait().unwrap().map(|_| false);
+            is_over.or_else(|| machine.exec(sends).success().then_some(true))
+        });
+        if is_sending == Some(true) {
+            return child;
+        }
+        let told = machine.exec("ls -l /var/lib/lifeboat/runs/*/still; ps -e").stdout;
+        child.kill().unwrap();
+        let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+        assert!(is_sending.is_some() && ended_badly(&said), "nothing was ever sent\n{said}{told}");
+    }
+    panic!("the agent never ends well");
 }
 
 fn runs_again(machine: &Machine, within: Duration) {
@@ -122,13 +144,8 @@ fn the_guard_alone_starts_the_agent_again() {
         let done = format!("grep -q 'all done' /var/lib/lifeboat/runs/{run}/fired.log");
         assert!(wait_for(Duration::from_secs(30), || machine.exec(&done).success().then_some(())).is_some());
     };
-    // All of it is sent while the agent is stopped, and the link is slow.
     machine.limit_rate(Some(800));
-    let child = console.start(&["backup", METRICS, "--set", "guard=10", "--set", "copy=plain"]);
-    // The script that stopped it would start it itself if it were ended; it is over once everything is being sent.
-    let sends = "ls /var/lib/lifeboat/runs/*/still/noted && grep -qx tar /proc/[0-9]*/comm";
-    let down = wait_for(Duration::from_mins(4), || machine.exec(sends).success().then_some(()));
-    assert!(down.is_some(), "nothing was ever sent\n{}", machine.exec("ls -l /var/lib/lifeboat/runs/*/still; ps -e"));
+    let child = sending(&console, &machine);
     assert!(!is_running(&machine), "the agent runs while it is copied");
     kill_all_but_the_guard(child, &machine);
     assert!(!is_running(&machine), "nobody but the guard starts it");
