@@ -94,7 +94,7 @@ fn samples_come_and_go(stage: &Stage, agent: &str, own: &str, (at, before): (u64
     // After a bad end it may stay silent over what it left.
     spare.exec(&format!("systemctl stop netdata; rm -rf {CACHE}/*; systemctl start netdata")).ok();
     assert_eq!(guid(spare), own);
-    let (bad, at_own) = (bad_ends(spare), gather(spare));
+    let (at_own, bad) = (gather(spare), bad_ends(spare));
     let own_samples = samples(spare, at_own);
     if !are_told(&own_samples) {
         println!("the agent of spare-1 tells no samples yet: {own_samples:?}");
