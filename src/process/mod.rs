@@ -12,7 +12,6 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{getpgrp, getsid};
-use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_current_process_group, kill_process};
 
 /// Held together by those that start something, alone by who stops everything.
@@ -80,29 +79,25 @@ pub fn stop_group() -> io::Result<()> {
 /// in the kernel's list of children (proc(5), `/proc/PID/task/TID/children`). What comes to a child that runs, does nothing.
 ///
 /// # Errors
-/// The group cannot be told. Where the kernel keeps no such list, only the group is.
+/// The group cannot be told. Where there is no such list, only the group is: on other systems than Linux, and without
+/// `/proc`.
 pub fn go_on() -> io::Result<()> {
     kill_current_process_group(Signal::CONT)?;
-    for child in children()? {
-        match kill_process(child, Signal::CONT) {
-            // It has ended by now, or runs as somebody else: as such, then.
-            Err(Errno::SRCH | Errno::PERM) => {}
-            told => told?,
-        }
+    for child in children() {
+        // It may have ended by now, or run as somebody else: as such, then.
+        let _ = kill_process(child, Signal::CONT);
     }
     Ok(())
 }
 
 /// What was started here, runs or not, and was not waited for yet. The kernel may leave one out while another ends; the
 /// next ctrl-z finds it.
-fn children() -> io::Result<Vec<Pid>> {
-    let mut found = Vec::new();
-    for thread in fs::read_dir("/proc/self/task")? {
-        // A thread that ended since has none, and neither has a kernel without the list.
-        let list = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
-        found.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
-    }
-    Ok(found)
+fn children() -> Vec<Pid> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    // A thread that ended since has no list.
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let words = lists.collect::<Vec<_>>().join(" ");
+    words.split_whitespace().filter_map(|word| Pid::from_raw(word.parse().ok()?)).collect()
 }
 
 #[cfg(test)]

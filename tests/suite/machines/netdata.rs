@@ -97,6 +97,12 @@ pub fn start(machine: &Machine) -> String {
     guid(machine)
 }
 
+/// Starts the agent with no samples of before.
+pub fn start_anew(machine: &Machine) -> String {
+    machine.exec(&format!("systemctl stop netdata; rm -rf {CACHE}/*; systemctl start netdata")).ok();
+    guid(machine)
+}
+
 pub fn is_running(machine: &Machine) -> bool {
     machine.exec("systemctl is-active --quiet netdata").success()
 }

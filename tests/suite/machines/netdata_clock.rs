@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::host::wait_for;
 use super::machine::Machine;
 use super::netdata::{
-    METRICS, are_told, ask, gather, guid, is_running, left_by_lifeboat, now, samples, samples_again, try_backup,
+    METRICS, are_told, ask, gather, guid, is_running, left_by_lifeboat, now, samples, samples_again, start_anew,
+    try_backup,
 };
 use super::netdata_faults::{drop_in, one};
 use crate::support::console::{Console, Ended};
@@ -27,8 +28,7 @@ fn with_clock(machine: &Machine) {
             library.trim()
         ),
     );
-    machine.exec("systemctl stop netdata; rm -rf /var/cache/netdata/*; systemctl start netdata").ok();
-    guid(machine);
+    start_anew(machine);
 }
 
 /// How many seconds the agent's clock is ahead of the machine's.
@@ -101,12 +101,8 @@ fn an_agent_whose_clock_jumps_while_it_is_copied_is_saved_rightly_or_does_not_co
 
 /// Starts the agent anew with nothing of before and its clock here, and gives what it tells of half a minute.
 fn begin_at(machine: &Machine, to: &str) -> (u64, Vec<Vec<Value>>) {
-    machine
-        .exec(&format!(
-            "systemctl stop netdata; rm -rf /var/cache/netdata/*; echo {to} >{CLOCK}; systemctl start netdata"
-        ))
-        .ok();
-    guid(machine);
+    machine.exec(&format!("systemctl stop netdata; echo {to} >{CLOCK}")).ok();
+    start_anew(machine);
     let at = wait_for(Duration::from_secs(90), || {
         std::thread::sleep(Duration::from_millis(500));
         let told = ask(machine, "chart?chart=system.uptime");

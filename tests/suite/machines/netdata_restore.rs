@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::machine::Machine;
 use super::netdata::{
     CACHE, LIB, METRICS, are_told, backup, backup_with_samples, configure, gather, gather_for, guid, left_by_lifeboat,
-    run_of, samples, samples_again, start, table,
+    run_of, samples, samples_again, start, start_anew, table,
 };
 use super::netdata_faults::one;
 use super::story::Stage;
@@ -92,8 +92,7 @@ fn samples_go_on_as_those_of_another_agent_while_their_own_runs() {
 fn samples_come_and_go(stage: &Stage, agent: &str, own: &str, (at, before): (u64, &[Vec<Value>])) -> bool {
     let Stage { console, spare, .. } = stage;
     // After a bad end it may stay silent over what it left.
-    spare.exec(&format!("systemctl stop netdata; rm -rf {CACHE}/*; systemctl start netdata")).ok();
-    assert_eq!(guid(spare), own);
+    assert_eq!(start_anew(spare), own);
     let (at_own, bad) = (gather(spare), bad_ends(spare));
     let own_samples = samples(spare, at_own);
     if !are_told(&own_samples) {
@@ -121,13 +120,13 @@ fn samples_come_and_go(stage: &Stage, agent: &str, own: &str, (at, before): (u64
     assert_eq!((guid(spare), samples_again(spare, at, before)), (own.to_owned(), before.to_vec()));
     assert_eq!(left_by_lifeboat(spare), "");
     console.run(&["rollback", &run, "--confirm", &format!("rollback={run}")]).expect(0);
+    assert_eq!(left_by_lifeboat(spare), "");
     if bad_ends(spare) > bad {
         println!("the agent of spare-1 failed in its own end");
         return false;
     }
     assert_eq!((guid(spare), samples_again(spare, at_own, &own_samples)), (own.to_owned(), own_samples));
     assert_ne!(samples(spare, at), before, "its own history is back");
-    assert_eq!(left_by_lifeboat(spare), "");
     true
 }
 

@@ -13,17 +13,12 @@ const HEARD_IN: Duration = Duration::from_millis(600);
 /// Types a line and hears what is said up to the next question.
 #[track_caller]
 pub fn say(pty: &mut Pty, line: &str) -> String {
-    answer_to(pty, &format!("{line}\r"))
+    press(pty, &format!("{line}\r"))
 }
 
-/// Presses a key that needs no end of a line, such as ctrl-z, and hears what is said up to the next question.
+/// As [`say`], for keys that need no end of a line, such as ctrl-z.
 #[track_caller]
-pub fn press(pty: &mut Pty, key: &str) -> String {
-    answer_to(pty, key)
-}
-
-#[track_caller]
-fn answer_to(pty: &mut Pty, typed: &str) -> String {
+pub fn press(pty: &mut Pty, typed: &str) -> String {
     std::thread::sleep(HEARD_IN);
     let before = pty.raw().len();
     pty.send(typed);
