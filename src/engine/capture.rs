@@ -152,7 +152,7 @@ impl Capture<'_> {
             staging.publish(&manifest, &proofs, &card, self.clock, self.entropy).map_err(|e| vault_failure(&e))?;
         Ok(json!({
             "snapshot": published.id, "item": self.place, "path": published.path, "sums_sha256": published.sums_sha256,
-            "bytes": manifest.files.iter().map(|file| file.plain_size).sum::<u64>(), "identities": manifest.identities, "marks": manifest.marks,
+            "bytes": manifest.plain_size(), "identities": manifest.identities, "marks": manifest.marks,
             "remarks": source.remarks(), "damaged": damaged, DOUBT: doubt,
         }))
     }
@@ -202,7 +202,7 @@ fn clock_skew(cx: &Cx) -> i64 {
     let before = cx.clock.now().as_second();
     let told = cx.node.run(&Script::new("date +%s"), &[], 64, cx.cancel);
     let theirs = told.ok().and_then(|output| output.text().as_str().trim().parse::<i64>().ok());
-    theirs.map_or(0, |theirs| theirs - i64::midpoint(before, cx.clock.now().as_second()))
+    theirs.map_or(0, |theirs| theirs.saturating_sub(i64::midpoint(before, cx.clock.now().as_second())))
 }
 
 /// What travels to the verifier.

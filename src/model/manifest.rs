@@ -9,6 +9,7 @@ use super::facts::Identity;
 use super::ids::{ConsoleId, HostId, ItemRef, RunId, SnapshotId};
 use super::item::{Copying, Sensitivity};
 use super::text::CleanText;
+use super::units::ByteSize;
 
 /// The version of the manifest written by this program; readers refuse newer ones.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -53,6 +54,13 @@ pub struct Manifest {
     pub recipients: Vec<String>,
     /// Every file of the payload, in the order the verifier reads them.
     pub files: Vec<StoredFile>,
+}
+
+impl Manifest {
+    /// Bytes of the payload in clear.
+    pub fn plain_size(&self) -> ByteSize {
+        self.files.iter().map(|file| file.plain_size).sum()
+    }
 }
 
 /// The node a snapshot was read from.

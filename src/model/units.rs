@@ -1,6 +1,7 @@
 //! Quantities with their unit, and how people read them.
 
 use std::fmt;
+use std::iter::Sum;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ByteSize(pub u64);
+
+/// Of numbers that others told, any of which may be false: a sum that no number holds is the largest one, never a small
+/// one for which there would seem to be room.
+impl Sum<u64> for ByteSize {
+    fn sum<I: Iterator<Item = u64>>(sizes: I) -> Self {
+        Self(sizes.fold(0, u64::saturating_add))
+    }
+}
+
+impl Sum for ByteSize {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.map(|size| size.0).sum()
+    }
+}
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +90,13 @@ mod tests {
         ] {
             assert_eq!(ByteSize(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn sums_of_sizes_never_come_out_small() {
+        assert_eq!([3, 4].into_iter().sum::<ByteSize>(), ByteSize(7));
+        assert_eq!([u64::MAX, 1, 5].into_iter().sum::<ByteSize>(), ByteSize(u64::MAX));
+        assert_eq!([ByteSize(u64::MAX), ByteSize(5)].into_iter().sum::<ByteSize>(), ByteSize(u64::MAX));
     }
 
     #[test]

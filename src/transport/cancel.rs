@@ -51,11 +51,11 @@ impl Cancel {
 
     /// Waits for `span` or until it is set; says whether it is set.
     pub fn wait(&self, span: Duration) -> bool {
-        let end = Instant::now() + span;
+        let began = Instant::now();
         let (set, wake) = &*self.own;
         let mut guard = set.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = span.saturating_sub(began.elapsed());
             if *guard || self.is_cancelled_from_outside() || left.is_zero() {
                 return *guard || self.is_cancelled_from_outside();
             }
@@ -77,6 +77,12 @@ mod tests {
         assert!(!step.is_cancelled());
         run.cancel();
         assert!(step.is_cancelled() && step.wait(Duration::from_hours(1)));
+        let endless = Cancel::new();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| endless.wait(Duration::MAX));
+            endless.cancel();
+            assert!(waiting.join().unwrap(), "also one that no clock reaches the end of");
+        });
         let late = Cancel::new().within(Duration::ZERO);
         assert!(late.is_cancelled());
     }

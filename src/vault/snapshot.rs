@@ -63,7 +63,7 @@ impl Snapshot {
     }
     /// Bytes of the payload in clear.
     pub fn plain_size(&self) -> u64 {
-        self.manifest.files.iter().fold(0, |sum, file| file.plain_size.saturating_add(sum))
+        self.manifest.plain_size().0
     }
 
     /// The newest proof of a rung, if the rung holds; see [`held_since`].

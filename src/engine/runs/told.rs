@@ -152,7 +152,7 @@ impl Told {
     pub(super) fn next_epoch(&self) -> u64 {
         let is_one = |event: &&Event| matches!(event.kind, EventKind::RunStarted { .. } | EventKind::RunAdopted { .. });
         let counted = self.events.iter().filter(is_one).count() as u64;
-        1 + self.owner().map_or(0, |(_, epoch)| epoch).max(counted)
+        self.owner().map_or(0, |(_, epoch)| epoch).max(counted).saturating_add(1)
     }
 
     /// The run this one undoes, if it is a rollback.

@@ -55,7 +55,7 @@ impl Op for Accept {
     }
     fn run(&self, cx: &Cx, args: &Value, _before: &Value) -> Result<Value> {
         let args: AcceptArgs = args_of(args)?;
-        let deadline = cx.clock.elapsed() + Duration::from_secs(args.within);
+        let deadline = cx.clock.elapsed().saturating_add(Duration::from_secs(args.within));
         let said = loop {
             let silent = match api::identity(cx, &args.place) {
                 Ok(said) => break said,

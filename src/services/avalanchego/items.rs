@@ -99,7 +99,7 @@ fn staking(own: &Own) -> Result<Item> {
             None => Standing::Ready,
         },
     };
-    let size = IDENTITY.iter().filter_map(|(_, key)| own.seen(key)).map(|seen| seen.size).sum();
+    let ByteSize(size) = IDENTITY.iter().filter_map(|(_, key)| own.seen(key)).map(|seen| seen.size).sum();
     let mut facts = json!({
         "node_id": own.node_id(), "bls_public_key": own.api.bls_public_key, "bls_proof_of_possession": own.api.bls_proof,
         "api_answered": own.api.answered(), "complete": complete, "network": own.network, "unit": own.unit, "user": own.user, "public_ip": own.public_ip, "files": files,
@@ -160,7 +160,7 @@ fn unit(own: &Own) -> Result<Item> {
 }
 
 fn plugins(own: &Own) -> Result<Item> {
-    let size: u64 = own.plugins.values().sum();
+    let ByteSize(size) = own.plugins.values().copied().sum();
     let standing = if own.plugins.is_empty() {
         Standing::Absent(format!("there are no plugins in {}.", own.path("plugins")).into())
     } else if own.wants_plugins {

@@ -140,13 +140,12 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn ready(&self, manifest: &Manifest, unit: bool) -> Result<Step> {
-        let plain: u64 = manifest.files.iter().map(|file| file.plain_size).sum();
         let args = ReadyArgs {
             unit: unit.then(|| self.own.unit.clone()),
             user: self.own.user.clone(),
             targets: self.landing.targets(),
             // An archive and what is unpacked of it lie there together for a moment.
-            needs: plain.saturating_mul(2),
+            needs: manifest.plain_size().0.saturating_mul(2),
             trust: self.trust(),
         };
         self.maker().step(

@@ -383,7 +383,7 @@ impl<'a> Still<'a> {
         );
         let drops = if self.may_drop { "yes" } else { "no" };
         let words = [unit.as_str(), &limit, &self.way, &self.args.root, &self.args.stage, drops];
-        let most = Duration::from_secs(self.args.stop_within) + Duration::from_mins(30);
+        let most = Duration::from_secs(self.args.stop_within).saturating_add(Duration::from_mins(30));
         let done = run_change_with(self.cx, &script, &words, doing, most).map_err(no_room);
         done.map_err(|failure| self.may_be_repeated(failure))
     }

@@ -49,11 +49,7 @@ pub(super) fn plan(ask: &Ask, own: &Own, settings: &Settings) -> Result<Draft> {
         node_id: layout.node_id,
         led: own.leader.is_some(),
     };
-    let ready = PlaceArgs {
-        unit: unit.clone(),
-        targets: layout.targets.clone(),
-        needs: manifest.files.iter().map(|file| file.plain_size).sum(),
-    };
+    let ready = PlaceArgs { unit: unit.clone(), targets: layout.targets.clone(), needs: manifest.plain_size().0 };
 
     let title_of_ready = "Check that the node can take it";
     let mut steps = vec![plain.step("ready", title_of_ready, "consul.place/1", json!(ready), Effect::Read)?];

@@ -50,7 +50,7 @@ pub fn read(
         &TarLimits::of_a_node(),
         |entry, content| {
             tally.entries += 1;
-            tally.bytes += entry.size;
+            tally.bytes = tally.bytes.saturating_add(entry.size);
             record(entry, content, (root, numeric), cancel, tell)
         },
         None,

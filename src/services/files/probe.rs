@@ -257,7 +257,7 @@ pub fn unescape(text: &str) -> String {
 
 /// All bytes of the paths, when every one was counted.
 pub fn size_of(own: &Own) -> Option<ByteSize> {
-    own.paths.values().filter(|path| path.exists()).map(|path| path.size).sum::<Option<u64>>().map(ByteSize)
+    own.paths.values().filter(|path| path.exists()).map(|path| path.size.map(ByteSize)).sum()
 }
 
 /// The driver's own part of facts, empty when they are another driver's or older.

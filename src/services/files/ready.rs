@@ -136,7 +136,7 @@ fn judge(host: &str, args: &ReadyArgs, printed: &str) -> Result<Value> {
                 {
                     let room = rooms.entry(device).or_default();
                     let target = args.targets.get(index);
-                    room.0 += target.and_then(|target| target.bytes).unwrap_or(0);
+                    room.0 = room.0.saturating_add(target.and_then(|target| target.bytes).unwrap_or(0));
                     room.1 = free.parse().unwrap_or(0);
                     room.2 = target.map_or("", |target| target.path.as_str());
                 }
@@ -167,7 +167,7 @@ fn judge(host: &str, args: &ReadyArgs, printed: &str) -> Result<Value> {
         }
     }
     for (need, free, path) in rooms.values() {
-        let need = need + need / 50 + (16 << 20);
+        let need = need.saturating_add(need / 50).saturating_add(16 << 20);
         if need > *free {
             exit = if wrong.is_empty() { Exit::NoSpace } else { exit };
             let beside = super::settings::split(path).0;

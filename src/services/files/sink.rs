@@ -232,7 +232,7 @@ impl Sink for Unpack<'_> {
         finish_change(self.cx, running, &doing)?;
         lists.end()?;
         self.tally.entries += tally.entries;
-        self.tally.bytes += tally.bytes;
+        self.tally.bytes = self.tally.bytes.saturating_add(tally.bytes);
         self.arrived.push(place.archive.clone());
         Ok(())
     }

@@ -124,7 +124,7 @@ impl Asked<'_> {
     /// Its unit is no longer active, or it was silent for too long.
     pub fn until_it_answers(&self, cx: &Cx, within: Duration) -> Result<Info> {
         let unit = self.unit;
-        let (deadline, mut span) = (cx.clock.elapsed() + within, FIRST_PAUSE);
+        let (deadline, mut span) = (cx.clock.elapsed().saturating_add(within), FIRST_PAUSE);
         loop {
             let silent = match api::info(cx, self.api) {
                 Ok(info) => return Ok(info),

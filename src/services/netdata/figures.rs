@@ -53,6 +53,8 @@ const MOST_CHARTS: usize = 3;
 const MOST_NAMES: usize = 400;
 /// Seconds of history from which on a chart is noted by name, and how far it reaches: less may be in memory only.
 const SHORTEST: u64 = 10;
+/// The last second that is believed, thousands of years from now: sums of such seconds fit a number.
+const LATEST: u64 = 100_000_000_000;
 /// Where in a tier's span samples are taken, in hundredths.
 ///
 /// None in the first twentieth: an agent whose room is used up drops its oldest file whenever it begins a new one.
@@ -118,8 +120,12 @@ fn take_by(asking: Asking, tiers: usize) -> Result<Taken> {
 /// The first and the last second an agent has of a chart; zeros when it has none.
 fn span_of(asking: Asking, chart: &str) -> Result<(u64, u64)> {
     let about = asking(&format!("/api/v1/chart?chart={chart}"))?;
-    let second = |key: &str| about.get(key).and_then(Value::as_u64).unwrap_or(0);
-    Ok((second("first_entry"), second("last_entry")))
+    Ok((second_of(&about, "first_entry"), second_of(&about, "last_entry")))
+}
+
+/// A second an agent tells of; 0 when it tells of none, or of one that cannot be.
+fn second_of(about: &Value, key: &str) -> u64 {
+    about.get(key).and_then(Value::as_u64).filter(|second| *second <= LATEST).unwrap_or(0)
 }
 
 /// The charts an agent has history of, whether it collects them now or not.
@@ -136,8 +142,7 @@ fn with_history(asking: Asking) -> Result<History> {
     let charts = contexts.filter_map(|(_, context)| context.get("charts")?.as_object()).flatten();
     let mut history = History::default();
     for (name, chart) in charts.filter(|(name, _)| name.len() <= 200 && !name.chars().any(char::is_control)) {
-        let second = |key: &str| chart.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let (first, last) = (second("first_time_t"), second("last_time_t"));
+        let (first, last) = (second_of(chart, "first_time_t"), second_of(chart, "last_time_t"));
         if first == 0 {
             continue;
         }
@@ -173,8 +178,8 @@ fn tiers_of(asking: Asking, tiers: usize) -> Vec<Tier> {
         let number = |name: &str| told.pointer(&format!("/tier{tier}/{name}")).and_then(Value::as_u64);
         let default = GRANULARITY.get(tier).copied().unwrap_or(86_400);
         Tier {
-            every: number("default_granularity_secs").filter(|seconds| *seconds > 0).unwrap_or(default),
-            first: number("first_t").map_or(0, seconds_of),
+            every: number("default_granularity_secs").filter(|every| (1..=LATEST).contains(every)).unwrap_or(default),
+            first: number("first_t").map(seconds_of).filter(|first| *first <= LATEST).unwrap_or(0),
         }
     };
     (0..tiers.min(5)).map(of).collect()
@@ -182,7 +187,7 @@ fn tiers_of(asking: Asking, tiers: usize) -> Vec<Tier> {
 
 /// A time in seconds; some versions tell microseconds.
 const fn seconds_of(time: u64) -> u64 {
-    if time > 100_000_000_000 { time / 1_000_000 } else { time }
+    if time > LATEST { time / 1_000_000 } else { time }
 }
 
 impl Tier {
@@ -261,7 +266,7 @@ fn ask(asking: Asking, (chart, tier): (&str, usize), after: u64, before: u64) ->
     let values = values_of(&answer);
     let time = answer.pointer("/result/data/0/0").and_then(Value::as_u64).map_or(0, seconds_of);
     // Points lie where the tier has them, up to one of them later.
-    let is_it = time >= after && time <= before + (before - after);
+    let is_it = time >= after && time <= before.saturating_add(before.saturating_sub(after));
     let elsewhere = !values.is_empty() && !is_it;
     Ok(Told { values: if elsewhere { BTreeMap::new() } else { values }, elsewhere })
 }
@@ -335,7 +340,7 @@ fn shorter(asking: Asking, chart: &str, (first, last): (u64, u64)) -> Result<Opt
         Err(failure) if failure.message.contains("status 404") => (0, 0),
         Err(failure) => return Err(failure),
     };
-    let may_begin = first + last.saturating_sub(first) / MAY_AGE + 1;
+    let may_begin = first.saturating_add(last.saturating_sub(first) / MAY_AGE).saturating_add(1);
     Ok(if begins == 0 {
         Some(format!("the chart {chart} is not there"))
     } else if begins > may_begin {
@@ -469,6 +474,38 @@ mod tests {
         // As it was noted before.
         then.spans.insert("system.cpu".to_owned(), (0, 2000));
         assert_eq!((compared(&then, 1000).differs, compared(&then, 0).differs), (None, None));
+    }
+
+    /// Whoever answers in the agent's place may tell any number there is.
+    #[test]
+    fn times_that_cannot_be_are_as_good_as_none() {
+        const NUMBERS: [u64; 6] = [0, 1, LATEST, LATEST + 1, u64::MAX - 4, u64::MAX];
+        let any = |at: usize| NUMBERS[at % NUMBERS.len()];
+        for (first, last, every) in (0..216).map(|at| (any(at), any(at / 6), any(at / 36))) {
+            let asking = |target: &str| {
+                Ok(match target.split('?').next().unwrap() {
+                    "/api/v1/contexts" => json!({"contexts": {"c": {"charts": {"system.cpu":
+                        {"first_time_t": first, "last_time_t": last, "collected": true}}}}}),
+                    "/api/v1/charts" => json!({"charts": {"system.cpu": {}}}),
+                    "/api/v1/chart" => json!({"first_entry": first, "last_entry": last}),
+                    "/api/v1/dbengine_stats" => json!({"tier0": {"default_granularity_secs": every, "first_t": first}}),
+                    _ => json!({"result": {"labels": ["time", "user"], "data": [[last, 1.5]]}}),
+                })
+            };
+            let taken = take_by(&asking, 1).unwrap().figures;
+            let is_told = (1..=LATEST).contains(&first) && last <= LATEST && last >= first + SHORTEST;
+            assert_eq!(taken.spans.len(), usize::from(is_told), "{first} {last} {every}");
+            let sample = Sample {
+                chart: "system.cpu".to_owned(),
+                tier: 0,
+                after: first,
+                before: last,
+                values: BTreeMap::from([("user".to_owned(), json!(1.5))]),
+            };
+            let spans = BTreeMap::from([("system.cpu".to_owned(), (first, last))]);
+            let noted = Figures { spans, samples: vec![sample], ..taken };
+            compare_by(&asking, &noted).unwrap();
+        }
     }
 
     #[test]

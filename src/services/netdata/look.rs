@@ -1,6 +1,7 @@
 //! The two scripts that look at a node. No key is read: of `stream.conf` only whether and where it streams.
 
 use crate::model::exit::Result;
+use crate::model::units::ByteSize;
 use crate::services::Cx;
 use crate::services::common::{Answers, PUT, SHOW_FENCE, UNIT_PROPERTIES, read_node};
 use crate::transport::Script;
@@ -153,8 +154,8 @@ pub fn stored(listing: &str) -> Stored {
             *last = (file, size);
         }
     }
-    let moving: u64 = newest.values().map(|(_, size)| size).sum();
-    stored.settled = stored.settled.saturating_sub(moving);
+    let moving: ByteSize = newest.values().map(|(_, size)| *size).sum();
+    stored.settled = stored.settled.saturating_sub(moving.0);
     stored
 }
 

@@ -74,8 +74,9 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
     let told: Option<u16> = answers.text("port").parse().ok();
     let unit_stop_within = seconds_of(&answers.shown("TimeoutStopUSec"));
     // A little more than the unit's own limit: then it is systemd that ends it, and says so.
-    let stop_within =
-        settings.stop_within.unwrap_or_else(|| unit_stop_within.map_or(STOP_WITHIN, |own| (own + 10).min(3600)));
+    let stop_within = settings
+        .stop_within
+        .unwrap_or_else(|| unit_stop_within.map_or(STOP_WITHIN, |own| own.saturating_add(10).min(3600)));
     let own = Own {
         unit: Some(settings.unit.clone()),
         installed: !matches!(load.as_str(), "" | "not-found"),
@@ -132,17 +133,18 @@ pub(super) fn start(answers: &Answers, settings: &Settings, file: &Conf) -> (Own
 
 /// systemd's spans: "1min 30s", "10s", "500ms", "infinity".
 fn seconds_of(text: &str) -> Option<u64> {
-    let mut total = 0;
+    let mut total = 0_u64;
     for word in text.split_whitespace() {
         let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let number: u64 = digits.parse().ok()?;
-        total += match word.get(digits.len()..)? {
-            "h" => number * 3600,
-            "min" => number * 60,
+        let seconds = match word.get(digits.len()..)? {
+            "h" => number.saturating_mul(3600),
+            "min" => number.saturating_mul(60),
             "s" => number,
             "ms" | "us" => 1,
             _ => return None,
         };
+        total = total.saturating_add(seconds);
     }
     (total > 0).then_some(total)
 }
@@ -340,6 +342,9 @@ mod tests {
     #[test]
     fn systemd_s_spans_are_read() {
         assert_eq!(seconds_of("1min 30s"), Some(90));
+        for text in ["18446744073709551615h", "18446744073709551615s 18446744073709551615min"] {
+            assert_eq!(seconds_of(text), Some(u64::MAX));
+        }
         assert_eq!((seconds_of("10s"), seconds_of("infinity"), seconds_of("")), (Some(10), None, None));
     }
 

@@ -209,7 +209,7 @@ impl Restore<'_> {
     }
 
     fn bytes(&self) -> u64 {
-        self.manifest.files.iter().map(|file| file.plain_size).sum()
+        self.manifest.plain_size().0
     }
 
     fn replaces(&self) -> bool {

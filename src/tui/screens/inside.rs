@@ -260,13 +260,13 @@ fn title_of(open: &Open) -> String {
     };
     match &open.page {
         Some(Ok(page)) if !page.rows.is_empty() => {
-            let last = page.from + u64::try_from(page.rows.len()).unwrap_or(0);
+            let last = page.from.saturating_add(page.rows.len() as u64);
             let more = match page.total {
                 Some(total) => format!(" of {total}{what}"),
                 None if page.next.is_some() => ", more follow".to_owned(),
                 None => String::new(),
             };
-            format!("{name}{pattern}, rows {} to {last}{more}", page.from + 1)
+            format!("{name}{pattern}, rows {} to {last}{more}", page.from.saturating_add(1))
         }
         _ => format!("{name}{pattern}"),
     }

@@ -283,8 +283,8 @@ impl Columns {
         let name = cut_middle(&place.to_string(), usize::from(room), glyphs.cut);
         canvas.text_within(1, y, room, &name, Role::Text);
         canvas.right(self.copies, y, 4, &kept.copies.len().to_string(), Role::Text);
-        let stored: u64 = kept.copies.iter().map(|copy| copy.stored.0).sum();
-        canvas.right(self.size, y, 9, &ByteSize(stored).to_string(), Role::Text);
+        let stored: ByteSize = kept.copies.iter().map(|copy| copy.stored).sum();
+        canvas.right(self.size, y, 9, &stored.to_string(), Role::Text);
         if let Some(newest) = kept.copies.first() {
             canvas.text(self.newest, y, &age(newest.created, model.now), Role::Text);
         }

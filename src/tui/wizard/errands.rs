@@ -338,13 +338,13 @@ impl Verify {
 
     fn what(&self, model: &Model) -> String {
         let chosen = self.chosen().len();
-        format!("{}, {} in clear", count(chosen, "copy"), ByteSize(self.size(model)))
+        format!("{}, {} in clear", count(chosen, "copy"), self.size(model))
     }
 
-    fn size(&self, model: &Model) -> u64 {
-        let Some(holdings) = &model.holdings else { return 0 };
+    fn size(&self, model: &Model) -> ByteSize {
+        let Some(holdings) = &model.holdings else { return ByteSize(0) };
         let of = |(item, id): &(ItemRef, SnapshotId)| {
-            holdings.copies(item).iter().find(|copy| copy.id == *id).map_or(0, |copy| copy.size.0)
+            holdings.copies(item).iter().find(|copy| copy.id == *id).map_or(ByteSize(0), |copy| copy.size)
         };
         self.chosen().iter().map(of).sum()
     }

@@ -9,7 +9,7 @@ use crate::engine::phrases::{
 use crate::engine::planner::Planned;
 use crate::model::item::Sensitivity;
 use crate::model::plan::{Command, Effect, Plan, Step};
-use crate::model::units::ByteSize;
+use crate::model::units::{ByteSize, Seconds};
 use crate::tui::action::Action;
 use crate::tui::model::{Job, Model};
 use crate::tui::theme::Role;
@@ -71,8 +71,8 @@ pub fn shell_row() -> Row {
 ///  ● val-1/avalanchego/unit         4 steps
 /// ```
 fn all_in_short(planned: &[(&Job, &Planned)]) -> Vec<Row> {
-    let sizes: Option<u64> = planned.iter().map(|(_, planned)| size_of(planned)).sum();
-    let size = sizes.map_or("size not known beforehand".to_owned(), |size| format!("about {}", ByteSize(size)));
+    let sizes: Option<ByteSize> = planned.iter().map(|(_, planned)| planned.item.size).sum();
+    let size = sizes.map_or("size not known beforehand".to_owned(), |size| format!("about {size}"));
     let mut rows = vec![Row::heading(format!("{} plans, each a job of its own, {size}", planned.len()))];
     for (_, planned) in planned {
         let plan = &planned.plan;
@@ -87,10 +87,6 @@ fn all_in_short(planned: &[(&Job, &Planned)]) -> Vec<Row> {
 /// Whether a step is felt by whoever uses the service.
 fn is_felt(effect: Effect) -> bool {
     matches!(effect, Effect::Quiesce | Effect::Fence | Effect::Destroy)
-}
-
-fn size_of(planned: &Planned) -> Option<u64> {
-    planned.item.size.map(|size| size.0)
 }
 
 fn one(model: &Model, job: &Job, planned: &Planned) -> Vec<Row> {
@@ -129,7 +125,7 @@ fn about(model: &Model, planned: &Planned) -> Vec<Row> {
     let version = found.facts.version.as_ref().map_or(String::new(), |version| format!(" {}", version.one_line()));
     let service = format!("{}{version} on {}", found.kind, found.host);
     let vault = model.place.told(&model.place.vault);
-    let size = size_of(planned).map_or("not known beforehand".to_owned(), |size| format!("about {}", ByteSize(size)));
+    let size = planned.item.size.map_or("not known beforehand".to_owned(), |size| format!("about {size}"));
     match &planned.plan.command {
         Command::Backup { item: place, .. } => vec![
             Row::pair("what", format!("{place}: {}{secret}, copied {}", item.title, copying_word(item.copying))),
@@ -164,10 +160,13 @@ fn stops(plan: &Plan) -> String {
         }
         let last = plan.steps.iter().rposition(|other| other.guard == step.guard && other.effect != Effect::Read);
         let until = last.map_or(number, |last| last.max(number)) + 1;
-        let limit: u64 = plan.steps.iter().take(until).skip(number).map(|step| step.timeout.0).sum();
-        let limit = crate::model::units::Seconds(limit);
+        let limit = plan.steps.iter().take(until).skip(number).fold(0, |sum, step| step.timeout.0.saturating_add(sum));
         let what = step.title.as_str().strip_prefix("Stop ").unwrap_or(step.title.as_str());
-        told.push(format!("{what}, from step {} to step {until}, given up after {limit} at the latest", number + 1));
+        told.push(format!(
+            "{what}, from step {} to step {until}, given up after {} at the latest",
+            number + 1,
+            Seconds(limit)
+        ));
     }
     if told.is_empty() { "nothing".to_owned() } else { told.join("; ") + "." }
 }

@@ -22,7 +22,7 @@ use lifeboat::vault::Snapshot;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::properties::{Happening, assert_tame, failure, happening, hostile, msg_of};
+use super::properties::{Happening, assert_tame, cases, failure, happening, hostile, msg_of};
 use super::stage::Stage;
 use super::wizard_cast::{self, RUN, began, done, happen, report};
 use super::{cast, jobs_runs, practice, stored};
@@ -252,7 +252,7 @@ fn live(stage: &mut Stage, what: Happening, answers: &Answers, size: &mut (u16, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(64), max_shrink_iters: 1_000, ..ProptestConfig::default() })]
     #[test]
     fn full_pages_stand_whatever_happens_and_whoever_answers(
         from in 0..BEGINNINGS,
@@ -266,6 +266,18 @@ proptest! {
             assert_tame(&stage.draw(size))?;
         }
     }
+}
+
+#[test]
+fn sizes_that_no_number_holds_together_are_shown_as_the_largest() {
+    let answers = Answers { text: "as told".to_owned(), works: true, number: u64::MAX };
+    let holdings = answers.holdings();
+    let newest = |place: &str| (item(place), holdings.copies(&item(place))[0].id.clone());
+    let copies = [wizard_cast::IDENTITY, wizard_cast::CHAINS].map(newest);
+    let mut stage = wizard_cast::stage(wizard::verify(copies.to_vec()));
+    stage.notice(Notice::Vault(Ok(Arc::new(holdings)))).keys("enter");
+    let shown = stage.grid((80, 24));
+    assert!(shown.contains(&format!("2 copies, {} in clear", ByteSize(u64::MAX))), "{shown}");
 }
 
 /// Whoever begins a wizard goes through all of it: pages that random keys seldom reach.
@@ -285,7 +297,7 @@ enum KeyPress {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(32), max_shrink_iters: 1_000, ..ProptestConfig::default() })]
     #[test]
     fn wizards_stand_on_every_page_whatever_is_answered(
         which in 0..5usize,

@@ -34,6 +34,11 @@ members = ["consul-1", "consul-2"]
 [clusters.dc1.services.consul]
 "#;
 
+/// How many cases a property is tried with: as many as a gate has time for, or as `PROPTEST_CASES` asks for.
+pub fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().unwrap())
+}
+
 /// Text as a hostile node would send it.
 pub fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -190,7 +195,7 @@ fn happen(stage: &mut Stage, what: Happening, size: &mut (u16, u16)) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(192), max_shrink_iters: 2_000, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_it_stands(happenings in prop::collection::vec(happening(), 1..60)) {
         let mut stage = Stage::of_inventory(MANY);

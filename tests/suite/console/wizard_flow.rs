@@ -12,6 +12,7 @@ use lifeboat::tui::wizard;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::properties::cases;
 use super::stage::Stage;
 use super::wizard_cast::*;
 use super::wizard_pages::{previewing, restoring};
@@ -309,7 +310,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(192), ..ProptestConfig::default() })]
 
     /// Whatever is pressed, pasted, waited for or reported: a gated plan runs only after its words were typed.
     #[test]
