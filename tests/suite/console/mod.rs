@@ -27,7 +27,7 @@ mod picture;
 mod pitfalls;
 mod plain;
 mod practice;
-mod properties;
+pub mod properties;
 mod reload;
 #[cfg(feature = "rehearsal")]
 mod side_by_side;

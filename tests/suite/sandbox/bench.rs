@@ -23,6 +23,7 @@ use super::Node;
 use super::fixtures::Fixture;
 use super::shell::Shell;
 use super::tripwire::{Tripwire, Wire};
+use super::untrue::Liar;
 
 /// The real time of day; waiting costs nothing.
 #[derive(Default)]
@@ -187,7 +188,11 @@ impl Dialer for Fleet<'_> {
         if self.wire.dead.load(Ordering::SeqCst) {
             return Err(TransportError::Lost { host: host.id.to_string(), why: "this console is dead".into() });
         }
-        Ok(Arc::new(Tripwire { inner: Arc::new(shell), wire: self.wire.clone(), cut: Arc::default(), counts: true }))
+        let inner: Arc<dyn Transport> = match &self.wire.mouth {
+            Some(mouth) => Arc::new(Liar { inner: shell, mouth: mouth.clone() }),
+            None => Arc::new(shell),
+        };
+        Ok(Arc::new(Tripwire { inner, wire: self.wire.clone(), cut: Arc::default(), counts: true }))
     }
 }
 

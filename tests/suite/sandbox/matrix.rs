@@ -52,12 +52,12 @@ struct Case {
 }
 
 /// One snapshot of every item of a fixture, taken by clean runs.
-struct Base {
-    world: World,
+pub struct Base {
+    pub world: World,
     items: Vec<ItemId>,
 }
 
-fn saved(fixture: &'static dyn Fixture) -> Base {
+pub fn saved(fixture: &'static dyn Fixture) -> Base {
     let (world, node) = (World::new(), laid(fixture, true));
     let fleet = Fleet::sound(fixture, &[(OLD, &node)]);
     let before = digest(fixture, &node);

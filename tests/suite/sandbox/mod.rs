@@ -8,6 +8,7 @@ pub mod bench;
 mod between;
 pub mod fixtures;
 mod held;
+mod lies;
 mod lying;
 pub mod matrix;
 mod plans;
@@ -20,6 +21,7 @@ mod still;
 mod taken_up;
 mod tripwire;
 mod units;
+mod untrue;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write as _};

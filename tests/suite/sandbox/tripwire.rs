@@ -12,6 +12,8 @@ use lifeboat::transport::{
     Cancel, Dial, Duplex, End, Endpoint, Finished, Output, Running, Script, Transport, TransportError,
 };
 
+use super::untrue::Mouth;
+
 /// What happens at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trip {
@@ -56,6 +58,8 @@ pub struct Wire {
     pub seen: Mutex<Vec<Call>>,
     /// Done at the moment the console dies.
     pub on_death: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What nodes say in place of the truth, if they lie.
+    pub mouth: Option<Arc<Mouth>>,
 }
 
 impl std::fmt::Debug for Wire {
