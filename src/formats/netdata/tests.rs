@@ -350,13 +350,17 @@ fn a_configuration_tells_its_limits_and_not_its_keys() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// Every byte counts: it breaks the check, changes what is told, or at the least the hash over all contents.
+    /// Every byte counts: it breaks the check, changes what is told, or at the least the hash over all contents. Only what
+    /// pads a header's own sum says nothing: a blank, a zero and a NUL there are the same number.
     #[test]
     fn a_changed_byte_anywhere_is_found(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
         let (plain, told) = small_set();
-        let mut bad = plain.clone();
-        bad[at.index(plain.len())] ^= 1 << bit;
-        prop_assert!(metrics(&bad).ok().is_none_or(|found| found.facts != told.facts));
+        let (at, mut bad) = (at.index(plain.len()), plain.clone());
+        bad[at] ^= 1 << bit;
+        let header = plain.chunks(512).nth(at / 512).unwrap();
+        let is_of_a_sum = &header[257..262] == b"ustar" && (148..156).contains(&(at % 512));
+        let is_padding = is_of_a_sum && [plain[at], bad[at]].iter().all(|byte| b" 0\0".contains(byte));
+        prop_assert!(is_padding || metrics(&bad).ok().is_none_or(|found| found.facts != told.facts));
     }
 
     /// Within what a checksum covers it breaks the check itself; beyond, the journal's own count does.
