@@ -85,7 +85,7 @@ fn free_room(app: &App, store: Option<&Store>) -> Option<u64> {
 /// Says so when each copy may fit by itself, and all of them together may not.
 fn tell_room_of_all(app: &App, jobs: &[Job], free: Option<u64>) {
     let sizes = || jobs.iter().filter_map(|job| job.planned.item.size).map(|ByteSize(size)| size);
-    let sum = sizes().fold(0, u64::saturating_add);
+    let ByteSize(sum) = sizes().sum();
     if let Some(free) = free.filter(|free| sum > *free && sizes().all(|size| size <= *free)) {
         app.out.aside(format!("warning: together {}", may_not_fit(sum, free)));
     }

@@ -164,9 +164,10 @@ fn look(path: &Path, sign: Option<&Path>) -> Leftover {
         _ => Owner::Elsewhere,
     };
     let bytes = walkdir::WalkDir::new(path).into_iter().flatten().filter_map(|e| e.metadata().ok());
+    let ByteSize(bytes) = bytes.filter(std::fs::Metadata::is_file).map(|m| m.len()).sum();
     Leftover {
         path: path.to_owned(),
-        bytes: bytes.filter(std::fs::Metadata::is_file).map(|m| m.len()).sum(),
+        bytes,
         started: told.as_ref().map(|s| s.started),
         item: told.as_ref().map(|s| s.item.clone()),
         holder: told.map(|s| s.holder),
