@@ -186,7 +186,9 @@ impl Transport for Tripwire {
     fn start(&self, script: &Script, cancel: &Cancel) -> Result<Box<dyn Running>, TransportError> {
         match self.pass(&script.text)? {
             Pass::Through => self.inner.start(script, cancel),
-            Pass::Refused => Ok(Box::new(Refused)),
+            Pass::Refused => {
+                Ok(Box::new(Over::with(Vec::new(), End::Exited(1), CleanText::new("the test refused it"))))
+            }
             Pass::ThenGone(gone) => {
                 let host = self.inner.endpoint().name.clone();
                 Ok(Box::new(Torn { inner: self.inner.start(script, cancel)?, gone, host, is_starved: false }))
@@ -235,14 +237,25 @@ impl Transport for Tripwire {
     fn hang_up(&self) {}
 }
 
-/// A script that did nothing and says so.
-struct Refused;
-impl Read for Refused {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Ok(0)
+/// A script that is over, with all it says; what is written to it goes nowhere.
+pub struct Over {
+    said: io::Cursor<Vec<u8>>,
+    end: End,
+    stderr: CleanText,
+}
+
+impl Over {
+    pub fn with(said: Vec<u8>, end: End, stderr: CleanText) -> Self {
+        Self { said: io::Cursor::new(said), end, stderr }
     }
 }
-impl Write for Refused {
+
+impl Read for Over {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.said.read(out)
+    }
+}
+impl Write for Over {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
@@ -250,12 +263,12 @@ impl Write for Refused {
         Ok(())
     }
 }
-impl Running for Refused {
+impl Running for Over {
     fn close_input(&mut self) -> io::Result<()> {
         Ok(())
     }
     fn finish(self: Box<Self>) -> Result<Finished, TransportError> {
-        Ok(Finished { end: End::Exited(1), stderr: CleanText::new("the test refused it"), stdout_bytes: 0 })
+        Ok(Finished { end: self.end, stderr: self.stderr, stdout_bytes: self.said.get_ref().len() as u64 })
     }
 }
 

@@ -3,7 +3,7 @@
 //! nothing on it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Cursor, Read, Write};
+use std::io::Read as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ use super::fixtures::{FIXTURES, Fixture};
 use super::lies::{How, Lie, NUMBERS, lie, put_answers};
 use super::matrix::{answers, laid, saved};
 use super::shell::Shell;
-use super::tripwire::Wire;
+use super::tripwire::{Over, Wire};
 use crate::console::properties::cases;
 
 /// As many calls as a look or a plan makes at most.
@@ -96,10 +96,9 @@ impl Transport for Liar {
         if script.input {
             return self.inner.start(script, cancel);
         }
-        let (truth, finished) = self.truth(script, cancel)?;
+        let (truth, Finished { end, stderr, .. }) = self.truth(script, cancel)?;
         let told = lies.iter().fold(truth, |told, lie| lie.told(&told));
-        let finished = Finished { stdout_bytes: told.len() as u64, ..finished };
-        Ok(Box::new(Told { said: Cursor::new(told), finished }))
+        Ok(Box::new(Over::with(told, end, stderr)))
     }
     fn dial(&self, target: &Dial, cancel: &Cancel) -> Result<Box<dyn Duplex>, TransportError> {
         let lies = self.mouth.next();
@@ -116,34 +115,6 @@ impl Transport for Liar {
         Ok(Arc::new(self.clone()))
     }
     fn hang_up(&self) {}
-}
-
-/// A script's output, as it is told.
-struct Told {
-    said: Cursor<Vec<u8>>,
-    finished: Finished,
-}
-
-impl Read for Told {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.said.read(buffer)
-    }
-}
-impl Write for Told {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-impl Running for Told {
-    fn close_input(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-    fn finish(self: Box<Self>) -> Result<Finished, TransportError> {
-        Ok(self.finished)
-    }
 }
 
 /// A fleet that says what a mouth makes of the truth.
